@@ -1,0 +1,1 @@
+"""The server: collector, store, watcher, launcher and pages."""
