@@ -1,0 +1,66 @@
+"""The command line: `runwell COMMAND …`. Builds the parser from one list of commands and turns errors into sentences.
+
+Exit status: 0 done, 1 failed, 2 bad input; `diagnose` has its own (see `runwell diagnose --help`). Not to be imported
+by other packages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+COMMANDS = ("up", "demo", "train", "runs", "stop", "rules", "explain", "export", "diagnose", "sync")
+"""Every subcommand, in the order of `runwell --help`; `runwell.commands.NAME` holds it."""
+
+EXTRAS = {"fastapi": "server", "dash": "server", "sqlalchemy": "server", "numpy": "server", "torch": "trainer"}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole parser; each command module adds its own part."""
+    parser = argparse.ArgumentParser(
+        prog="runwell", description="Watches training runs, says what is wrong and why, and helps put it right."
+    )
+    parser.add_argument("--version", action="version", version=f"runwell {_version()}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        importlib.import_module(f"runwell.commands.{name}").add_parser(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    args, rest = build_parser().parse_known_args(argv)
+    if rest and not getattr(args, "passes_rest", False):
+        # parse_args() would say only "unrecognized arguments": name the command, whose --help lists what there is.
+        print(f"runwell {args.command}: unknown argument {rest[0]!r}; see `runwell {args.command} --help`", file=sys.stderr)
+        return 2
+    args.rest = rest
+    try:
+        return int(args.run(args))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # `runwell runs | head`: the reader has gone; a traceback would help nobody.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        print(f"runwell {args.command} needs {error.name}: pip install 'runwell[{extra}]'", file=sys.stderr)
+        return 1
+
+
+def _version() -> str:
+    try:
+        return version("runwell")
+    except PackageNotFoundError:
+        return "0 (not installed)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
