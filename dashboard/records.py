@@ -163,6 +163,8 @@ class Receipt:
     duplicates: int
     refused: tuple[tuple[int, str], ...] = ()
     """(sequence number, reason) of records that can never be stored."""
+    first_arrival: int = 0
+    """Arrival number of the first event stored; those stored with it follow without gaps. 0 when none was stored."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
