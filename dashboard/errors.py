@@ -1,0 +1,70 @@
+"""The server's exceptions, drawn as one tree. Each message is one sentence that a user can act on.
+
+DashboardError
+├── SettingsError        a flag or an environment variable is wrong
+├── StoreError           the database cannot be used as it is
+│   ├── NewerStore       written by a later version of Runwell
+│   └── CorruptStore     a stored block cannot be read back
+├── UnknownRun           (also a LookupError) no run of that id
+├── UnknownFinding       (also a LookupError) no such finding on that run
+├── SequenceGap          a batch leaves out records that were never stored
+└── Refused              a request is understood and not allowed as it is
+    └── TooLarge         a request is bigger than the server reads
+"""
+
+from __future__ import annotations
+
+
+class DashboardError(Exception):
+    """Anything that the server says no to, in one sentence."""
+
+
+class SettingsError(DashboardError):
+    """A flag or an environment variable is wrong; the message names it and what is allowed."""
+
+
+class StoreError(DashboardError):
+    """The database cannot be used as it is."""
+
+
+class NewerStore(StoreError):
+    """The database was written by a later version of Runwell."""
+
+
+class CorruptStore(StoreError):
+    """A stored block cannot be read back; the message names it."""
+
+
+class UnknownRun(DashboardError, LookupError):
+    """No run has that id."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"there is no run {run_id[:80]!r}; a run is created by its writer's first `run` event")
+        self.run_id = run_id
+
+
+class UnknownFinding(DashboardError, LookupError):
+    """The run has no finding of that rule and subject."""
+
+    def __init__(self, run_id: str, rule: str, subject: str) -> None:
+        about = f" about {subject[:80]!r}" if subject else ""
+        super().__init__(f"run {run_id[:80]!r} has no finding of rule {rule[:80]!r}{about}")
+
+
+class SequenceGap(DashboardError):
+    """A batch starts after `expected_seq`, so the records between were never stored."""
+
+    def __init__(self, writer: str, first_seq: int, expected_seq: int) -> None:
+        super().__init__(
+            f"writer {writer[:80]!r} sent records from {first_seq} on, but {expected_seq} is the next one expected; "
+            f"send again from {expected_seq}"
+        )
+        self.expected_seq = expected_seq
+
+
+class Refused(DashboardError):
+    """A request is understood and not allowed as it is; the message says what would be."""
+
+
+class TooLarge(Refused):
+    """A request is bigger than the server reads."""

@@ -1,0 +1,109 @@
+"""Opens a database and begins its transactions. Nothing here knows what is stored.
+
+SQLite runs in WAL mode: readers never wait for the writer. `synchronous=FULL`, because an answer to a batch is a
+promise: the sender deletes its copy on it. NORMAL survives a killed server as well, but a power cut could take back
+the last seconds that were already acknowledged. FULL costs one flush a batch, and batches are few.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from dashboard.errors import StoreError
+
+BUSY_MILLISECONDS = 10_000
+
+
+def open_engine(url_or_path: str | Path) -> sa.Engine:
+    """An engine for `sqlite:///file`, `postgresql://…` or a plain path to a SQLite file (its folder is made)."""
+    text = str(url_or_path)
+    url = sa.make_url(text) if "://" in text else sa.URL.create("sqlite", database=text)
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        if not url.database or url.database == ":memory:":
+            raise StoreError("a store in memory is not supported; give a file, such as sqlite:////path/runwell.db")
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(url, pool_size=8, max_overflow=32)
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    if backend == "postgresql":
+        return sa.create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=32)
+    raise StoreError(f"a store on {backend!r} is not supported; use sqlite:///file or postgresql://user@host/name")
+
+
+def sqlite_file(engine: sa.Engine) -> Path | None:
+    """The database's file, or None when it is not SQLite."""
+    return Path(engine.url.database) if engine.dialect.name == "sqlite" and engine.url.database else None
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
+    connection.isolation_level = None  # transactions are begun by _begin_sqlite, not guessed by the driver
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout={BUSY_MILLISECONDS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "temp_store=MEMORY",
+        "cache_size=-16000",
+        "journal_size_limit=67108864",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A writer takes its lock at once: a read that becomes a write can fail in the middle, and busy_timeout cannot help it.
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+class Database:
+    """Transactions on one engine. Thread-safe; writes of this process take turns instead of waiting on the file's lock."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+        self._writing = RLock()
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """One read transaction: everything in it sees the same moment."""
+        with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """One write transaction: committed when the block ends, undone when it raises."""
+        with self._writing, self.engine.connect().execution_options(writes=True) as connection, connection.begin():
+            yield connection
+
+
+def insert_ignore(connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> bool:
+    """Insert unless a row with that key exists; True when it was inserted."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    return connection.execute(insert(table).values(values).on_conflict_do_nothing()).rowcount == 1
+
+
+def upsert(
+    connection: sa.Connection,
+    table: sa.Table,
+    key: tuple[str, ...],
+    rows: list[dict[str, Any]],
+    keep: tuple[str, ...] = (),
+) -> None:
+    """Insert rows or replace those with the same key, leaving the columns named in `keep` as they are."""
+    if not rows:
+        return
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(table)
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in key and name not in keep}
+    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changed), rows)

@@ -1,0 +1,342 @@
+"""`Store`: what the rest of the server may ask of the database. A method is one transaction.
+
+It returns frozen records and numpy series, raises the exceptions of `dashboard.errors`, and knows nothing of HTTP,
+threads that wait, or pages.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from dashboard.errors import SequenceGap, UnknownRun
+from dashboard.records import (
+    Command,
+    FindingRecord,
+    LogLine,
+    Receipt,
+    Run,
+    RunSummary,
+    Sample,
+    Series,
+    State,
+    TimelineEntry,
+)
+from dashboard.store import buckets as bucketing
+from dashboard.store import curves, journal, orders, replay, runs, texts, verdicts
+from dashboard.store import tables as t
+from dashboard.store.database import Database, open_engine
+from dashboard.store.ingest import Ingest, intern_names
+from dashboard.store.migrations import migrate
+from runwell.wire import REFUSED, Batch
+
+Event = dict[str, Any]
+
+
+class Store:
+    """All that is kept. Thread-safe."""
+
+    def __init__(self, engine: sa.Engine, clock: Callable[[], float] = time.time) -> None:
+        """Use an engine from `open_engine`; creates or migrates the schema. Raises StoreError."""
+        self._database = Database(engine)
+        self._clock = clock
+        self._names: dict[tuple[int, tuple[str, ...]], tuple[int, tuple[int, ...]]] = {}
+        self.backup: Path | None = migrate(self._database, clock())
+        """Where the database was copied before it was migrated at this start, if it was."""
+
+    @classmethod
+    def open(cls, url_or_path: str | Path, clock: Callable[[], float] = time.time) -> Store:
+        """The store at a database URL or in a SQLite file. Raises StoreError."""
+        return cls(open_engine(url_or_path), clock)
+
+    def close(self) -> None:
+        """Give the connections back; the store cannot be used after."""
+        self._database.engine.dispose()
+
+    # -- runs ------------------------------------------------------------------------------------------------------
+
+    def create_run(
+        self,
+        run_id: str,
+        *,
+        project: str = "default",
+        name: str = "",
+        config: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
+        parent_id: str | None = None,
+        launched: bool = False,
+        state: State = State.QUEUED,
+    ) -> Run:
+        """Make a run; one that exists is returned as it is."""
+        with self._database.write() as connection:
+            runs.create(
+                connection, run_id, self._clock(), project=project, name=name, config=texts.pack(dict(config or {})),
+                tags=texts.pack(list(tags)), parent_id=parent_id, launched=launched, state=State(state).value,
+            )  # fmt: skip
+            return runs.to_record(runs.find(connection, run_id))
+
+    def run(self, run_id: str) -> Run:
+        """The run. Raises UnknownRun."""
+        with self._database.read() as connection:
+            return runs.to_record(runs.find(connection, run_id))
+
+    def runs(
+        self, *, project: str | None = None, states: Collection[State] | None = None, limit: int | None = None
+    ) -> list[Run]:
+        """Runs, newest first."""
+        with self._database.read() as connection:
+            return [runs.to_record(row) for row in runs.listed(connection, project, states, limit)]
+
+    def queued(self) -> list[Run]:
+        """Runs that wait to be started, oldest first."""
+        return self.runs(states=[State.QUEUED])[::-1]
+
+    def summary(self, run_id: str) -> RunSummary:
+        """The run with its latest numbers. Raises UnknownRun."""
+        with self._database.read() as connection:
+            row = runs.find(connection, run_id)
+            return runs.to_summary(row, runs.open_findings(connection, [row.key]).get(row.key, ()))
+
+    def summaries(
+        self, *, project: str | None = None, states: Collection[State] | None = None, limit: int | None = None
+    ) -> list[RunSummary]:
+        """Runs with their latest numbers, newest first."""
+        with self._database.read() as connection:
+            rows = runs.listed(connection, project, states, limit)
+            found = runs.open_findings(connection, [row.key for row in rows])
+            return [runs.to_summary(row, found.get(row.key, ())) for row in rows]
+
+    def set_state(
+        self,
+        run_id: str,
+        state: State,
+        *,
+        reason: str = "",
+        exit_code: int | None = None,
+        pid: int | None = None,
+        pid_started_at: float | None = None,
+        host: str | None = None,
+        verdict: str | None = None,
+    ) -> Run:
+        """Change a run's state and reason; what is None stays as it is. Raises UnknownRun."""
+        now = self._clock()
+        state = State(state)
+        given = {"exit_code": exit_code, "pid": pid, "pid_started_at": pid_started_at, "host": host, "verdict": verdict}
+        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        with self._database.write() as connection:
+            row = runs.find(connection, run_id, lock=True)
+            changes |= {"state": state.value, "state_reason": reason}
+            if state.ended:
+                changes["ended_at"] = row.ended_at or now
+            else:
+                changes["ended_at"] = None
+            if state in (State.STARTING, State.RUNNING) and row.started_at is None:
+                changes["started_at"] = now
+            connection.execute(t.runs.update().where(t.runs.c.key == row.key).values(changes))
+            return runs.to_record(runs.find(connection, run_id))
+
+    def set_verdict(self, run_id: str, verdict: str) -> None:
+        """Store how the run is by its worst open finding. Raises UnknownRun."""
+        with self._database.write() as connection:
+            row = runs.find(connection, run_id)
+            connection.execute(t.runs.update().where(t.runs.c.key == row.key).values(verdict=verdict))
+
+    def delete_run(self, run_id: str) -> None:
+        """Delete a run and all that is kept of it. Raises UnknownRun."""
+        with self._database.write() as connection:
+            connection.execute(t.runs.delete().where(t.runs.c.key == runs.find(connection, run_id).key))
+
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    def append(self, run_id: str, batch: Batch) -> Receipt:
+        """Store a writer's next records, each once: records below the writer's mark were stored before and are skipped.
+
+        Raises UnknownRun when there is no such run and the batch holds no `run` event, SequenceGap when records
+        between the mark and the batch are missing. Refused records advance the mark.
+        """
+        learned: dict[tuple[int, tuple[str, ...]], tuple[int, tuple[int, ...]]] = {}
+
+        def names(connection: sa.Connection, run_key: int, wanted: tuple[str, ...]) -> tuple[int, tuple[int, ...]]:
+            key = run_key, wanted
+            found = self._names.get(key) or learned.get(key)
+            if found is None:
+                found = learned[key] = intern_names(connection, run_key, wanted)
+            return found
+
+        with self._database.write() as connection:
+            receipt = _append(connection, run_id, batch, self._clock(), names)
+        # Only now: keys of a transaction that was undone are worth nothing.
+        if len(self._names) > 10_000:
+            self._names.clear()
+        self._names.update(learned)
+        return receipt
+
+    def replay(self, run_id: str, after: int = 0) -> Iterator[tuple[int, Event]]:
+        """(arrival number, event) of everything that arrived after number `after`, in order, in bounded memory.
+
+        A metrics event comes back whole, with all the names of one log() call. Raises UnknownRun at once.
+        """
+        with self._database.read() as connection:
+            run_key: int = runs.find(connection, run_id).key
+
+        def read(start: int) -> tuple[int, int, Iterator[tuple[int, Event]]]:
+            with self._database.read() as connection:
+                return replay.page(connection, run_key, start)
+
+        return replay.all_pages(read, after)
+
+    # -- reads -----------------------------------------------------------------------------------------------------
+
+    def series_names(self, run_id: str) -> list[str]:
+        """Names of a run's series, in the order in which they first came. Raises UnknownRun."""
+        with self._database.read() as connection:
+            query = sa.select(t.series.c.name).where(t.series.c.run_key == runs.find(connection, run_id).key)
+            return list(connection.scalars(query.order_by(t.series.c.key)))
+
+    def series(
+        self, run_id: str, name: str, *, start: int | None = None, stop: int | None = None, buckets: int = 1000
+    ) -> Series:
+        """One series from step `start` to `stop` (both included): raw when it has at most `buckets` points, else bucketed.
+
+        Points hidden by a rewind are left out. A name that the run never logged gives an empty series. Raises UnknownRun.
+        """
+        with self._database.read() as connection:
+            row = runs.find(connection, run_id)
+            query = sa.select(t.series.c.key).where(t.series.c.run_key == row.key, t.series.c.name == name)
+            key = connection.scalar(query)
+            if key is None:
+                return bucketing.empty(name)
+            return curves.read(connection, row.key, key, name, start, stop, max(1, buckets))
+
+    def samples(self, run_id: str, *, limit: int | None = None) -> list[Sample]:
+        """The newest `limit` samples, oldest first. Raises UnknownRun."""
+        with self._database.read() as connection:
+            return journal.samples(connection, runs.find(connection, run_id).key, limit)
+
+    def logs(self, run_id: str, *, after: int = 0, limit: int = 500) -> list[LogLine]:
+        """Output lines numbered above `after`, oldest first. Raises UnknownRun."""
+        with self._database.read() as connection:
+            return journal.logs(connection, runs.find(connection, run_id).key, after, limit)
+
+    def tail_logs(self, run_id: str, count: int = 200) -> list[LogLine]:
+        """The last output lines, oldest first. Raises UnknownRun."""
+        with self._database.read() as connection:
+            return journal.tail(connection, runs.find(connection, run_id).key, count)
+
+    def timeline(self, run_id: str, kinds: Collection[str] | None = None) -> list[TimelineEntry]:
+        """Checkpoints, states, alerts, acknowledgements, rewinds (or the given kinds), in order. Raises UnknownRun."""
+        with self._database.read() as connection:
+            return journal.timeline(connection, runs.find(connection, run_id).key, kinds)
+
+    # -- findings --------------------------------------------------------------------------------------------------
+
+    def save_findings(
+        self, run_id: str, findings: Sequence[Mapping[str, Any]], coverage: Mapping[str, Any]
+    ) -> list[FindingRecord]:
+        """Replace what the engine says of a run; what a person decided, and when it opened, stays. Raises UnknownRun."""
+        with self._database.write() as connection:
+            row = runs.find(connection, run_id, lock=True)
+            verdicts.save(connection, row.key, findings, coverage, self._clock())
+            return verdicts.read(connection, row.key, None, None)
+
+    def findings(
+        self, run_id: str | None = None, *, statuses: Collection[str] | None = None, limit: int | None = None
+    ) -> list[FindingRecord]:
+        """Findings of one run or of all, newest first. Raises UnknownRun."""
+        with self._database.read() as connection:
+            key = None if run_id is None else runs.find(connection, run_id).key
+            return verdicts.read(connection, key, statuses, limit)
+
+    def set_finding_status(self, run_id: str, rule: str, subject: str, status: str) -> FindingRecord:
+        """Store a person's decision: open, acknowledged, muted or resolved. Raises UnknownRun, UnknownFinding, Refused."""
+        with self._database.write() as connection:
+            return verdicts.decide(connection, runs.find(connection, run_id), rule, subject, status, self._clock())
+
+    def coverage(self, run_id: str) -> Mapping[str, Any]:
+        """`{"ran": [...], "skipped": {rule: why}, "failed": {rule: why}}`. Raises UnknownRun."""
+        with self._database.read() as connection:
+            return verdicts.read_coverage(connection, runs.find(connection, run_id).key)
+
+    # -- commands --------------------------------------------------------------------------------------------------
+
+    def add_command(self, run_id: str, kind: str, args: Mapping[str, Any]) -> Command:
+        """Ask something of a run's worker. Raises UnknownRun."""
+        with self._database.write() as connection:
+            return orders.add(connection, runs.find(connection, run_id), kind, args, self._clock())
+
+    def pending_commands(self, run_id: str) -> list[Command]:
+        """Commands not acknowledged yet, oldest first. Raises UnknownRun."""
+        with self._database.read() as connection:
+            return orders.read(connection, runs.find(connection, run_id), pending=True)
+
+    def commands(self, run_id: str) -> list[Command]:
+        """All commands of a run, oldest first. Raises UnknownRun."""
+        with self._database.read() as connection:
+            return orders.read(connection, runs.find(connection, run_id), pending=False)
+
+
+def _append(connection: sa.Connection, run_id: str, batch: Batch, now: float, names: Callable[..., Any]) -> Receipt:
+    run = runs.find_or_none(connection, run_id, lock=True)
+    if run is None:
+        # A refused first record may have been the `run` event: the rest of the batch is not lost for that.
+        if not any(event["type"] in ("run", REFUSED) for event in batch.events):
+            raise UnknownRun(run_id)
+        runs.create(connection, run_id, now, state=State.STARTING.value)
+        run = runs.find(connection, run_id, lock=True)
+    writer = runs.writer(connection, run.key, batch.writer)
+    through = writer.stored_through if writer else 0
+    if batch.events and batch.first_seq > through + 1:
+        raise SequenceGap(batch.writer, batch.first_seq, through + 1)
+    duplicates = min(len(batch.events), through + 1 - batch.first_seq) if batch.events else 0
+    fresh = batch.events[duplicates:]
+    if writer is None:
+        writer = _new_writer(connection, run, batch, now)
+    kept = [event for event in fresh if event["type"] != REFUSED]
+    refused = tuple(
+        (seq, str(event.get("reason", "")))
+        for seq, event in enumerate(fresh, batch.first_seq + duplicates)
+        if event["type"] == REFUSED
+    )
+    changes: dict[str, Any] = {"last_event_at": now}
+    generation = writer.generation
+    if run.state == State.LOST.value:
+        changes |= {"state": State.RUNNING.value, "state_reason": ""}
+    if kept:
+        ingest = Ingest(connection, run, writer, now, names)
+        ingest.take(kept)
+        changes, generation = {**changes, **ingest.changes}, ingest.generation
+    connection.execute(t.runs.update().where(t.runs.c.key == run.key).values(changes))
+    stored_through = through + len(fresh)
+    connection.execute(
+        t.writers.update()
+        .where(t.writers.c.key == writer.key)
+        .values(
+            stored_through=stored_through, generation=generation, last_contact_at=now,
+            refused=writer.refused + len(refused), duplicates=writer.duplicates + duplicates,
+        )
+    )  # fmt: skip
+    return Receipt(
+        stored_through=stored_through, stored=len(kept), duplicates=duplicates, refused=refused,
+        first_arrival=run.arrivals + 1 if kept else 0,
+    )  # fmt: skip
+
+
+def _new_writer(connection: sa.Connection, run: sa.Row[Any], batch: Batch, now: float) -> sa.Row[Any]:
+    """A writer's first contact. It belongs to the generation of its first event's time: records that were on their way
+    while the run was resumed elsewhere are older than that resume, however late they come."""
+    began = next((event["time"] for event in batch.events if "time" in event), now)
+    generation = connection.scalar(
+        sa.select(sa.func.max(t.generations.c.generation)).where(
+            t.generations.c.run_key == run.key, t.generations.c.time <= began
+        )
+    )
+    connection.execute(
+        t.writers.insert().values(run_key=run.key, name=batch.writer, generation=generation or 0, last_contact_at=now)
+    )
+    row = runs.writer(connection, run.key, batch.writer)
+    assert row is not None
+    return row

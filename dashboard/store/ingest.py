@@ -1,0 +1,233 @@
+"""Turns the events of one batch into rows: points into blocks, the rest into entries, and the run's summary.
+
+One connection in, inside a transaction that the caller commits: either the whole batch is stored and the writer's mark
+has moved, or nothing happened. Nothing here reads back for a page.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from dashboard.records import State
+from dashboard.store import points, sparkline, texts
+from dashboard.store.database import insert_ignore
+from dashboard.store.roles import role_of
+from dashboard.store.tables import commands, entries, generations, key_sets, series
+
+_FIELDS = frozenset({"type", "step", "time"})
+_KEPT_SERIES = 2000  # latest values kept beside the run; a run with more shows the first ones in lists of runs
+
+
+@dataclass(slots=True)
+class _Group:
+    """Points of one key set and generation, in arrival order, values flat."""
+
+    arrivals: list[int] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+
+
+class Ingest:
+    """Stores the new events of one batch. `changes` collects what the run's own row becomes."""
+
+    def __init__(
+        self, connection: sa.Connection, run: sa.Row[Any], writer: sa.Row[Any], now: float, names: Callable[..., Any]
+    ) -> None:
+        self._connection = connection
+        self._run = run
+        self._writer_key = writer.key
+        self._now = now
+        self._names = names
+        self._groups: dict[tuple[int, tuple[str, ...]], _Group] = {}
+        self._entries: list[dict[str, Any]] = []
+        self._latest: dict[str, list[float]] | None = None
+        self._spark: sparkline.State | None = None
+        self.arrival: int = run.arrivals
+        self.generation: int = writer.generation
+        self.changes: dict[str, Any] = {"state": run.state, "last_step": run.last_step, "generation": run.generation}
+
+    def take(self, events: Iterable[dict[str, Any]]) -> None:
+        """Store every event; each gets the next arrival number."""
+        for event in events:
+            self.arrival += 1
+            kind = event["type"]
+            names = tuple([name for name in event if name not in _FIELDS]) if kind == "metrics" else ()
+            if names:
+                self._take_metrics(event, names)
+            else:
+                self._take_entry(kind, event)
+        self._write_groups()
+        if self._entries:
+            self._connection.execute(entries.insert(), self._entries)
+        self.changes["arrivals"] = self.arrival
+        if self._latest is not None:
+            self.changes["latest"] = texts.pack(self._latest)
+        if self._spark is not None:
+            self.changes["sparkline"] = texts.pack(self._spark)
+
+    # -- points ----------------------------------------------------------------------------------------------------
+
+    def _take_metrics(self, event: dict[str, Any], names: tuple[str, ...]) -> None:
+        group = self._groups.get((self.generation, names))
+        if group is None:
+            group = self._groups[self.generation, names] = _Group()
+        time = event.get("time", self._now)
+        group.arrivals.append(self.arrival)
+        group.steps.append(event["step"])
+        group.times.append(time)
+        group.values.extend([event[name] for name in names])
+
+    def _write_groups(self) -> None:
+        for (generation, names), group in self._groups.items():
+            key_set, series_keys = self._names(self._connection, self._run.key, names)
+            owner = points.Owner(self._run.key, self._writer_key, key_set, series_keys, generation)
+            rows = points.Rows(
+                np.array(group.arrivals, np.int64),
+                np.array(group.steps, np.int64),
+                np.array(group.times, np.float64),
+                np.array(group.values, np.float64).reshape(len(group.steps), len(names)),
+            )
+            points.write(self._connection, owner, rows)
+            self._summarise(names, rows)
+            # Points of a generation that was rewound within this very batch no longer speak for the run.
+            if generation == self.changes["generation"]:
+                self.changes["last_step"] = max(self.changes["last_step"] or 0, int(rows.steps.max()))
+            self._alive(float(rows.times.max()))
+
+    def _summarise(self, names: tuple[str, ...], rows: points.Rows) -> None:
+        if self._latest is None:
+            self._latest = texts.unpack(self._run.latest)
+        step = int(rows.steps[-1])
+        for index, name in enumerate(names):
+            if name in self._latest or len(self._latest) < _KEPT_SERIES:
+                self._latest[name] = [step, float(rows.values[-1, index])]
+            role = role_of(name)
+            if role == "train_loss":
+                self._spark = sparkline.push(
+                    self._spark or tuple(texts.unpack(self._run.sparkline)), rows.values[:, index].tolist()
+                )
+            elif role == "val_loss":
+                self._best(rows.steps.tolist(), rows.values[:, index].tolist())
+
+    def _best(self, steps: list[int], values: list[float]) -> None:
+        best = self.changes.get("best_val_loss", self._run.best_val_loss)
+        for step, value in zip(steps, values, strict=True):
+            if math.isfinite(value) and (best is None or value < best):
+                best = value
+                self.changes.update(best_val_loss=value, best_val_step=step)
+
+    # -- the rest --------------------------------------------------------------------------------------------------
+
+    def _take_entry(self, kind: str, event: dict[str, Any]) -> None:
+        time = event.get("time", self._now)
+        handler = getattr(self, f"_on_{kind}", None) if kind in ("run", "config", "state", "rewind", "ack") else None
+        if handler:
+            handler(event, time)
+        self._entries.append(
+            {
+                "run_key": self._run.key, "arrival": self.arrival, "generation": self.generation, "kind": kind,
+                "step": event.get("step"), "time": time, "body": texts.pack(event),
+            }
+        )  # fmt: skip
+
+    def _on_run(self, event: dict[str, Any], time: float) -> None:
+        for name in ("project", "name", "host"):
+            if event.get(name):
+                self.changes[name] = event[name]
+        for name in ("pid", "pid_started_at"):
+            if event.get(name) is not None:
+                self.changes[name] = event[name]
+        if event.get("parent"):
+            self.changes["parent_id"] = event["parent"]
+        if event.get("tags"):
+            known = texts.unpack(self.changes.get("tags", self._run.tags))
+            self.changes["tags"] = texts.pack(list(dict.fromkeys([*known, *event["tags"]])))
+        self._merge_config(event.get("config") or {})
+        if self._run.started_at is None:
+            self.changes.setdefault("started_at", time)
+        self._alive(time)
+
+    def _on_config(self, event: dict[str, Any], _: float) -> None:
+        settings = event.get("config")
+        self._merge_config(
+            settings if isinstance(settings, dict) else {k: v for k, v in event.items() if k not in _FIELDS}
+        )
+
+    def _merge_config(self, settings: dict[str, Any]) -> None:
+        if settings:
+            known = texts.unpack(self.changes.get("config", self._run.config))
+            self.changes["config"] = texts.pack({**known, **settings})
+
+    def _on_state(self, event: dict[str, Any], time: float) -> None:
+        state = State(event["state"])
+        if state is State.RUNNING:
+            self._alive(time)
+            return
+        if self.generation < self.changes["generation"]:
+            return  # the late last words of a writer that a resume has replaced
+        self.changes.update(state=state.value, state_reason=event.get("reason") or "", ended_at=time)
+        if event.get("exit_code") is not None:
+            self.changes["exit_code"] = event["exit_code"]
+
+    def _on_rewind(self, event: dict[str, Any], time: float) -> None:
+        self.generation = self.changes["generation"] = self.changes["generation"] + 1
+        self.changes["last_step"] = event["step"]
+        self._connection.execute(
+            generations.insert().values(
+                run_key=self._run.key, generation=self.generation, step=event["step"], time=time
+            )
+        )
+
+    def _on_ack(self, event: dict[str, Any], _: float) -> None:
+        outcome = event.get("text") or ("done" if event.get("ok", True) else "refused")
+        self._connection.execute(
+            commands.update()
+            .where(
+                commands.c.run_key == self._run.key,
+                commands.c.id == event["command"],
+                commands.c.acknowledged_at.is_(None),
+            )
+            .values(acknowledged_at=self._now, outcome=outcome)
+        )
+
+    def _alive(self, time: float) -> None:
+        """Something that only a living trainer sends: the run is running, unless it is older than the run's end."""
+        state = State(self.changes["state"])
+        ended_at = self.changes.get("ended_at", self._run.ended_at)
+        if state.ended and (ended_at is None or time <= ended_at):
+            return
+        if state is not State.RUNNING:
+            self.changes.update(state=State.RUNNING.value, state_reason="", ended_at=None)
+        if self._run.started_at is None:
+            self.changes.setdefault("started_at", time)
+
+
+def intern_names(connection: sa.Connection, run_key: int, names: tuple[str, ...]) -> tuple[int, tuple[int, ...]]:
+    """The key set of these names in this order, with the key of each series; made when they are new."""
+    for name in names:
+        insert_ignore(connection, series, {"run_key": run_key, "name": name})
+    found: dict[str, int] = {}
+    for start in range(0, len(names), 500):
+        rows = connection.execute(
+            sa.select(series.c.name, series.c.key).where(
+                series.c.run_key == run_key, series.c.name.in_(names[start : start + 500])
+            )
+        )
+        found.update((name, key) for name, key in rows)
+    series_keys = tuple(found[name] for name in names)
+    packed = texts.pack(list(series_keys))
+    digest = hashlib.sha256(packed.encode()).hexdigest()
+    insert_ignore(connection, key_sets, {"run_key": run_key, "digest": digest, "series_keys": packed})
+    key_set = connection.scalar(
+        sa.select(key_sets.c.key).where(key_sets.c.run_key == run_key, key_sets.c.digest == digest)
+    )
+    assert key_set is not None
+    return key_set, series_keys

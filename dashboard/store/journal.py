@@ -1,0 +1,65 @@
+"""Reads what is not a point: samples, output lines, the timeline. Reads only, one connection in."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+
+from dashboard.records import LogLine, Sample, TimelineEntry
+from dashboard.store import texts
+from dashboard.store.curves import hidden_after
+from dashboard.store.tables import entries
+
+TIMELINE = ("checkpoint", "state", "alert", "ack", "rewind")
+"""What the timeline shows when it is not told otherwise."""
+
+
+def samples(connection: sa.Connection, run_key: int, limit: int | None) -> list[Sample]:
+    """Samples oldest first (the newest `limit` of them), without those that a rewind has hidden."""
+    query = _of_kind(run_key, ["sample"]).order_by(entries.c.arrival.desc())
+    for generation, step in hidden_after(connection, run_key).items():
+        query = query.where(sa.or_(entries.c.generation != generation, entries.c.step <= step))
+    rows = connection.execute(query.limit(limit) if limit is not None else query).all()
+    return [_sample(row) for row in reversed(rows)]
+
+
+def logs(connection: sa.Connection, run_key: int, after: int, limit: int) -> list[LogLine]:
+    """Output lines numbered above `after`, oldest first."""
+    query = _of_kind(run_key, ["log"]).where(entries.c.arrival > after).order_by(entries.c.arrival).limit(limit)
+    return [_line(row) for row in connection.execute(query)]
+
+
+def tail(connection: sa.Connection, run_key: int, count: int) -> list[LogLine]:
+    """The last `count` output lines, oldest first."""
+    query = _of_kind(run_key, ["log"]).order_by(entries.c.arrival.desc()).limit(count)
+    return [_line(row) for row in connection.execute(query)][::-1]
+
+
+def timeline(connection: sa.Connection, run_key: int, kinds: Collection[str] | None) -> list[TimelineEntry]:
+    """Everything else that happened, in order of arrival."""
+    query = _of_kind(run_key, TIMELINE if kinds is None else kinds).order_by(entries.c.arrival)
+    return [
+        TimelineEntry(kind=row.kind, step=row.step, time=row.time, data=_data(row)) for row in connection.execute(query)
+    ]
+
+
+def _of_kind(run_key: int, kinds: Collection[str]) -> sa.Select[Any]:
+    return sa.select(entries).where(entries.c.run_key == run_key, entries.c.kind.in_(list(kinds)))
+
+
+def _data(row: sa.Row[Any]) -> dict[str, Any]:
+    return {name: value for name, value in texts.unpack(row.body).items() if name not in ("type", "step", "time")}
+
+
+def _sample(row: sa.Row[Any]) -> Sample:
+    data = _data(row)
+    return Sample(step=row.step or 0, time=row.time, prompt=data.get("prompt") or "", text=data.get("text") or "")
+
+
+def _line(row: sa.Row[Any]) -> LogLine:
+    data = _data(row)
+    return LogLine(
+        number=row.arrival, time=row.time, stream=data.get("stream") or "stdout", text=data.get("text") or ""
+    )

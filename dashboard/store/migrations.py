@@ -1,0 +1,101 @@
+"""Brings a database to the schema of this version, with a copy of a SQLite file first. Knows no rows, only tables.
+
+A new database is made from `tables.py` and stamped with the newest number. An older one is taken there by the numbered
+steps of `MIGRATIONS`; a step is never edited once released. A database of a later version is refused, untouched.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from dashboard.errors import NewerStore, StoreError
+from dashboard.store.database import Database, sqlite_file
+from dashboard.store.tables import metadata, schema_version
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered change of the schema. `apply` runs inside the transaction that also records it."""
+
+    version: int
+    note: str
+    apply: Callable[[sa.Connection], None]
+
+
+FIRST_VERSION = 1
+
+MIGRATIONS: tuple[Migration, ...] = ()
+"""Steps from FIRST_VERSION on, in order: version 2, 3, …"""
+
+
+def migrate(database: Database, now: float, migrations: Sequence[Migration] = MIGRATIONS) -> Path | None:
+    """Create or upgrade the schema; the path of the backup when one was made.
+
+    Raises NewerStore for a database of a later version, StoreError for a file that is no Runwell database.
+    """
+    newest = migrations[-1].version if migrations else FIRST_VERSION
+    version = _version(database)
+    if version is None:
+        _create(database, newest, now)
+        return None
+    if version > newest:
+        raise NewerStore(
+            f"the store {database.engine.url.render_as_string(hide_password=True)} has schema {version}, and this version "
+            f"of Runwell knows up to {newest}; install the newer Runwell, or start with another --home"
+        )
+    due = [migration for migration in migrations if migration.version > version]
+    if not due:
+        return None
+    backup = _back_up(database, version)
+    with database.write() as connection:
+        for migration in due:
+            migration.apply(connection)
+            connection.execute(schema_version.insert().values(version=migration.version, applied_at=now))
+    return backup
+
+
+def _version(database: Database) -> int | None:
+    """The schema's number; None for an empty database."""
+    try:
+        names = sa.inspect(database.engine).get_table_names()
+    except sa.exc.DatabaseError as error:
+        raise StoreError(
+            f"{database.engine.url.render_as_string(hide_password=True)} cannot be read as a database ({error.orig}); "
+            "move it away or restore a backup, then start again"
+        ) from error
+    if not names:
+        return None
+    if schema_version.name not in names:
+        raise StoreError(
+            f"{database.engine.url.render_as_string(hide_password=True)} is a database, but not Runwell's; "
+            "give another --home or RUNWELL_DATABASE_URL"
+        )
+    with database.read() as connection:
+        return connection.scalar(sa.select(sa.func.max(schema_version.c.version)))
+
+
+def _create(database: Database, version: int, now: float) -> None:
+    with database.write() as connection:
+        metadata.create_all(connection)
+        connection.execute(schema_version.insert().values(version=version, applied_at=now))
+
+
+def _back_up(database: Database, version: int) -> Path | None:
+    """Copy a SQLite file beside itself through SQLite's own backup, which includes what is still in the log file."""
+    source = sqlite_file(database.engine)
+    if source is None:
+        return None
+    target = source.with_name(f"{source.name}.schema-{version}.backup")
+    number = 1
+    while target.exists():
+        number += 1
+        target = source.with_name(f"{source.name}.schema-{version}.backup-{number}")
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as copy:
+        old.backup(copy)
+    return target

@@ -1,0 +1,156 @@
+"""Writes points as packed blocks and merges small blocks into large ones. One connection in, SQL out; no transactions.
+
+A batch appends small blocks. When a writer's key set has MERGE of one level they become one of the next level, so that
+a point is rewritten a few times at most, whatever the size of the batches, until its block is full.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from dashboard.records import Floats, Ints
+from dashboard.store import packing
+from dashboard.store.tables import blocks, columns
+
+MERGE = 16
+FULL = 99
+"""The level of a block that is never merged again."""
+
+_ROWS = 4096
+_VALUES = _ROWS * 64  # bounds the memory that one block takes when thousands of metrics are logged at once
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose points: the run, its writer, the key set with its series in column order, and the generation."""
+
+    run_key: int
+    writer_key: int
+    key_set: int
+    series_keys: tuple[int, ...]
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Points in arrival order: `values` has shape (rows, series)."""
+
+    arrivals: Ints
+    steps: Ints
+    times: Floats
+    values: Floats
+
+    def __getitem__(self, which: slice) -> Rows:
+        return Rows(self.arrivals[which], self.steps[which], self.times[which], self.values[which])
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+
+def rows_in_block(width: int) -> int:
+    """Rows of a full block of `width` series."""
+    return int(min(_ROWS, max(64, _VALUES // max(width, 1))))
+
+
+def write(connection: sa.Connection, owner: Owner, rows: Rows) -> None:
+    """Append rows as blocks, then merge what has become many."""
+    _insert(connection, owner, rows, level=0)
+    level = 0
+    while _merge(connection, owner, level):
+        level += 1
+
+
+def _insert(connection: sa.Connection, owner: Owner, rows: Rows, level: int) -> None:
+    size = rows_in_block(len(owner.series_keys))
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        _insert_block(connection, owner, part, FULL if len(part) == size else level)
+
+
+def _insert_block(connection: sa.Connection, owner: Owner, rows: Rows, level: int) -> None:
+    order = np.argsort(rows.steps, kind="stable")
+    newest = order[-1]
+    block = connection.execute(
+        blocks.insert().values(
+            run_key=owner.run_key, writer_key=owner.writer_key, key_set=owner.key_set, generation=owner.generation,
+            level=level, count=len(rows), first_arrival=int(rows.arrivals[0]), last_arrival=int(rows.arrivals[-1]),
+            first_step=int(rows.steps[order[0]]), last_step=int(rows.steps[newest]), last_time=float(rows.times[newest]),
+            arrivals=packing.pack_integers(rows.arrivals), steps=packing.pack_integers(rows.steps),
+            times=packing.pack_times(rows.times),
+        )
+    )  # fmt: skip
+    assert block.inserted_primary_key is not None
+    key = block.inserted_primary_key[0]
+    aggregates = _aggregates(rows.steps[order], rows.values[order])
+    connection.execute(
+        columns.insert(),
+        [
+            {
+                "series_key": series,
+                "block_key": key,
+                **aggregates[index],
+                "data": packing.pack_values(rows.values[:, index]),
+            }
+            for index, series in enumerate(owner.series_keys)
+        ],
+    )
+
+
+def _aggregates(steps: Ints, values: Floats) -> list[dict[str, Any]]:
+    """What a chart needs of each column without unpacking it. Rows are sorted by step."""
+    finite = np.isfinite(values)
+    lowest, highest = np.where(finite, values, np.inf), np.where(finite, values, -np.inf)
+    low, high = lowest.argmin(axis=0), highest.argmax(axis=0)
+    counts = finite.sum(axis=0)
+    # Divided before it is added: the sum of huge values overflows, their mean does not.
+    means = (np.where(finite, values, 0.0) / np.maximum(counts, 1)).sum(axis=0)
+    return [
+        {
+            "nonfinite": int(len(steps) - counts[index]),
+            "lowest": float(values[low[index], index]) if counts[index] else None,
+            "highest": float(values[high[index], index]) if counts[index] else None,
+            "mean": float(means[index]) if counts[index] else None,
+            "lowest_step": int(steps[low[index]]),
+            "highest_step": int(steps[high[index]]),
+            "last": packing.pack_number(values[-1, index]),
+        }
+        for index in range(values.shape[1])
+    ]
+
+
+def _merge(connection: sa.Connection, owner: Owner, level: int) -> bool:
+    """Merge the blocks of one level if there are MERGE of them; True when it did."""
+    mine = (
+        (blocks.c.writer_key == owner.writer_key)
+        & (blocks.c.key_set == owner.key_set)
+        & (blocks.c.generation == owner.generation)
+        & (blocks.c.level == level)
+    )
+    small = connection.execute(sa.select(blocks).where(mine).order_by(blocks.c.first_arrival)).all()
+    if len(small) < MERGE:
+        return False
+    parts = [unpack_rows(connection, block, owner.series_keys) for block in small]
+    keys = [block.key for block in small]
+    connection.execute(columns.delete().where(columns.c.block_key.in_(keys)))
+    connection.execute(blocks.delete().where(blocks.c.key.in_(keys)))
+    merged = Rows(*(np.concatenate([getattr(part, name) for part in parts]) for name in Rows.__slots__))
+    _insert(connection, owner, merged, level + 1)
+    return True
+
+
+def unpack_rows(connection: sa.Connection, block: sa.Row[Any], series_keys: tuple[int, ...]) -> Rows:
+    """All rows of a block, its columns in the order of `series_keys`."""
+    found = connection.execute(
+        sa.select(columns.c.series_key, columns.c.data).where(columns.c.block_key == block.key)
+    ).all()
+    data = {series: packing.unpack_values(blob, block.count) for series, blob in found}
+    return Rows(
+        packing.unpack_integers(block.arrivals, block.count),
+        packing.unpack_integers(block.steps, block.count),
+        packing.unpack_times(block.times, block.count),
+        np.stack([data[series] for series in series_keys], axis=1),
+    )

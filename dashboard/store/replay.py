@@ -1,0 +1,100 @@
+"""Gives a run's events back in the order in which they arrived, a page at a time. Reads only.
+
+Arrival numbers have no gaps, so a page is a range of them: the blocks that reach into it and the entries within it.
+Each page is its own short transaction; blocks may be merged between two of them, arrival numbers stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from dashboard.store import points, texts
+from dashboard.store.tables import blocks, entries, key_sets, runs, series
+
+PAGE = 1024
+
+Event = dict[str, Any]
+
+
+def page(connection: sa.Connection, run_key: int, after: int) -> tuple[int, int, Iterator[tuple[int, Event]]]:
+    """(last number of the page, last number of the run, events after `after` as far as the page reaches)."""
+    newest = connection.scalar(sa.select(runs.c.arrivals).where(runs.c.key == run_key)) or 0
+    stop = min(after + PAGE, newest)
+    if stop <= after:
+        return after, newest, iter(())
+    sources = _points(connection, run_key, after, stop)
+    kept = connection.execute(
+        sa.select(entries.c.arrival, entries.c.time, entries.c.body)
+        .where(entries.c.run_key == run_key, entries.c.arrival > after, entries.c.arrival <= stop)
+        .order_by(entries.c.arrival)
+    ).all()
+    others = {row.arrival: (row.time, row.body) for row in kept}
+    where = {
+        int(arrival): (source, row)
+        for source, (rows, _) in enumerate(sources)
+        for row, arrival in enumerate(rows.arrivals)
+    }
+    return stop, newest, _in_order(sources, where, others)
+
+
+def all_pages(
+    read: Callable[[int], tuple[int, int, Iterator[tuple[int, Event]]]], after: int
+) -> Iterator[tuple[int, Event]]:
+    """Every event after `after`, page by page, until the newest that was there when its page was read."""
+    while True:
+        stop, newest, events = read(after)
+        yield from events
+        if stop >= newest:
+            return
+        after = stop
+
+
+def _points(
+    connection: sa.Connection, run_key: int, after: int, stop: int
+) -> list[tuple[points.Rows, tuple[str, ...]]]:
+    found = connection.execute(
+        sa.select(blocks).where(
+            blocks.c.run_key == run_key, blocks.c.last_arrival > after, blocks.c.first_arrival <= stop
+        )
+    ).all()
+    if not found:
+        return []
+    names = {
+        key: name
+        for key, name in connection.execute(sa.select(series.c.key, series.c.name).where(series.c.run_key == run_key))
+    }
+    sets = dict(
+        (key, tuple(texts.unpack(packed)))
+        for key, packed in connection.execute(
+            sa.select(key_sets.c.key, key_sets.c.series_keys).where(
+                key_sets.c.key.in_({block.key_set for block in found})
+            )
+        )
+    )
+    sources = []
+    for block in found:
+        rows = points.unpack_rows(connection, block, sets[block.key_set])
+        first, last = np.searchsorted(rows.arrivals, [after, stop], side="right")
+        sources.append((rows[first:last], tuple(names[key] for key in sets[block.key_set])))
+    return sources
+
+
+def _in_order(
+    sources: list[tuple[points.Rows, tuple[str, ...]]],
+    where: dict[int, tuple[int, int]],
+    others: dict[int, tuple[float, str]],
+) -> Iterator[tuple[int, Event]]:
+    for arrival in sorted([*where, *others]):
+        if arrival in others:
+            time, body = others[arrival]
+            yield arrival, {"time": time, **texts.unpack(body)}
+            continue
+        source, row = where[arrival]
+        rows, names = sources[source]
+        event: Event = {"type": "metrics", "step": int(rows.steps[row]), "time": float(rows.times[row])}
+        event.update(zip(names, rows.values[row].tolist(), strict=True))
+        yield arrival, event

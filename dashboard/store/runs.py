@@ -1,0 +1,91 @@
+"""Rows of runs to records and back. One connection in, SQL out; no transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from dashboard.errors import UnknownRun
+from dashboard.records import Run, RunSummary, State
+from dashboard.store import sparkline, texts
+from dashboard.store.database import insert_ignore
+from dashboard.store.tables import findings, runs, writers
+
+_LIVE_FIRST = {"critical": 0, "warning": 1, "info": 2}
+
+
+def find(connection: sa.Connection, run_id: str, *, lock: bool = False) -> sa.Row[Any]:
+    """The row of a run; `lock` holds it until the transaction ends. Raises UnknownRun."""
+    row = find_or_none(connection, run_id, lock=lock)
+    if row is None:
+        raise UnknownRun(run_id)
+    return row
+
+
+def find_or_none(connection: sa.Connection, run_id: str, *, lock: bool = False) -> sa.Row[Any] | None:
+    """The row of a run, or None."""
+    query = sa.select(runs).where(runs.c.id == run_id)
+    return connection.execute(query.with_for_update() if lock else query).one_or_none()
+
+
+def create(connection: sa.Connection, run_id: str, now: float, **values: Any) -> None:
+    """Insert a run unless it exists."""
+    insert_ignore(connection, runs, {"id": run_id, "created_at": now, "project": "default", "name": "", **values})
+
+
+def writer(connection: sa.Connection, run_key: int, name: str) -> sa.Row[Any] | None:
+    """The row of a run's writer, or None when it never wrote."""
+    return connection.execute(
+        sa.select(writers).where(writers.c.run_key == run_key, writers.c.name == name)
+    ).one_or_none()
+
+
+def listed(
+    connection: sa.Connection, project: str | None, states: Iterable[State] | None, limit: int | None
+) -> list[sa.Row[Any]]:
+    """Rows of runs, newest first."""
+    query = sa.select(runs).order_by(runs.c.created_at.desc(), runs.c.key.desc())
+    if project is not None:
+        query = query.where(runs.c.project == project)
+    if states is not None:
+        query = query.where(runs.c.state.in_([State(state).value for state in states]))
+    if limit is not None:
+        query = query.limit(limit)
+    return list(connection.execute(query))
+
+
+def to_record(row: sa.Row[Any]) -> Run:
+    """The run as everything outside the store knows it."""
+    return Run(
+        id=row.id, project=row.project, name=row.name or row.id, state=State(row.state), state_reason=row.state_reason,
+        tags=tuple(texts.unpack(row.tags)), config=texts.unpack(row.config), parent_id=row.parent_id,
+        created_at=row.created_at, started_at=row.started_at, ended_at=row.ended_at, last_event_at=row.last_event_at,
+        last_step=row.last_step, launched=bool(row.launched), pid=row.pid, pid_started_at=row.pid_started_at,
+        host=row.host, exit_code=row.exit_code, verdict=row.verdict,
+    )  # fmt: skip
+
+
+def to_summary(row: sa.Row[Any], open_findings: tuple[tuple[str, str], ...]) -> RunSummary:
+    """The run with its latest numbers."""
+    latest: Mapping[str, list[float]] = texts.unpack(row.latest)
+    curve: sparkline.State = texts.unpack(row.sparkline)
+    return RunSummary(
+        run=to_record(row), latest={name: float(value) for name, (_, value) in latest.items()},
+        best_val_loss=row.best_val_loss, best_val_step=row.best_val_step, sparkline=tuple(map(float, curve[2])),
+        open_findings=open_findings,
+    )  # fmt: skip
+
+
+def open_findings(connection: sa.Connection, run_keys: list[int]) -> dict[int, tuple[tuple[str, str], ...]]:
+    """(severity, title) of the open findings of these runs (all runs when the list is long), worst first."""
+    query = sa.select(findings.c.run_key, findings.c.severity, findings.c.title).where(
+        findings.c.decision == "open", findings.c.resolved_at.is_(None)
+    )
+    if len(run_keys) <= 500:
+        query = query.where(findings.c.run_key.in_(run_keys))
+    found: dict[int, list[tuple[str, str]]] = {}
+    for key, severity, title in connection.execute(query.order_by(findings.c.detected_step, findings.c.rule)):
+        found.setdefault(key, []).append((severity, title))
+    return {key: tuple(sorted(some, key=lambda one: _LIVE_FIRST.get(one[0], 3))) for key, some in found.items()}
