@@ -13,6 +13,8 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
+from runwell.home import SettingError
+
 COMMANDS = ("up", "demo", "train", "runs", "stop", "rules", "explain", "export", "diagnose", "sync")
 """Every subcommand, in the order of `runwell --help`; `runwell.commands.NAME` holds it."""
 
@@ -36,13 +38,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, rest = build_parser().parse_known_args(argv)
     if rest and not getattr(args, "passes_rest", False):
         # parse_args() would say only "unrecognized arguments": name the command, whose --help lists what there is.
-        print(f"runwell {args.command}: unknown argument {rest[0]!r}; see `runwell {args.command} --help`", file=sys.stderr)
+        print(
+            f"runwell {args.command}: unknown argument {rest[0]!r}; see `runwell {args.command} --help`",
+            file=sys.stderr,
+        )
         return 2
     args.rest = rest
     try:
         return int(args.run(args))
     except KeyboardInterrupt:
         return 130
+    except SettingError as error:
+        print(f"runwell {args.command}: {error}", file=sys.stderr)
+        return 2
     except BrokenPipeError:
         # `runwell runs | head`: the reader has gone; a traceback would help nobody.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -74,7 +74,9 @@ class Watched:
 def add_parser(subparsers: Any) -> None:
     """`runwell demo` takes no settings: it is the same for everybody."""
     parser = subparsers.add_parser("demo", help="launch one healthy and three sick runs, and watch the diagnosis")
-    parser.add_argument("--exit", action="store_true", help="end when the runs have ended, also if this started the server")
+    parser.add_argument(
+        "--exit", action="store_true", help="end when the runs have ended, also if this started the server"
+    )
     parser.set_defaults(run=run)
 
 
@@ -117,7 +119,9 @@ def server(client: Any) -> Iterator[subprocess.Popen[bytes] | None]:
         deadline = time.monotonic() + 60
         while not client.alive():
             if child.poll() is not None:
-                raise ServerError(f"the server did not start (exit status {child.returncode}); its message stands above")
+                raise ServerError(
+                    f"the server did not start (exit status {child.returncode}); its message stands above"
+                )
             if time.monotonic() > deadline:
                 raise ServerError("the server did not answer within 60 seconds")
             time.sleep(0.2)

@@ -32,7 +32,9 @@ def run(args: argparse.Namespace) -> int:
     if args.format == "json":
         print(json.dumps(rows, indent=2))
     elif not rows:
-        print("No runs yet. Start one on the Launch page, with `runwell demo`, or with `runwell.init()` in your script.")
+        print(
+            "No runs yet. Start one on the Launch page, with `runwell demo`, or with `runwell.init()` in your script."
+        )
     else:
         print(table([cells(row, time.time()) for row in rows]))
     return 0
@@ -72,7 +74,10 @@ def table(rows: list[tuple[str, ...]]) -> str:
     """Rows under their headings, columns aligned. Control characters in names are shown, never sent to the terminal."""
     safe = [tuple("".join(c if c.isprintable() else "?" for c in cell) for cell in row) for row in rows]
     widths = [max(len(row[i]) for row in [COLUMNS, *safe]) for i in range(len(COLUMNS))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [COLUMNS, *safe])
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [COLUMNS, *safe]
+    )
 
 
 def _fail(sentence: str) -> int:
