@@ -11,6 +11,7 @@ import ast
 import dataclasses
 import difflib
 import inspect
+import itertools
 import math
 import re
 import textwrap
@@ -84,8 +85,8 @@ class TrainConfig:
     """Share of the text held out for validation, taken from the end, never overlapping the training part."""
     tokenizer: Literal["char", "byte", "bpe"] = "bpe"
     """`char`: one token a character of the data. `byte`: 256 tokens. `bpe`: pieces learned from the training part."""
-    vocab_size: Annotated[int, Range(257, 65_536)] = 4096
-    """Number of tokens that `bpe` learns; `char` and `byte` have their own and ignore it."""
+    vocab_size: Annotated[int, Range(2, 65_536)] = 4096
+    """Number of tokens that `bpe` learns, at least 257; `char` and `byte` have their own, and a run reports what it has."""
 
     # -- model -----------------------------------------------------------------------------------------------------
     n_layer: Annotated[int, Range(1, 96)] = 4
@@ -167,7 +168,9 @@ class TrainConfig:
         for setting in settings():
             setting.check(getattr(self, setting.name))
         if self.n_embd % self.n_head:
-            near = sorted({self.n_embd // self.n_head * self.n_head, -(-self.n_embd // self.n_head) * self.n_head} - {0})
+            near = sorted(
+                {self.n_embd // self.n_head * self.n_head, -(-self.n_embd // self.n_head) * self.n_head} - {0}
+            )
             raise ConfigError(
                 "n_embd",
                 f"n_embd = {self.n_embd} is not divisible by n_head = {self.n_head}; "
@@ -178,6 +181,11 @@ class TrainConfig:
                 "min_learning_rate",
                 f"min_learning_rate = {self.min_learning_rate:g} is above learning_rate = {self.learning_rate:g}; "
                 "the decay must end at or below the peak",
+            )
+        if self.tokenizer == "bpe" and self.vocab_size < 257:
+            raise ConfigError(
+                "vocab_size",
+                f"vocab_size = {self.vocab_size} is too small for tokenizer = bpe; it takes 257 or more: 256 bytes and what it learns",
             )
         if ".." in self.dataset.split("/"):
             raise ConfigError("dataset", f"dataset = {self.dataset!r} leaves the data folder; '..' is not allowed")
@@ -230,7 +238,7 @@ class Setting:
     def parse(self, value: object) -> ConfigValue:
         """Turn text or a JSON value into this setting's type, or raise `ConfigError`."""
         number: float | str = value if isinstance(value, (int, float, str)) else ""
-        if isinstance(value, bool) or value is None or number == "" and self.kind is not str:
+        if isinstance(value, bool) or value is None or (number == "" and self.kind is not str):
             raise self._refusal(value)
         if self.kind is str:
             if not isinstance(value, str):
@@ -271,7 +279,7 @@ def settings() -> tuple[Setting, ...]:
     return tuple(_setting(field, hints[field.name], helps[field.name]) for field in dataclasses.fields(TrainConfig))
 
 
-def _setting(field: dataclasses.Field[Any], hint: Any, help_text: str) -> Setting:
+def _setting(field: Any, hint: Any, help_text: str) -> Setting:
     bounds = text = None
     choices: tuple[str, ...] = ()
     kind: Any = hint
@@ -285,9 +293,9 @@ def _setting(field: dataclasses.Field[Any], hint: Any, help_text: str) -> Settin
 
 
 def _field_docstrings(cls: type) -> dict[str, str]:
-    body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body  # type: ignore[attr-defined]
+    body: list[Any] = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body  # type: ignore[attr-defined]
     return {
         before.target.id: " ".join(after.value.value.split())
-        for before, after in zip(body, body[1:], strict=False)
+        for before, after in itertools.pairwise(body)
         if isinstance(before, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
     }

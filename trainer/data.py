@@ -1,0 +1,156 @@
+"""Text to training batches: split without overlap, tokens in memory-mapped files, and which windows a step sees.
+
+The windows of a step depend on seed and step alone, so that a resumed run sees exactly what an uninterrupted one would have.
+Knows nothing of models; `trainer.sources` reads the text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trainer.config import TrainConfig
+from trainer.errors import DataError
+from trainer.tokenizer import Tokenizer, check_round_trip, from_json, make_tokenizer
+
+Packed = NDArray[np.uint16] | NDArray[np.uint32]
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+_FORMAT = 1
+_CACHED_AT_MOST = 20
+_CHECKED_CHARACTERS = 20_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Corpus:
+    """A data set ready to train on: its tokenizer and both parts as token ids, shape (n,), mapped from disk."""
+
+    tokenizer: Tokenizer
+    train: Packed
+    val: Packed
+    characters: int
+    """Characters of the text before the split."""
+    opening: tuple[str, ...]
+    """Two short openings from the validation part, for prompts."""
+
+
+def split(text: str, validation_fraction: float) -> tuple[str, str]:
+    """Training part and validation part: the first characters and the last, every character in exactly one of them."""
+    cut = int(len(text) * (1.0 - validation_fraction) + 1e-9)
+    return text[:cut], text[cut:]
+
+
+def prepare(config: TrainConfig, text: str, cache: Path, tokenizer: Tokenizer | None = None) -> Corpus:
+    """Split, learn the tokenizer (unless one is given, as a resume does), encode; kept in `cache` by content.
+
+    Raises `TokenizerError` when the round trip fails and `DataError` when a part is shorter than one context.
+    """
+    train_text, val_text = split(text, config.validation_fraction)
+    folder = cache / "tokens" / _key(config, text, tokenizer)
+    if not (folder / "tokenizer.json").is_file():
+        tokenizer = tokenizer or make_tokenizer(config.tokenizer, config.vocab_size, train_text, text)
+        _store(folder, tokenizer, train_text, val_text)
+    tokenizer = tokenizer or from_json(json.loads((folder / "tokenizer.json").read_text("utf-8")))
+    for piece in (text[:_CHECKED_CHARACTERS], val_text[-_CHECKED_CHARACTERS:]):
+        check_round_trip(tokenizer, piece)
+    dtype = _dtype(tokenizer)
+    train, val = (np.memmap(folder / f"{part}.bin", dtype=dtype, mode="r") for part in ("train", "val"))
+    _check_lengths(config, len(train), len(val))
+    opening = tuple(_openings(val_text, config.context_length))
+    return Corpus(tokenizer=tokenizer, train=train, val=val, characters=len(text), opening=opening)
+
+
+class Batches:
+    """Random windows of the training part. `draw` is a pure function of (seed, step, pass)."""
+
+    def __init__(self, tokens: Packed, config: TrainConfig) -> None:
+        self._tokens = tokens
+        self._seed = config.seed
+        self._size = config.batch_size
+        self._window = np.arange(config.context_length + 1)
+
+    def draw(self, step: int, micro: int) -> Batch:
+        """Inputs and targets of one pass, both (B, T) int64 on the CPU; targets are inputs shifted by one."""
+        # Philox is counter-based: any step's windows can be drawn without drawing those before it.
+        random = np.random.Generator(np.random.Philox(key=self._seed, counter=[0, micro, step, 0]))
+        starts = random.integers(0, len(self._tokens) - len(self._window) + 1, size=self._size)
+        return _windows(self._tokens, starts, self._window)
+
+
+def evaluation_batches(tokens: Packed, config: TrainConfig, batches: int | None = None) -> list[Batch]:
+    """At most `batches` (default `eval_batches`) batches of windows spread evenly over the validation part, never overlapping.
+
+    The same windows every time: two evaluations differ by the model alone. The last batch may be smaller than the others.
+    """
+    window = np.arange(config.context_length + 1)
+    available = (len(tokens) - 1) // config.context_length
+    wanted = min((config.eval_batches if batches is None else batches) * config.batch_size, available)
+    starts = np.linspace(0, len(tokens) - len(window), wanted).astype(np.int64)
+    pieces = [starts[i : i + config.batch_size] for i in range(0, wanted, config.batch_size)]
+    return [_windows(tokens, piece, window) for piece in pieces]
+
+
+def _windows(tokens: Packed, starts: NDArray[np.int64], window: NDArray[np.int64]) -> Batch:
+    block = torch.from_numpy(tokens[starts[:, None] + window].astype(np.int64))  # (B, T+1)
+    return block[:, :-1].contiguous(), block[:, 1:].contiguous()
+
+
+def _dtype(tokenizer: Tokenizer) -> type[np.uint16] | type[np.uint32]:
+    return np.uint16 if tokenizer.size <= 1 << 16 else np.uint32
+
+
+def _key(config: TrainConfig, text: str, tokenizer: Tokenizer | None) -> str:
+    given = tokenizer.to_json() if tokenizer else None
+    learned = config.vocab_size if config.tokenizer == "bpe" else 0
+    recipe = json.dumps([_FORMAT, config.tokenizer, learned, config.validation_fraction, given], sort_keys=True)
+    return hashlib.sha256(recipe.encode() + b"\0" + text.encode("utf-8")).hexdigest()[:32]
+
+
+def _store(folder: Path, tokenizer: Tokenizer, train_text: str, val_text: str) -> None:
+    # Written aside and renamed: another worker never sees half of it, and a killed one leaves nothing that is taken for whole.
+    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    for part, text in (("train", train_text), ("val", val_text)):
+        tokenizer.encode(text).astype(_dtype(tokenizer)).tofile(partial / f"{part}.bin")
+    (partial / "tokenizer.json").write_text(json.dumps(tokenizer.to_json()), "utf-8")
+    try:
+        partial.rename(folder)
+    except OSError:  # another worker was first, with the same content
+        shutil.rmtree(partial, ignore_errors=True)
+    _prune(folder.parent)
+
+
+def _prune(cache: Path) -> None:
+    # A worker that still maps a removed file keeps it until it ends.
+    folders = sorted((path for path in cache.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    for old in folders[:-_CACHED_AT_MOST]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _check_lengths(config: TrainConfig, train: int, val: int) -> None:
+    for part, length in (("training", train), ("validation", val)):
+        if length <= config.context_length:
+            raise DataError(
+                f"the {part} part has {length:,} tokens, too few for one context of {config.context_length}; use more text, "
+                f"a shorter context_length (--context-length)"
+                + (" or a larger validation_fraction (--validation-fraction)" if part == "validation" else "")
+            )
+
+
+def _openings(text: str, context_length: int) -> list[str]:
+    """The start of the validation text and one from its middle: whole words, about 40 characters, well inside the context."""
+    length = min(40, max(4, context_length // 2))
+    openings = []
+    for place in (0, len(text) // 2):
+        words = text[place : place + 4 * length].split(" ")[1:]  # the first word may have lost its head to the cut
+        opening = " ".join(words)[: length + 1].rpartition(" ")[0].strip() or text[place : place + length]
+        openings.append(opening)
+    return openings

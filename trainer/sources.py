@@ -1,0 +1,81 @@
+"""From a data set's name to its text: built in, a .txt or .md file, JSON lines, or a folder of them. No tokens here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from trainer.catalog import resolve, text_files
+from trainer.errors import DataError
+from trainer.python_docs import python_docs
+
+_TEXT_KEYS = ("text", "content", "document", "body")
+_PAIR_KEYS = (("instruction", "response"), ("prompt", "completion"), ("question", "answer"))
+
+
+def load_text(name: str, data_dir: Path, cache: Path, limit: int = 0) -> str:
+    """The whole text of data set `name`, or its first `limit` characters (0: all).
+
+    Raises `ConfigError` for a name that leads nowhere and `DataError` for text that cannot be read or is empty.
+    """
+    path = resolve(name, data_dir)
+    text = python_docs(cache) if path is None else _read(path, data_dir, limit)
+    if limit:
+        text = text[:limit]
+    if not text.strip():
+        raise DataError(f"the data set {name!r} has no text in it; choose another or put text into the file")
+    return text
+
+
+def _read(path: Path, data_dir: Path, limit: int) -> str:
+    files = [path] if path.is_file() else list(text_files(path, data_dir))
+    pieces: list[str] = []
+    length = 0
+    for file in files:
+        pieces.append(_read_file(file))
+        length += len(pieces[-1])
+        if limit and length >= limit:
+            break
+    return "\n\n".join(pieces)
+
+
+def _read_file(path: Path) -> str:
+    try:
+        if path.suffix.lower() == ".jsonl":
+            return "\n\n".join(_json_lines(path))
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path.name} is not UTF-8 text (byte {error.start}); convert it to UTF-8") from None
+    except OSError as error:
+        raise DataError(f"{path.name} cannot be read: {error.strerror}") from None
+
+
+def _json_lines(path: Path) -> Iterator[str]:
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield _document(line, f"{path.name} line {number}")
+
+
+def _document(line: str, where: str) -> str:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        raise DataError(f"{where} is not JSON; each line must be a string or an object with a text in it") from None
+    if isinstance(value, str):
+        return _whole(value)
+    fields = value if isinstance(value, dict) else {}
+    for key in _TEXT_KEYS:
+        if isinstance(fields.get(key), str):
+            return _whole(fields[key])
+    for first, second in _PAIR_KEYS:
+        if isinstance(fields.get(first), str) and isinstance(fields.get(second), str):
+            return _whole(f"{fields[first]}\n{fields[second]}")
+    pairs = " or ".join(f"{first} + {second}" for first, second in _PAIR_KEYS)
+    raise DataError(f"{where} has no text: it needs one of {', '.join(_TEXT_KEYS)}, or {pairs}")
+
+
+def _whole(text: str) -> str:
+    # JSON can spell half of a surrogate pair, which is no character and which no tokenizer could give back.
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,128 @@
+"""One worker from settings to exit status: builds what a run needs, trains, and ends the run in its true state.
+
+`main` has read the command line; this module is the first that loads torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import traceback
+from pathlib import Path
+
+import torch
+
+import runwell
+from trainer.checkpoint import Checkpoint, CheckpointFolder, parse_reference
+from trainer.config import ConfigError, TrainConfig
+from trainer.control import StopSignal
+from trainer.data import Corpus, prepare
+from trainer.errors import CheckpointError, TrainerError
+from trainer.loop import Ending, Loop
+from trainer.precision import Precision, choose
+from trainer.progress import Progress
+from trainer.reporter import Reporter
+from trainer.session import Session, new_session, restore
+from trainer.sources import load_text
+from trainer.tokenizer import from_json
+
+BAD_INPUT, CRASHED = 2, 1
+
+
+def work(config: TrainConfig, home: Path, data_dir: Path, stop: StopSignal) -> int:
+    """Train; the exit status: 0 finished or stopped, 2 for input that cannot be used, 1 for a crash.
+
+    `home` holds caches and checkpoints, `data_dir` the data sets.
+    """
+    run: Reporter | None = None
+    try:
+        loaded = _checkpoint(config, home)
+        precision = choose(config)
+        corpus = _corpus(config, home, data_dir, loaded)
+        config = dataclasses.replace(config, vocab_size=corpus.tokenizer.size)
+        session = _session(config, corpus, precision, loaded)
+        run = _announce(config, loaded)
+        _describe(session, corpus)
+        folder = CheckpointFolder(home / "runs" / run.id / "checkpoints")
+        ending = Loop(session, corpus, run, folder, stop, Progress(session.step, config.max_steps)).train()
+    except (TrainerError, ConfigError) as error:
+        return _end(run, Ending("crashed", str(error)), BAD_INPUT)
+    except Exception as error:
+        traceback.print_exc()
+        return _end(run, Ending("crashed", explain(error, config)), CRASHED)
+    return _end(run, ending, 0)
+
+
+def explain(error: Exception, config: TrainConfig) -> str:
+    """One sentence for an exception that nobody foresaw; for memory that ran out, what to change."""
+    text = " ".join(str(error).split())
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in text:
+        return (
+            f"out of memory with batch_size = {config.batch_size} and context_length = {config.context_length}; "
+            "halve batch_size and double accumulation_steps, or take a smaller model"
+        )
+    return f"{type(error).__name__}: {text[:300]}"
+
+
+def _checkpoint(config: TrainConfig, home: Path) -> Checkpoint | None:
+    if not config.resume:
+        return None
+    run_id, which = parse_reference(config.resume)
+    try:
+        checkpoint = CheckpointFolder(home / "runs" / run_id / "checkpoints").load(which)
+    except CheckpointError as error:
+        raise CheckpointError(f"resume = {config.resume!r}: {error}") from None
+    if checkpoint.step >= config.max_steps:
+        raise ConfigError(
+            "max_steps",
+            f"resume = {config.resume!r} is at step {checkpoint.step}, max_steps = {config.max_steps}: "
+            "nothing is left to train; raise max_steps (--max-steps)",
+        )
+    return checkpoint
+
+
+def _corpus(config: TrainConfig, home: Path, data_dir: Path, loaded: Checkpoint | None) -> Corpus:
+    cache = home / "cache"
+    text = load_text(config.dataset, data_dir, cache, config.data_limit_characters)
+    return prepare(config, text, cache, from_json(loaded.tokenizer) if loaded else None)
+
+
+def _session(config: TrainConfig, corpus: Corpus, precision: Precision, loaded: Checkpoint | None) -> Session:
+    session = new_session(config, corpus.tokenizer, precision)
+    for line in config.prompts.splitlines():
+        corpus.tokenizer.encode(line)  # a prompt that cannot be encoded is better refused now than at the first sample
+    if loaded:
+        restore(session, loaded)
+    return session
+
+
+def _announce(config: TrainConfig, loaded: Checkpoint | None) -> Reporter:
+    name = config.name or f"{config.preset} on {config.dataset}"
+    run: Reporter = runwell.init(config.project, name=name, config=config.to_mapping())
+    if loaded and parse_reference(config.resume)[0] == run.id:
+        run.rewind(loaded.step)
+    return run
+
+
+def _describe(session: Session, corpus: Corpus) -> None:
+    config, precision = session.config, session.precision
+    tokens = config.batch_size * config.accumulation_steps * config.context_length
+    epochs = tokens * config.max_steps / len(corpus.train)
+    lines = [
+        f"model: {session.model.parameter_count():,} parameters, {config.n_layer} layers, {config.n_head} heads, "
+        f"width {config.n_embd}, context {config.context_length}",
+        f"data: {config.dataset}, {corpus.characters:,} characters, {len(corpus.train):,} tokens to train on, "
+        f"{len(corpus.val):,} to validate",
+        f"tokenizer: {corpus.tokenizer.kind}, {corpus.tokenizer.size:,} tokens, gives the text back exactly",
+        f"device: {precision.device.type}, {precision.name} ({precision.reason})",
+        f"plan: {config.max_steps:,} steps of {tokens:,} tokens, {epochs:.1f} epochs"
+        + (f", from step {session.step:,}" if session.step else ""),
+    ]
+    print("\n".join(lines), flush=True)
+
+
+def _end(run: Reporter | None, ending: Ending, status: int) -> int:
+    print(f"{ending.state}: {ending.reason}", file=sys.stderr if status else sys.stdout, flush=True)
+    if run is not None:
+        run.finish(state=ending.state, reason=ending.reason)
+    return status
