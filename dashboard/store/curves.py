@@ -43,7 +43,7 @@ def read(
     reach = [min(block.last_step, cutoffs.get(block.generation, _ENDLESS)) for block in found]
     low, high = max(first, min(block.first_step for block in found)), min(last, max(reach))
     width = bucketing.width_for(low, high, buckets)
-    alone = _alone(found, reach) if sum(block.count for block in found) > buckets else [False] * len(found)
+    alone = _alone(found, reach) if sum(block.rows for block in found) > buckets else [False] * len(found)
     whole = [
         lone and block.first_step >= low and block.last_step <= min(high, edge)
         and (block.first_step - low) // width == (block.last_step - low) // width
@@ -52,7 +52,7 @@ def read(
     kept = [block for block, is_whole in zip(found, whole, strict=True) if is_whole]
     opened = [block for block, is_whole in zip(found, whole, strict=True) if not is_whole]
     points = _points(connection, series_key, opened, cutoffs, first, last)
-    if len(points[0]) + sum(block.count for block in kept) <= buckets:
+    if len(points[0]) + sum(block.rows for block in kept) <= buckets:
         return bucketing.raw(name, *_points(connection, series_key, found, cutoffs, first, last))
     return bucketing.combine(name, [bucketing.reduce_points(*points, low, width), _stored(kept)], low, width)
 
@@ -67,18 +67,18 @@ def hidden_after(connection: sa.Connection, run_key: int) -> dict[int, int]:
     cutoffs: dict[int, int] = {}
     lowest = _ENDLESS
     newest = rewinds[0].generation if rewinds else 0
-    steps = {generation: step for generation, step in rewinds}
+    steps = {row.generation: row.step for row in rewinds}
     for generation in range(newest, 0, -1):
         lowest = min(lowest, steps.get(generation, _ENDLESS))
         cutoffs[generation - 1] = lowest
     return cutoffs
 
 
-def _overview(connection: sa.Connection, series_key: int, first: int, last: int) -> Sequence[sa.Row[Any]]:
+def _overview(connection: sa.Connection, series_key: int, first: int, last: int) -> Sequence[Any]:
     """The blocks that may hold points of first..last, older generations first, without their contents."""
     return connection.execute(
         sa.select(
-            blocks.c.key, blocks.c.generation, blocks.c.count, blocks.c.first_step, blocks.c.last_step, blocks.c.last_time,
+            blocks.c.key, blocks.c.generation, blocks.c.rows, blocks.c.first_step, blocks.c.last_step, blocks.c.last_time,
             columns.c.nonfinite, columns.c.lowest, columns.c.highest, columns.c.mean, columns.c.lowest_step,
             columns.c.highest_step, columns.c.last,
         )
@@ -88,7 +88,7 @@ def _overview(connection: sa.Connection, series_key: int, first: int, last: int)
     ).all()  # fmt: skip
 
 
-def _alone(found: Sequence[sa.Row[Any]], reach: Sequence[int]) -> list[bool]:
+def _alone(found: Sequence[Any], reach: Sequence[int]) -> list[bool]:
     """Whether a block's steps are shared or enclosed by no other block's."""
     lows = np.array([block.first_step for block in found], np.int64)
     order = np.argsort(lows, kind="stable")
@@ -103,7 +103,7 @@ def _alone(found: Sequence[sa.Row[Any]], reach: Sequence[int]) -> list[bool]:
 def _points(
     connection: sa.Connection,
     series_key: int,
-    found: Sequence[sa.Row[Any]],
+    found: Sequence[Any],
     cutoffs: Mapping[int, int],
     first: int,
     last: int,
@@ -113,8 +113,8 @@ def _points(
     parts: dict[int, list[tuple[Ints, Floats, Floats]]] = {}
     for block in found:
         row = contents[block.key]
-        steps, values = packing.unpack_integers(row.steps, row.count), packing.unpack_values(row.data, row.count)
-        times = packing.unpack_times(row.times, row.count)
+        steps, values = packing.unpack_integers(row.steps, row.rows), packing.unpack_values(row.data, row.rows)
+        times = packing.unpack_times(row.times, row.rows)
         stop = min(last, cutoffs.get(block.generation, _ENDLESS))
         if block.first_step < first or block.last_step > stop:
             seen = (steps >= first) & (steps <= stop)
@@ -123,11 +123,11 @@ def _points(
     return _by_step(_newest_wins([_join(parts[generation]) for generation in sorted(parts)]))
 
 
-def _contents(connection: sa.Connection, series_key: int, keys: Sequence[int]) -> dict[int, sa.Row[Any]]:
-    found: dict[int, sa.Row[Any]] = {}
+def _contents(connection: sa.Connection, series_key: int, keys: Sequence[int]) -> dict[int, Any]:
+    found: dict[int, Any] = {}
     for start in range(0, len(keys), _AT_ONCE):
         rows = connection.execute(
-            sa.select(blocks.c.key, blocks.c.count, blocks.c.steps, blocks.c.times, columns.c.data)
+            sa.select(blocks.c.key, blocks.c.rows, blocks.c.steps, blocks.c.times, columns.c.data)
             .join(columns, columns.c.block_key == blocks.c.key)
             .where(columns.c.series_key == series_key, columns.c.block_key.in_(keys[start : start + _AT_ONCE]))
         )
@@ -159,7 +159,7 @@ def _by_step(points: tuple[Ints, Floats, Floats]) -> tuple[Ints, Floats, Floats]
     return steps[order], times[order], values[order]
 
 
-def _stored(kept: Sequence[sa.Row[Any]]) -> bucketing.Aggregates:
+def _stored(kept: Sequence[Any]) -> bucketing.Aggregates:
     """The aggregates that lie beside whole blocks."""
 
     def ints(name: str) -> Ints:
@@ -173,6 +173,6 @@ def _stored(kept: Sequence[sa.Row[Any]]) -> bucketing.Aggregates:
         step=ints("last_step"), time=floats("last_time", np.nan), low=floats("lowest", np.inf),
         high=floats("highest", -np.inf), mean=floats("mean", 0.0),
         last=np.array([packing.unpack_number(block.last) for block in kept], np.float64),
-        count=np.array([block.count for block in kept], np.int64), nonfinite=ints("nonfinite"),
+        count=np.array([block.rows for block in kept], np.int64), nonfinite=ints("nonfinite"),
         low_step=ints("lowest_step"), high_step=ints("highest_step"),
     )  # fmt: skip

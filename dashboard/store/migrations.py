@@ -77,7 +77,8 @@ def _version(database: Database) -> int | None:
             "give another --home or RUNWELL_DATABASE_URL"
         )
     with database.read() as connection:
-        return connection.scalar(sa.select(sa.func.max(schema_version.c.version)))
+        version: int | None = connection.scalar(sa.select(sa.func.max(schema_version.c.version)))
+    return version
 
 
 def _create(database: Database, version: int, now: float) -> None:

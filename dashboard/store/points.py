@@ -77,7 +77,7 @@ def _insert_block(connection: sa.Connection, owner: Owner, rows: Rows, level: in
     block = connection.execute(
         blocks.insert().values(
             run_key=owner.run_key, writer_key=owner.writer_key, key_set=owner.key_set, generation=owner.generation,
-            level=level, count=len(rows), first_arrival=int(rows.arrivals[0]), last_arrival=int(rows.arrivals[-1]),
+            level=level, rows=len(rows), first_arrival=int(rows.arrivals[0]), last_arrival=int(rows.arrivals[-1]),
             first_step=int(rows.steps[order[0]]), last_step=int(rows.steps[newest]), last_time=float(rows.times[newest]),
             arrivals=packing.pack_integers(rows.arrivals), steps=packing.pack_integers(rows.steps),
             times=packing.pack_times(rows.times),
@@ -142,15 +142,15 @@ def _merge(connection: sa.Connection, owner: Owner, level: int) -> bool:
     return True
 
 
-def unpack_rows(connection: sa.Connection, block: sa.Row[Any], series_keys: tuple[int, ...]) -> Rows:
+def unpack_rows(connection: sa.Connection, block: Any, series_keys: tuple[int, ...]) -> Rows:
     """All rows of a block, its columns in the order of `series_keys`."""
     found = connection.execute(
         sa.select(columns.c.series_key, columns.c.data).where(columns.c.block_key == block.key)
     ).all()
-    data = {series: packing.unpack_values(blob, block.count) for series, blob in found}
+    data = {series: packing.unpack_values(blob, block.rows) for series, blob in found}
     return Rows(
-        packing.unpack_integers(block.arrivals, block.count),
-        packing.unpack_integers(block.steps, block.count),
-        packing.unpack_times(block.times, block.count),
+        packing.unpack_integers(block.arrivals, block.rows),
+        packing.unpack_integers(block.steps, block.rows),
+        packing.unpack_times(block.times, block.rows),
         np.stack([data[series] for series in series_keys], axis=1),
     )

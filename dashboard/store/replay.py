@@ -63,18 +63,11 @@ def _points(
     ).all()
     if not found:
         return []
-    names = {
-        key: name
-        for key, name in connection.execute(sa.select(series.c.key, series.c.name).where(series.c.run_key == run_key))
-    }
-    sets = dict(
-        (key, tuple(texts.unpack(packed)))
-        for key, packed in connection.execute(
-            sa.select(key_sets.c.key, key_sets.c.series_keys).where(
-                key_sets.c.key.in_({block.key_set for block in found})
-            )
-        )
-    )
+    named = connection.execute(sa.select(series.c.key, series.c.name).where(series.c.run_key == run_key))
+    names = {row.key: row.name for row in named}
+    used = {block.key_set for block in found}
+    kept = connection.execute(sa.select(key_sets.c.key, key_sets.c.series_keys).where(key_sets.c.key.in_(used)))
+    sets = {row.key: tuple(texts.unpack(row.series_keys)) for row in kept}
     sources = []
     for block in found:
         rows = points.unpack_rows(connection, block, sets[block.key_set])

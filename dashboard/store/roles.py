@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from runwell.metrics import BY_NAME
+from diagnostics.roles import RoleMap
+
+_ROLES = RoleMap()
 
 
 @lru_cache(maxsize=10_000)
 def role_of(name: str) -> str | None:
-    """The role of a series by its name, or None."""
-    metric = BY_NAME.get(name)
-    return metric.role if metric else None
+    """The role of a series by its name, as the rules see it, or None."""
+    found = _ROLES.find(name)
+    return found[0] if found else None

@@ -14,7 +14,7 @@ metadata = sa.MetaData()
 
 # SQLite gives out row ids by itself only for a column declared exactly INTEGER; PostgreSQL needs 64 bits said.
 Key = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-Real = sa.Double()
+Real: sa.types.TypeEngine[float] = sa.Double()
 
 schema_version = sa.Table(
     "schema_version",
@@ -114,7 +114,7 @@ blocks = sa.Table(
     sa.Column("key_set", Key, sa.ForeignKey("key_sets.key", ondelete="CASCADE"), nullable=False),
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("level", sa.Integer, nullable=False),  # how often merged; see points.FULL
-    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("rows", sa.Integer, nullable=False),
     sa.Column("first_arrival", sa.BigInteger, nullable=False),
     sa.Column("last_arrival", sa.BigInteger, nullable=False),
     sa.Column("first_step", sa.BigInteger, nullable=False),  # smallest

@@ -30,8 +30,8 @@ def save(
         row = _row(run_key, finding, before.get((finding["rule"], str(finding.get("subject") or ""))), now)
         seen[row["rule"], row["subject"]] = row
     upsert(connection, findings, _IDENTITY, list(seen.values()), keep=("decision", "opened_at"))
-    for (rule, subject), row in before.items():
-        if (rule, subject) not in seen and row.resolved_at is None:
+    for (rule, subject), old in before.items():
+        if (rule, subject) not in seen and old.resolved_at is None:
             connection.execute(findings.update().where(_is(run_key, rule, subject)).values(resolved_at=now))
     upsert(connection, coverage, ("run_key",), [{"run_key": run_key, "body": texts.pack(dict(covered))}])
 

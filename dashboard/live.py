@@ -1,0 +1,220 @@
+"""The live stream: what is published once reaches every page that watches. Threads in, event loops out; no store, no HTTP.
+
+Each message gets a number and is serialised once. The newest lie in a bounded ring, from which a page that was away
+fills its gap. Each client has a bounded queue; one that does not keep up is let go and comes back by itself. Points are
+collected and sent at most ten times a second a run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runwell.wire import dumps
+
+POINTS_INTERVAL_SECONDS = 0.1
+RING_BYTES = 32 * 2**20
+CLIENT_BYTES = 8 * 2**20
+CLIENT_MESSAGES = 2000
+POINTS_AT_ONCE = 400
+"""Points of one series in one message; of more, the extremes and the non-finite ones are sent, and the ends."""
+
+WATCHED_ONLY = frozenset({"points", "sample", "log", "rewind"})
+"""Types that only a page of that very run gets."""
+
+Columns = Mapping[str, Sequence[float]]
+"""`step`, `time` and `value` of one series, of equal length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One published message, serialised."""
+
+    seq: int
+    kind: str
+    run_id: str
+    text: str
+
+
+class Client:
+    """One page's queue, read by its socket on an event loop and filled from any thread. Made by `Hub.attach`."""
+
+    def __init__(self, run_id: str | None) -> None:
+        self.run_id = run_id
+        self.dropped = False
+        """The page did not keep up: close its socket."""
+        self._queue: deque[str] = deque()
+        self._bytes = 0
+        self._lock = threading.Lock()
+        self._ready = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def wants(self, message: Message) -> bool:
+        """Whether the message is for this page."""
+        if self.run_id is None:
+            return message.kind not in WATCHED_ONLY
+        return message.run_id == self.run_id
+
+    def offer(self, text: str) -> None:
+        """Queue a message; when the queue is full the client is dropped instead."""
+        with self._lock:
+            self._bytes += len(text)
+            if len(self._queue) >= CLIENT_MESSAGES or self._bytes > CLIENT_BYTES:
+                self.dropped = True
+                self._queue.clear()
+            else:
+                self._queue.append(text)
+        self._wake()
+
+    async def next(self) -> list[str]:
+        """The waiting messages, as soon as there are any; empty when the client was dropped."""
+        await self._ready.wait()
+        with self._lock:
+            self._ready.clear()
+            waiting = list(self._queue)
+            self._queue.clear()
+            self._bytes = 0
+        return waiting
+
+    def _wake(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._ready.set)
+        except RuntimeError:
+            self.dropped = True  # the loop has ended: the server is going down
+
+
+class Hub:
+    """Publishes to every attached client. Thread-safe."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, epoch: str | None = None) -> None:
+        """`clock` gives seconds and only decides how points are collected; `epoch` names this server's numbering."""
+        self.epoch = epoch or secrets.token_hex(6)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._seq = 0
+        self._ring: deque[Message] = deque()
+        self._ring_bytes = 0
+        self._oldest = 1  # number of the first message that is still there, or will be
+        self._clients: set[Client] = set()
+        self._pending: dict[str, dict[str, tuple[list[float], list[float], list[float]]]] = {}
+        self._sent_at: dict[str, float] = {}
+
+    @property
+    def seq(self) -> int:
+        """The newest number."""
+        return self._seq
+
+    @property
+    def clients(self) -> int:
+        """Pages that watch just now."""
+        return len(self._clients)
+
+    def publish(self, kind: str, run_id: str, payload: Mapping[str, Any]) -> int:
+        """Send `{"seq", "epoch", "type": kind, "run": run_id, **payload}` to all who watch; the message's number.
+
+        Points that wait for this run are sent before it, so that the order is the order of events.
+        """
+        with self._lock:
+            self._flush_run(run_id)
+            return self._publish(kind, run_id, payload)
+
+    def publish_points(self, run_id: str, series: Mapping[str, Columns]) -> None:
+        """Send points, at once or together with those that follow within a tenth of a second."""
+        with self._lock:
+            pending = self._pending.setdefault(run_id, {})
+            for name, columns in series.items():
+                held = pending.setdefault(name, ([], [], []))
+                for column, values in zip(held, (columns["step"], columns["time"], columns["value"]), strict=True):
+                    column.extend(values)
+            if self._clock() - self._sent_at.get(run_id, -math.inf) >= POINTS_INTERVAL_SECONDS:
+                self._flush_run(run_id)
+
+    def flush(self) -> None:
+        """Send the points that have waited long enough. Called a few times a second by the collector's thread."""
+        with self._lock:
+            now = self._clock()
+            for run_id in list(self._pending):
+                if now - self._sent_at.get(run_id, -math.inf) >= POINTS_INTERVAL_SECONDS:
+                    self._flush_run(run_id)
+            for run_id in [run_id for run_id, at in self._sent_at.items() if now - at > 60]:
+                del self._sent_at[run_id]
+
+    def attach(self, run_id: str | None, since: int | None, epoch: str | None) -> Client:
+        """A new client whose first message is `hello`, followed by what it missed when that is still known.
+
+        Must be called on the event loop that will read the client.
+        """
+        client = Client(run_id)
+        with self._lock:
+            fillable = since is not None and epoch == self.epoch and self._oldest - 1 <= since <= self._seq
+            missed = [m.text for m in self._ring if fillable and m.seq > (since or 0) and client.wants(m)]
+            client.offer(dumps({"seq": self._seq, "epoch": self.epoch, "type": "hello", "replayed": fillable}))
+            for text in missed:
+                client.offer(text)
+            self._clients.add(client)
+        return client
+
+    def detach(self, client: Client) -> None:
+        """The page is gone."""
+        with self._lock:
+            self._clients.discard(client)
+
+    def _flush_run(self, run_id: str) -> None:
+        pending = self._pending.pop(run_id, None)
+        if pending:
+            self._sent_at[run_id] = self._clock()
+            self._publish("points", run_id, {"series": {name: _columns(*held) for name, held in pending.items()}})
+
+    def _publish(self, kind: str, run_id: str, payload: Mapping[str, Any]) -> int:
+        self._seq += 1
+        text = dumps({**payload, "seq": self._seq, "epoch": self.epoch, "type": kind, "run": run_id})
+        message = Message(self._seq, kind, run_id, text)
+        self._ring.append(message)
+        self._ring_bytes += len(text)
+        while self._ring_bytes > RING_BYTES and self._ring:
+            gone = self._ring.popleft()
+            self._ring_bytes -= len(gone.text)
+            self._oldest = gone.seq + 1
+        for client in list(self._clients):
+            if client.dropped:
+                self._clients.discard(client)
+            elif client.wants(message):
+                client.offer(text)
+        return self._seq
+
+
+def _columns(steps: list[float], times: list[float], values: list[float]) -> dict[str, list[float]]:
+    kept = thin(values, POINTS_AT_ONCE)
+    if len(kept) == len(values):
+        return {"step": steps, "time": times, "value": values}
+    return {
+        "step": [steps[index] for index in kept],
+        "time": [times[index] for index in kept],
+        "value": [values[index] for index in kept],
+    }
+
+
+def thin(values: Sequence[float], most: int) -> list[int]:
+    """Indices of about `most` values that keep every extreme: per slice the lowest, the highest, the last and the first
+    non-finite one."""
+    if len(values) <= most:
+        return list(range(len(values)))
+    size = math.ceil(len(values) / (most // 4))
+    kept: set[int] = {0}
+    for start in range(0, len(values), size):
+        indices = range(start, min(start + size, len(values)))
+        finite = [index for index in indices if math.isfinite(values[index])]
+        kept.add(indices[-1])
+        if finite:
+            kept.add(min(finite, key=values.__getitem__))
+            kept.add(max(finite, key=values.__getitem__))
+        if len(finite) < len(indices):
+            kept.add(next(index for index in indices if not math.isfinite(values[index])))
+    return sorted(kept)
