@@ -94,7 +94,7 @@ def scalar_packer(count: int) -> Struct:
 
 def encode_keys(key_set: int, names: Sequence[str]) -> bytes:
     """A whole `KEYS` frame."""
-    return _encode_frame(KEYS, key_set, json.dumps(list(names), separators=(",", ":")).encode())
+    return _encode_frame(KEYS, key_set, json.dumps(list(names), ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def encode_event_frame(payload: bytes) -> bytes:

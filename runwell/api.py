@@ -1,0 +1,119 @@
+"""The module-level verbs: `init` makes a run current, `log` and `finish` act on it; and what happens when Python ends.
+
+The only module of the SDK with state: the runs of this process.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any
+
+from runwell.home import Environment, read_what_is_sound
+from runwell.notice import LOGGER
+from runwell.run import Run, describe, end_of
+from runwell.wire import check_run_id
+
+
+class NoRun(RuntimeError):
+    """`runwell.log` or `runwell.finish` was called while no run is open."""
+
+
+class _Runs:
+    """The open runs of this process, the current one last."""
+
+    def __init__(self) -> None:
+        self.open: list[Run] = []
+        self.hooked = False
+
+
+_runs = _Runs()
+
+
+def init(
+    project: str = "default",
+    name: str | None = None,
+    config: Any = None,
+    tags: Iterable[str] = (),
+    resume: str | None = None,
+    strict: bool = False,
+) -> Run:
+    """Begin a run, or adopt the one named by `resume` or by `RUNWELL_RUN_ID`, and make it the current one.
+
+    `config` is any mapping (values that are not JSON are shown by `repr`, secrets are hidden). The server need not be
+    there. With `strict`, bad input raises `WireError`/`SettingError` instead of a warning.
+    """
+    environment = _environment(strict)
+    run_id = check_run_id(resume) if resume else environment.run_id or new_run_id()
+    run = Run(run_id, environment, describe(project, name, config, tags), strict=strict)
+    _runs.open.append(run)
+    _hook()
+    return run
+
+
+def current() -> Run:
+    """The run that was begun last and has not ended. Raises `NoRun`."""
+    while _runs.open and _runs.open[-1].ended:
+        _runs.open.pop()
+    if not _runs.open:
+        raise NoRun("there is no run: call runwell.init(project=…) first")
+    return _runs.open[-1]
+
+
+def log(values: Mapping[str, Any], step: int | None = None) -> None:
+    """`Run.log` on the current run. Raises `NoRun`."""
+    current().log(values, step)
+
+
+def finish(state: str = "finished", reason: str = "") -> None:
+    """`Run.finish` on the current run. Raises `NoRun`."""
+    current().finish(state, reason)
+
+
+def new_run_id(now: float | None = None) -> str:
+    """A fresh id, `YYYYMMDD-HHMMSS-xxxxxx` in UTC: sorts by time, unique by its tail."""
+    return time.strftime("%Y%m%d-%H%M%S-", time.gmtime(now)) + os.urandom(3).hex()
+
+
+def _environment(strict: bool) -> Environment:
+    environment, problems = read_what_is_sound()
+    for problem in problems:
+        if strict:
+            raise problem
+        means = "records wait in the spool" if problem.variable == "RUNWELL_URL" else "its default is taken"
+        LOGGER.warning("runwell: %s; until then, %s", problem, means)
+    return environment
+
+
+# -- when Python ends ------------------------------------------------------------------------------------------------
+
+
+def _hook() -> None:
+    if _runs.hooked:
+        return
+    _runs.hooked = True
+    atexit.register(_at_exit)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_in_child)
+    before = sys.excepthook
+
+    def excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        for run in _runs.open:
+            run.last_words = end_of(kind, error)
+        before(kind, error, traceback)
+
+    sys.excepthook = excepthook
+
+
+def _at_exit() -> None:
+    for run in list(_runs.open):
+        run.finish(*run.last_words)
+
+
+def _in_child() -> None:
+    for run in _runs.open:
+        run._reopen_in_child()

@@ -1,0 +1,171 @@
+"""The reading side of a spool: wire bodies cut from its segments, for a writer that lives or one that is gone.
+
+It copies bytes and counts frames; it decodes no record and knows nothing of the network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from runwell import segment as segments
+from runwell.folder import ACK, LOCK, META, read_json, remove_folder, try_lock, write_json
+from runwell.frames import BadFrames, encode_header
+from runwell.notice import Warn
+from runwell.segment import SUFFIX, Segment
+from runwell.wire import check_run_id, check_writer, dumps
+
+
+class Source(Protocol):
+    """A spool as the sender sees it: alive (`Spool`) or left behind (`LeftSpool`)."""
+
+    run_id: str
+    writer: str
+    folder: Path
+    meta: dict[str, Any]
+    lock: threading.RLock
+    segments: list[Segment]
+
+    @property
+    def next_seq(self) -> int:
+        """The sequence number after the last record."""
+
+    def release(self, acked: int) -> None:
+        """Remove the segments whose records the server all has."""
+
+
+class Cut(NamedTuple):
+    """A wire body with the records from the asked one up to, not including, `next_seq`."""
+
+    body: bytes
+    next_seq: int
+
+
+class Hole(Exception):
+    """The record asked for is not in the spool any more; `next_seq` is the first that is."""
+
+    def __init__(self, next_seq: int) -> None:
+        super().__init__(next_seq)
+        self.next_seq = next_seq
+
+
+def cut(source: Source, seq: int, *, writer: str, wire_seq: int, intro: bytes = b"", count: int | None = None) -> Cut:
+    """The records from `seq` on, of one segment, at most `count` of them, as a wire body.
+
+    `writer` and `wire_seq` go into its header; `intro` is put before the records. Raises `Hole` when `seq` is gone.
+    """
+    with source.lock:
+        segment = _segment_of(source, seq)
+        if segment is None:
+            return Cut(encode_header(source.run_id, writer, wire_seq) + intro, seq)
+        end, next_seq = segment.end, segment.next_seq
+        start = segment.position_of(seq)
+        if count is not None and seq + count < next_seq:
+            end, next_seq = segment.position_of(seq + count), seq + count
+        body = segment.body(source.run_id, writer, wire_seq, intro, start, end)
+        segment.remember(next_seq, end)
+    return Cut(body, next_seq)
+
+
+def _segment_of(source: Source, seq: int) -> Segment | None:
+    if seq >= source.next_seq:
+        return None
+    for segment in source.segments:
+        if seq < segment.first_seq:
+            raise Hole(segment.first_seq)
+        if seq < segment.next_seq:
+            return segment
+    raise Hole(source.next_seq)
+
+
+class LeftSpool:
+    """The spool of a writer that is gone. Holding its lock, nobody else sends or removes it."""
+
+    def __init__(self, folder: Path, descriptor: int, warn: Warn) -> None:
+        self.folder = folder
+        self.run_id, self.writer = check_run_id(folder.parent.name), check_writer(folder.name)
+        self.meta = read_json(folder / META)
+        self.lock = threading.RLock()
+        self.segments: list[Segment] = []
+        self._descriptor = descriptor
+        for path in sorted(folder.glob(f"*{SUFFIX}")):
+            try:
+                self.segments.append(segments.read(path))
+            except (BadFrames, OSError, ValueError) as error:
+                warn(f"damaged {path}", f"{path} cannot be read and is left where it is: {error}")
+
+    @property
+    def next_seq(self) -> int:
+        """The sequence number after the last record."""
+        return self.segments[-1].next_seq if self.segments else 1
+
+    def release(self, acked: int) -> None:
+        """Remove the segments whose records the server all has."""
+        done = [segment for segment in self.segments if segment.next_seq <= acked + 1]
+        for segment in done[:-1] if len(done) == len(self.segments) else done:
+            self.segments.remove(segment)
+            segment.close(keep=False)
+
+    def close(self, acked: int) -> None:
+        """Let go of the folder; it is removed when the server has everything in it."""
+        done = self.next_seq <= acked + 1
+        for segment in self.segments:
+            # its length says nothing about what it holds: a damaged tail may be wanted by someone who can read it
+            with contextlib.suppress(BufferError):
+                segment.memory.close()
+        if done and len(self.segments) == len(list(self.folder.glob(f"*{SUFFIX}"))):
+            remove_folder(self.folder)
+        os.close(self._descriptor)
+
+
+def open_left(folder: Path, warn: Warn) -> LeftSpool | None:
+    """The spool in `folder` if its writer is gone and nobody else is sending it, else None."""
+    if not (folder / META).is_file():
+        return None
+    try:
+        descriptor = try_lock(folder / LOCK)
+    except OSError:
+        return None
+    if descriptor is None:
+        return None
+    if not (folder / META).is_file():
+        # someone else sent and removed it between the two looks
+        os.close(descriptor)
+        return None
+    try:
+        return LeftSpool(folder, descriptor, warn)
+    except ValueError:
+        os.close(descriptor)
+        return None
+
+
+def writer_folders(root: Path, run_id: str | None = None) -> list[Path]:
+    """Every writer's folder under the spool's root, oldest run first."""
+    return sorted(path.parent for path in root.glob(f"{run_id or '*'}/*/{META}"))
+
+
+class Ack(NamedTuple):
+    """How far a server has got: the last record it has, and under which name and origin the writer is known to it."""
+
+    acked: int = 0
+    alias: str = ""
+    origin: int = 1
+
+
+def load_ack(folder: Path) -> Ack:
+    """What was last written by `save_ack`; the beginning when there is nothing sound."""
+    value = read_json(folder / ACK)
+    acked, alias, origin = value.get("acked"), value.get("alias"), value.get("origin")
+    if isinstance(acked, int) and isinstance(alias, str) and isinstance(origin, int) and acked >= 0 and origin >= 1:
+        return Ack(acked, alias, origin)
+    return Ack()
+
+
+def save_ack(folder: Path, ack: Ack) -> None:
+    """Remember how far the server has got. A folder that cannot be written costs a resend later, nothing else."""
+    with contextlib.suppress(OSError):
+        if folder.is_dir():
+            write_json(folder / ACK, dumps(ack._asdict()))

@@ -1,0 +1,342 @@
+"""A run as the training script sees it: `log` and its kin write to the spool and return; the sender does the rest.
+
+Nothing here waits for disk or network, and nothing raises into training unless `strict=True`. In a forked child the run
+goes on with a writer of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any
+
+from runwell.courier import Courier
+from runwell.home import Environment
+from runwell.notice import LOGGER, Notices
+from runwell.outbox import LeftSpool
+from runwell.process import started_at
+from runwell.sender import Sender
+from runwell.spool import Spool
+from runwell.transport import HttpTransport
+from runwell.values import flatten, to_json
+from runwell.wire import MAX_EVENT_BYTES, MAX_STEP, BadEvent, Event, WireError, check_step, clean_text, shorten
+
+FINISH_SECONDS = 10.0
+MAX_TEXT = 64 * 1024
+"""Characters of one sample or log text that are kept."""
+MAX_RUN_EVENT = MAX_EVENT_BYTES // 2
+
+
+class Run:
+    """One training attempt. Make one with `runwell.init`. All methods may be called from any thread."""
+
+    def __init__(
+        self, run_id: str, environment: Environment, about: Mapping[str, Any], *, strict: bool = False
+    ) -> None:
+        self.id = run_id
+        self.strict = strict
+        self.ended = ""
+        """The state it ended in; empty while it goes on."""
+        self.last_words = ("finished", "")
+        """State and reason for when Python ends without `finish`; the exception hook changes them."""
+        self._environment, self._about = environment, dict(about)
+        self._warn = Notices()
+        self._step = -1
+        self._commands: deque[dict[str, Any]] = deque()
+        self._heard: set[int] = set()
+        self._finish_lock = threading.RLock()
+        self._owner = 0
+        self._open()
+
+    def __repr__(self) -> str:
+        return f"<runwell.Run {self.id}{' ' + self.ended if self.ended else ''}>"
+
+    @property
+    def url(self) -> str:
+        """The run's page."""
+        return f"{self._environment.url}/run/{self.id}"
+
+    # -- what a script reports -------------------------------------------------------------------------------------
+
+    def log(self, values: Mapping[str, Any], step: int | None = None) -> None:
+        """Write down numbers at a step. Without `step` it counts up by itself, from 0.
+
+        Takes ints, floats, bools, numpy scalars, arrays and tensors of one element, and nested mappings (their names are
+        joined with "/"). NaN and ±Inf are kept. What is no number is left out, with one warning that names it.
+        """
+        try:
+            if step is None:
+                step = self._step + 1
+            elif type(step) is not int or not 0 <= step <= MAX_STEP:
+                step = check_step(_whole(step))
+            # refuses itself, cheaply, all that is not plain names and numbers
+            self._spool.metrics(values, step, time.time())
+            self._step = step
+        except Exception as error:
+            self._log_slowly(values, step, error)
+
+    def sample(self, prompt: str, text: str, step: int | None = None) -> None:
+        """Write down what the model wrote for a prompt."""
+        self._write(
+            {"type": "sample", "step": step, "prompt": self._text(prompt), "text": self._text(text)}, need_step=True
+        )
+
+    def alert(self, title: str, text: str = "", level: str = "warning", step: int | None = None) -> None:
+        """Tell the owner something: `level` is info, warning or critical."""
+        if level not in ("info", "warning", "critical"):
+            self._complain("level", f"alert level {shorten(level)} is not allowed; it takes info, warning or critical")
+            level = "warning"
+        self._write(
+            {"type": "alert", "title": self._text(title), "text": self._text(text), "level": level, "step": step}
+        )
+
+    def checkpoint(
+        self, path: str | os.PathLike[str], step: int | None = None, val_loss: float | None = None, best: bool = False
+    ) -> None:
+        """Say that a checkpoint was written."""
+        event: Event = {"type": "checkpoint", "step": step, "path": os.fspath(path), "best": bool(best)}
+        if val_loss is not None:
+            event["val_loss"] = float(val_loss)
+        self._write(event, need_step=True)
+
+    def output(self, text: str, stream: str = "worker") -> None:
+        """Write a line into the run's output log."""
+        self._write({"type": "log", "stream": stream, "text": self._text(text)})
+
+    def rewind(self, step: int) -> None:
+        """Say that training goes on from a checkpoint at `step`: later points from before are kept and hidden."""
+        self._write({"type": "rewind", "step": step}, need_step=True)
+        self._step = int(step)
+
+    # -- what the server asks --------------------------------------------------------------------------------------
+
+    def commands(self) -> list[dict[str, Any]]:
+        """Commands that came since the last call, each once: `{"id", "kind", "args"}`. Costs nothing when there is none."""
+        if not self._commands:
+            return []
+        taken = []
+        while self._commands:
+            taken.append(self._commands.popleft())
+        return taken
+
+    def acknowledge(self, command: int, ok: bool = True, text: str = "", step: int | None = None) -> None:
+        """Tell the server that a command was carried out, or why not."""
+        self._write({"type": "ack", "command": int(command), "ok": bool(ok), "text": self._text(text), "step": step})
+
+    def _receive(self, commands: list[dict[str, Any]]) -> None:
+        for command in commands:
+            number = command.get("id")
+            if isinstance(number, int) and number not in self._heard:
+                self._heard.add(number)
+                self._commands.append(command)
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def flush(self, timeout: float = FINISH_SECONDS) -> int:
+        """Wait until the server has all that was logged; returns how many records still wait."""
+        return self._sender.flush(timeout)
+
+    def finish(self, state: str = "finished", reason: str = "", timeout: float = FINISH_SECONDS) -> None:
+        """End the run as `finished`, `stopped` or `crashed`, and send what waits for at most `timeout` seconds.
+
+        What the server did not take by then stays in the spool; the next run or `runwell sync` sends it.
+        """
+        with self._finish_lock:
+            if self.ended:
+                return
+            self.ended = state
+        try:
+            self._end(state, reason, timeout)
+        except Exception as error:
+            self._complain("finish", f"run {self.id} could not be ended properly: {error!r}")
+
+    def _end(self, state: str, reason: str, timeout: float) -> None:
+        if self._owner == os.getpid():
+            self._spool.report_drops(reserve=True)
+            event: Event = {"type": "state", "time": time.time(), "state": state, "reason": self._text(reason)}
+            if self._step >= 0:
+                event["step"] = self._step
+            self._spool.event(event, reserve=True)
+        waiting = self._sender.finish(timeout)
+        if waiting:
+            where = f"wait in {self._spool.folder}; they are sent by the next run or by `runwell sync`"
+            if self._spool.in_memory:
+                where = "were in memory only and are lost"
+            trouble = f" ({self._courier.trouble})" if self._courier.trouble else ""
+            LOGGER.warning(
+                "runwell: the server at %s has not taken everything%s: %s records %s",
+                self._environment.url or "RUNWELL_URL",
+                trouble,
+                f"{waiting:,}",
+                where,
+            )
+        self._spool.close(self._courier.ack.acked)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        state, reason = end_of(kind, error)
+        self.finish(state, reason)
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        """Make this process's writer: a spool, a courier and a sender."""
+        writer = f"w-{os.urandom(6).hex()}"
+        event = self._run_event()
+        environment = self._environment
+        self._spool = Spool(
+            environment.spool,
+            self.id,
+            writer,
+            limit_bytes=environment.spool_bytes,
+            warn=self._warn,
+            meta={"url": environment.url, "pid": os.getpid(), "host": socket.gethostname(), "run_event": event},
+        )
+        if self._owner == 0:
+            self._owner = os.getpid()
+        self._spool.event(event)
+        transport = HttpTransport(environment.url, environment.token)
+        self._courier = Courier(self._spool, transport, self._warn, self._receive)
+
+        def carry_left(left: LeftSpool) -> Courier:
+            return Courier(left, transport, self._warn)
+
+        self._sender = Sender(self._spool, self._courier, self._warn, url=environment.url, new_courier=carry_left)
+        self._sender.start()
+
+    def _reopen_in_child(self) -> None:
+        """After a fork: the parent's spool is the parent's; the child gets its own at its next record."""
+        self._spool.forget()
+        self._finish_lock = threading.RLock()
+        self._warn = Notices()
+        if not self.ended:
+            self._spool = _Later(self)  # type: ignore[assignment]
+
+    def _run_event(self) -> Event:
+        event = {"type": "run", "time": time.time(), **self._about, "host": socket.gethostname(), "pid": os.getpid()}
+        began = started_at()
+        if began is not None:
+            event["pid_started_at"] = began
+        return event
+
+    def _write(self, event: Event, *, need_step: bool = False) -> None:
+        try:
+            step = event.pop("step", None)
+            if step is None and need_step:
+                step = max(self._step, 0)
+            if step is not None:
+                event["step"] = check_step(_whole(step))
+            event["time"] = time.time()
+            if self.ended:
+                raise BadEvent(f"run {self.id} has ended ({self.ended}); start another with runwell.init()")
+            self._spool.event(event)
+        except Exception as error:
+            if self.strict:
+                raise
+            self._complain(f"{event.get('type')} {error}", f"a {event.get('type')} record was not written: {error}")
+
+    def _log_slowly(self, values: Any, step: Any, error: Exception) -> None:
+        """The whole story of `log`, for anything that is not plain names and numbers."""
+        try:
+            if self.ended:
+                raise BadEvent(f"run {self.id} has ended ({self.ended}); start another with runwell.init()")
+            if not isinstance(values, Mapping):
+                raise BadEvent(f"log() takes a mapping of names to numbers, not {shorten(values)}; nothing was written")
+            if not isinstance(step, int):
+                raise error
+            flat = {name: number for name, number in flatten(values, self._refuse).items() if self._name_is_fine(name)}
+            if flat:
+                self._spool.metrics(flat, step, time.time())
+            self._step = step
+        except Exception as problem:
+            if self.strict:
+                raise
+            self._complain(f"log {type(problem).__name__} {problem}", f"log() wrote nothing: {problem}")
+
+    def _refuse(self, name: str, why: str) -> None:
+        sentence = f"metric {shorten(name)} {why}; it is left out, the rest is logged"
+        if self.strict:
+            raise BadEvent(sentence)
+        self._warn(f"metric {name}", sentence)
+
+    def _name_is_fine(self, name: str) -> bool:
+        from runwell.wire import check_name
+
+        try:
+            check_name(name)
+        except BadEvent as error:
+            self._refuse(name, f"cannot be logged: {error.reason}")
+            return False
+        return True
+
+    def _complain(self, cause: str, sentence: str) -> None:
+        if self.strict:
+            raise WireError(sentence)
+        self._warn(cause, sentence)
+
+    def _text(self, text: object) -> str:
+        clean = clean_text(str(text))
+        if len(clean) <= MAX_TEXT:
+            return clean
+        self._warn("long text", f"a text of {len(clean):,} characters was cut to {MAX_TEXT:,}")
+        return clean[:MAX_TEXT] + "…"
+
+
+class _Later:
+    """Stands for the spool of a forked child until it writes something: most children never do."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def metrics(self, values: Mapping[str, float], step: int, time: float) -> None:
+        """Open the child's spool and write there."""
+        self._run._open()
+        self._run._spool.metrics(values, step, time)
+
+    def event(self, event: Event, *, reserve: bool = False) -> None:
+        """Open the child's spool and write there."""
+        self._run._open()
+        self._run._spool.event(event, reserve=reserve)
+
+
+def _whole(step: Any) -> Any:
+    """A plain int of anything that stands for one (numpy integers, 12.0); otherwise the thing itself, to be named."""
+    if isinstance(step, bool):
+        return shorten(step)
+    if isinstance(step, float):
+        return step
+    item = step.item() if hasattr(step, "item") else step
+    return item.__index__() if hasattr(item, "__index__") else item
+
+
+def end_of(kind: type[BaseException] | None, error: BaseException | None) -> tuple[str, str]:
+    """(state, reason) for a run that ends with this exception, or with none."""
+    if kind is None:
+        return "finished", ""
+    if issubclass(kind, KeyboardInterrupt):
+        return "stopped", "interrupted from the keyboard"
+    if issubclass(kind, SystemExit):
+        code = getattr(error, "code", None)
+        return ("finished", "") if code in (None, 0) else ("crashed", f"SystemExit: {shorten(code, 200)}")
+    text = clean_text(str(error)).strip()
+    return "crashed", (f"{kind.__name__}: {text}" if text else kind.__name__)[:2000]
+
+
+def describe(project: str, name: str | None, config: Any, tags: Iterable[str]) -> dict[str, Any]:
+    """What the run says about itself, as plain JSON data with secrets hidden."""
+    about: dict[str, Any] = {"project": clean_text(str(project)), "tags": [clean_text(str(tag)) for tag in tags]}
+    if name:
+        about["name"] = clean_text(str(name))
+    if config is not None:
+        plain = to_json(config)
+        about["config"] = plain if isinstance(plain, dict) else {"config": plain}
+    return about

@@ -1,0 +1,340 @@
+"""The writing side of the spool: records of one writer, safe against SIGKILL of the process the moment a call returns.
+
+A writer has a folder `spool/RUN/WRITER/` with a `lock` it holds while it lives, `writer.json` (who it is), numbered
+segments, and `ack.json` (what the server has). The hot path packs numbers into mapped memory: no system call, no
+allocation of files; the sender prepares the next segment ahead of need. This file knows nothing of the network.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from runwell import segment as segments
+from runwell.folder import LOCK, META, SPARE, remove_folder, try_lock, write_json
+from runwell.frames import (
+    FRAME,
+    KIND_OFFSET,
+    MAX_KEY_SETS,
+    SCALARS,
+    encode_event_frame,
+    encode_keys,
+    scalar_packer,
+)
+from runwell.notice import Warn
+from runwell.segment import SEGMENT_BYTES, SUFFIX, Segment
+from runwell.wire import MAX_EVENT_BYTES, MAX_NAMES, BadEvent, Event, check_name, dumps
+
+MEMORY_BYTES = 16 * 1024 * 1024
+"""How much is kept in memory when the folder cannot be written."""
+NEARLY_FULL = 0.8
+MAX_NAMES_CHARACTERS = 100_000
+"""In one key set: at four bytes a character, it and its record fit in an empty segment."""
+
+
+class _Plan(NamedTuple):
+    """How records of one key set are packed in the present segment."""
+
+    pack_into: Callable[..., None]
+    size: int
+    length: int
+    key_set: int
+
+
+class Spool:
+    """The records of one writer, oldest first. Thread-safe; re-entrant for signal handlers.
+
+    `limit_bytes` bounds the whole spool folder, all runs together. `meta` is written to `writer.json`: its `run_event`
+    is what introduces the run to a server that has never heard of it.
+    """
+
+    def __init__(
+        self, root: Path, run_id: str, writer: str, *, limit_bytes: int, warn: Warn, meta: Mapping[str, Any]
+    ) -> None:
+        self.run_id, self.writer, self.meta = run_id, writer, dict(meta)
+        self.folder = root / run_id / writer
+        self.dropped = 0
+        """Records given up since the last `alert` that said so."""
+        self.dropped_total = 0
+        self.lock = threading.RLock()
+        self.segments: list[Segment] = []
+        self.others_bytes = 0
+        """What other writers hold of the bound; the sender refreshes it."""
+        self.roll_signal: Callable[[], None] | None = None
+        """Called when a segment is full, so that the sender need not be asked at every record."""
+        self._root, self._limit, self._warn = root, limit_bytes, warn
+        self._plans: dict[tuple[str, ...], _Plan] = {}
+        self._spare: Segment | None = None
+        self._busy = False
+        self._deferred: list[tuple[Event, bool]] = []
+        self._stuck = False
+        self._descriptor = self._open_folder()
+        self._current = self._new_segment(SEGMENT_BYTES) or segments.create(None)
+        self._adopt(self._current)
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def metrics(self, values: Mapping[str, float], step: int, time: float) -> None:
+        """Append one metrics record. Raises `BadEvent` for a bad name, and whatever a value that is no number raises."""
+        with self.lock:
+            if self._busy:
+                self._deferred.append(({"type": "metrics", "step": step, "time": time, **values}, False))
+                return
+            self._busy = True
+            try:
+                plan = self._plans.get(tuple(values))
+                now = self._current
+                if plan is None or now.end + plan.size > len(now.memory):
+                    plan = self._plan(tuple(values))
+                    now = self._current
+                    if plan is None:
+                        return
+                start = now.end
+                try:
+                    plan.pack_into(now.memory, start, plan.length, 0, 0, plan.key_set, step, time, *values.values())
+                except BaseException:
+                    # half a frame must not lie where the next frame's kind byte is looked for
+                    now.memory[start : start + plan.size] = bytes(plan.size)
+                    raise
+                now.memory[start + KIND_OFFSET] = SCALARS
+                now.end = start + plan.size
+                now.next_seq += 1
+            finally:
+                self._busy = False
+                if self._deferred:
+                    self._write_deferred()
+
+    def event(self, event: Event, *, reserve: bool = False) -> None:
+        """Append any other record. With `reserve` it is written even when the spool is full (a run's last words).
+
+        Raises `BadEvent` when it is larger than a record may be.
+        """
+        payload = dumps(event).encode()
+        if len(payload) > MAX_EVENT_BYTES:
+            raise BadEvent(
+                f"a {event.get('type')} record of {len(payload):,} bytes is too large ({MAX_EVENT_BYTES:,} allowed)"
+            )
+        with self.lock:
+            if self._busy:
+                self._deferred.append((event, reserve))
+                return
+            self._busy = True
+            try:
+                self._append(encode_event_frame(payload), reserve)
+            finally:
+                self._busy = False
+                if self._deferred:
+                    self._write_deferred()
+
+    def _append(self, frame: bytes, reserve: bool = False) -> None:
+        if self._current.end + len(frame) > self._current.size and not self._roll(reserve=reserve):
+            self._drop()
+            return
+        self._put(frame)
+        self._current.next_seq += 1
+
+    def _write_deferred(self) -> None:
+        # a signal handler or a value's __float__ logged while a record was half written: its turn is now
+        deferred, self._deferred = self._deferred, []
+        for event, reserve in deferred:
+            try:
+                self.event(event, reserve=reserve)
+            except Exception as error:
+                self._warn("deferred", f"a record logged in the middle of another could not be written: {error}")
+
+    def _plan(self, names: tuple[str, ...]) -> _Plan | None:
+        """The plan for these names with room for one record, or None when the record must be dropped."""
+        if names not in self._plans:
+            _check_names(names)
+        packer = scalar_packer(len(names))
+        # a fresh segment has room for any key set and its record, so one roll is enough
+        for _ in range(2):
+            plan = self._plans.get(names)
+            frame = b"" if plan else encode_keys(len(self._plans), names)
+            if self._current.end + len(frame) + packer.size <= self._current.size and len(self._plans) < MAX_KEY_SETS:
+                if plan is None:
+                    plan = _Plan(packer.pack_into, packer.size, packer.size - FRAME.size, len(self._plans))
+                    self._current.keys.append((self._current.end, frame))
+                    self._put(frame)
+                    self._plans[names] = plan
+                return plan
+            if not self._roll():
+                break
+        self._drop()
+        return None
+
+    def _put(self, frame: bytes) -> None:
+        now = self._current
+        start = now.end
+        # the kind byte last: until it is there, the frame is not
+        now.memory[start : start + len(frame)] = frame[:KIND_OFFSET] + b"\0" + frame[KIND_OFFSET + 1 :]
+        now.memory[start + KIND_OFFSET] = frame[KIND_OFFSET]
+        now.end = start + len(frame)
+
+    # -- segments --------------------------------------------------------------------------------------------------
+
+    @property
+    def next_seq(self) -> int:
+        """The sequence number that the next record gets."""
+        return self._current.next_seq
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the newest records lie in memory only, because the folder cannot be written."""
+        return self._current.path is None
+
+    def prepare(self) -> None:
+        """Make the next segment ahead of need (called by the sender, never by the training thread)."""
+        if self._spare is not None or self._current.end < self._current.size // 4:
+            return
+        spare = self._new_segment(SEGMENT_BYTES)
+        with self.lock:
+            if spare is not None:
+                self._spare, self._stuck = spare, False
+
+    def _roll(self, *, reserve: bool = False) -> bool:
+        """Go on in the next segment; False when the spool is full."""
+        if self._stuck and not reserve:
+            return False
+        fresh, self._spare = self._spare or self._new_segment(SEGMENT_BYTES, reserve=reserve), None
+        if fresh is None:
+            self._stuck = True
+            return False
+        self._adopt(fresh)
+        if self.roll_signal is not None:
+            self.roll_signal()
+        self.report_drops()
+        return True
+
+    def _adopt(self, fresh: Segment) -> None:
+        fresh.begin(self.run_id, self.writer, self._current.next_seq)
+        if fresh.path is not None:
+            # numbered only now: the first sequence number was not known when the spare was made
+            path = self.folder / f"{fresh.first_seq:020d}{SUFFIX}"
+            fresh.path.rename(path)
+            fresh.path = path
+        self._plans.clear()
+        self._current = fresh
+        self.segments.append(fresh)
+
+    def _new_segment(self, size: int, *, reserve: bool = False) -> Segment | None:
+        held = sum(segment.size for segment in list(self.segments) if segment.path is not None)
+        used = self.others_bytes + held + size
+        if used > self._limit and not reserve:
+            self._warn(
+                "spool full",
+                f"the spool in {self._root} is full ({self._limit // 2**20} MiB, RUNWELL_SPOOL_MIB): new records are dropped "
+                "and counted until the server has taken older ones; start the server or run `runwell sync`",
+            )
+            return None
+        if used > NEARLY_FULL * self._limit:
+            self._warn(
+                "spool nearly full",
+                f"the spool in {self._root} is {used / self._limit:.0%} full; when it is full, new records are dropped: "
+                "start the server, or raise RUNWELL_SPOOL_MIB",
+            )
+        try:
+            if self._descriptor is None:
+                raise OSError("the folder could not be made")
+            return segments.create(self.folder / f"{SPARE}-{os.urandom(4).hex()}", size)
+        except OSError as error:
+            return self._memory_segment(size, error, reserve)
+
+    def _memory_segment(self, size: int, error: OSError, reserve: bool) -> Segment | None:
+        if self._descriptor is not None:
+            self._warn_unwritable(error)
+        held = sum(segment.size for segment in list(self.segments) if segment.path is None)
+        if held + size > MEMORY_BYTES and not reserve:
+            self._warn(
+                "memory full",
+                f"{MEMORY_BYTES // 2**20} MiB of records wait in memory and no more are taken: new records are dropped and "
+                "counted until the server has taken older ones",
+            )
+            return None
+        return segments.create(None, size)
+
+    def _warn_unwritable(self, error: OSError) -> None:
+        self._warn(
+            "spool unwritable",
+            f"the spool folder {self.folder} cannot be written ({error.strerror or error}): records are kept in memory, at "
+            f"most {MEMORY_BYTES // 2**20} MiB, and sent from there; what is not sent is lost if the process is killed",
+        )
+
+    def _open_folder(self) -> int | None:
+        try:
+            self.folder.mkdir(parents=True, mode=0o700)
+            descriptor = try_lock(self.folder / LOCK)
+            write_json(self.folder / META, dumps(self.meta))
+            return descriptor
+        except OSError as error:
+            self._warn_unwritable(error)
+            return None
+
+    # -- dropping --------------------------------------------------------------------------------------------------
+
+    def _drop(self) -> None:
+        self.dropped += 1
+        self.dropped_total += 1
+
+    def report_drops(self, *, reserve: bool = False) -> None:
+        """Write down, as an alert, how many records were dropped since this was last written."""
+        with self.lock:
+            count, self.dropped = self.dropped, 0
+            if not count:
+                return
+            event = {
+                "type": "alert",
+                "title": f"{count:,} records were dropped",
+                "text": "The spool was full (RUNWELL_SPOOL_MIB) and the server did not take records in time.",
+                "level": "warning",
+                "dropped": count,
+            }
+            self._append(encode_event_frame(dumps(event).encode()), reserve)
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def release(self, acked: int) -> None:
+        """Remove the segments whose records the server all has (`acked` is the last of them)."""
+        with self.lock:
+            done = [segment for segment in self.segments[:-1] if segment.next_seq <= acked + 1]
+            self.segments = self.segments[len(done) :]
+        for segment in done:
+            segment.close(keep=False)
+
+    def close(self, acked: int) -> None:
+        """Let go of the folder. What the server has not got (`acked` is the last it has) stays on disk for later."""
+        with self.lock:
+            waits = self.next_seq > acked + 1
+            for segment in [*self.segments, *([self._spare] if self._spare else [])]:
+                segment.close(keep=waits and segment.next_seq > acked + 1 and segment is not self._spare)
+            self.segments, self._spare = [], None
+        if self._descriptor is not None:
+            if not waits:
+                remove_folder(self.folder)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def forget(self) -> None:
+        """In a forked child: let go of the parent's files without touching them."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+        self.segments = []
+
+
+def _check_names(names: tuple[str, ...]) -> None:
+    if not names:
+        raise BadEvent("a metrics record needs at least one number")
+    if len(names) > MAX_NAMES:
+        raise BadEvent(
+            f"{len(names):,} names in one call are too many ({MAX_NAMES:,} allowed): log them in several calls"
+        )
+    for name in names:
+        if not isinstance(name, str):
+            raise BadEvent(f"metric name {name!r} is not text")
+        check_name(name)
+    if sum(map(len, names)) > MAX_NAMES_CHARACTERS:
+        raise BadEvent(f"the {len(names):,} names of one call are too long together: log them in several calls")
