@@ -1,0 +1,76 @@
+"""One run under judgement: an engine, how far it has read, and what it says. No store, no hub, no clock, no threads.
+
+What comes out depends on the events alone: fed in any slices, or once more from the first event, it is the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from diagnostics.engine import Engine
+from diagnostics.verdict import verdict
+
+log = logging.getLogger(__name__)
+
+THROUGH = "judged_through"
+"""Key in a run's stored coverage: the arrival number of the last event that was judged."""
+
+NewEngine = Callable[[Mapping[str, Any]], Engine]
+"""Makes an engine for a run's config."""
+
+
+def new_engine(config: Mapping[str, Any]) -> Engine:
+    """An engine with every rule at its defaults."""
+    return Engine(config=config)
+
+
+class Judgement:
+    """What the rules say about one run, so far. `config` is what was known before its first event."""
+
+    def __init__(self, run_id: str, config: Mapping[str, Any], engine: NewEngine = new_engine) -> None:
+        self.run_id = run_id
+        self.cursor = 0
+        """Arrival number of the last event taken."""
+        self._engine = engine(config)
+        self._measured = False
+        self._trouble = ""
+
+    def take(self, events: Iterable[tuple[int, Mapping[str, Any]]]) -> int:
+        """Feed numbered events, in order; their count. An event on which the engine itself fails is passed over."""
+        count = 0
+        for number, event in events:
+            count += 1
+            self.cursor = number
+            self._measured = self._measured or event.get("type") == "metrics"
+            try:
+                self._engine.observe(event)
+            except Exception as error:
+                self._note(number, error)
+        return count
+
+    def findings(self) -> list[dict[str, Any]]:
+        """Every finding so far, those to act on first, as plain JSON values."""
+        return [finding.to_mapping() for finding in self._engine.findings()]
+
+    def coverage(self) -> dict[str, Any]:
+        """Which rules ran, which could not, which failed; and how far was judged."""
+        found = self._engine.coverage().to_mapping()
+        if self._trouble:
+            found["failed"] = {**found["failed"], "engine": self._trouble}
+        return {**found, THROUGH: self.cursor}
+
+    def verdict(self, muted: Collection[tuple[str, str]] = ()) -> str:
+        """`healthy`, `warning` or `critical`; `unknown` before the first point. `muted` are (rule, subject) to leave out."""
+        if not self._measured:
+            return "unknown"
+        return verdict(found for found in self._engine.findings() if (found.rule, found.subject) not in muted)
+
+    def _note(self, number: int, error: Exception) -> None:
+        # Said once: a run that trips the engine at every event must not fill the server's log.
+        if not self._trouble:
+            log.exception(
+                "run %s: the rules' engine failed at event %d; the run is judged without it", self.run_id, number
+            )
+            self._trouble = f"could not take event {number} ({type(error).__name__}: {error}); judged without it"

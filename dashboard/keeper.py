@@ -1,0 +1,147 @@
+"""Looks after one run: gathers the facts, takes up what its dead process left, applies what `lifecycle` decides.
+
+The only place where a run's state is changed by the server. Knows neither the queue nor any thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dashboard.lifecycle import Decision, Facts, Presence, decide, kill_due
+from dashboard.output import last_lines
+from dashboard.processes import Exit, Process, hostname
+from dashboard.records import Run, State
+from dashboard.store import Store
+from dashboard.tail import Ingest, append_last, store_output, store_spool
+from dashboard.workers import WorkerFolder
+
+log = logging.getLogger(__name__)
+
+LAST_WORDS = 20
+"""Lines of output from which the reason of a crash is taken."""
+
+RESUMED_AFTER_SECONDS = 1.0
+"""A process that began this long after a recorded end is another one, that resumed the run."""
+
+
+@dataclass(slots=True)
+class Keeper:
+    """Looks after runs, one `look` at a time. `announce` is told the id of a run whose state changed."""
+
+    store: Store
+    home: Path
+    ingest: Ingest
+    announce: Callable[[str], None]
+    clock: Callable[[], float]
+    watching_since: float = 0.0
+    """When this server began: silence before that is its own, not the runs'."""
+    _lost_at: dict[str, float] = field(default_factory=dict)
+    _signalled: set[str] = field(default_factory=set)
+
+    def look(self, run: Run, folder: WorkerFolder | None) -> tuple[Run, Presence]:
+        """See how a run is, and change its state if the facts ask for it. `folder` is None for a run that we did not launch."""
+        end = self._end(run, folder)
+        presence = self._presence(run, folder, end)
+        facts = self._facts(run, folder, presence, end)
+        dead = end is not None or (presence is Presence.GONE and (folder is not None or decide(facts) is not None))
+        if dead:
+            facts = self._take_up(run, folder, facts)
+            run = self.store.run(run.id)
+        elif folder is not None:
+            store_output(run.id, folder, self.ingest, self.clock(), dead=False)
+            self._see_to_the_stop(run, folder, facts)
+        decision = decide(facts)
+        if decision is not None:
+            run = self._apply(run, decision)
+        elif end is not None and run.state.ended and run.exit_code is None:
+            run = self.store.set_state(run.id, run.state, reason=run.state_reason, exit_code=end.returncode)
+            self.announce(run.id)
+        if folder is not None and dead and run.state.ended and not facts.unread:
+            folder.settle()
+        return run, presence
+
+    # -- facts -------------------------------------------------------------------------------------------------------
+
+    def _end(self, run: Run, folder: WorkerFolder | None) -> Exit | None:
+        end = folder.exit if folder is not None else None
+        if end is not None and (run.pid_started_at or 0.0) > end.ended_at + RESUMED_AFTER_SECONDS:
+            return None
+        return end
+
+    def _presence(self, run: Run, folder: WorkerFolder | None, end: Exit | None) -> Presence:
+        if end is not None:
+            return Presence.GONE
+        seen = folder.presence() if folder is not None else Presence.UNKNOWN
+        if seen is Presence.ALIVE or run.pid is None or run.host != hostname():
+            return seen
+        return Presence.ALIVE if Process(run.pid, run.pid_started_at).alive() else Presence.GONE
+
+    def _facts(self, run: Run, folder: WorkerFolder | None, presence: Presence, end: Exit | None) -> Facts:
+        now = self.clock()
+        heard_at = run.last_event_at or run.created_at
+        asked_at = folder.stop_asked_at if folder is not None else None
+        return Facts(
+            state=run.state,
+            launched=folder is not None,
+            presence=presence,
+            silent_seconds=now - max(heard_at, self.watching_since),
+            heard_since_decision=heard_at > self._lost_at.get(run.id, self.watching_since),
+            exit=end,
+            stop_asked_seconds=None if asked_at is None else now - asked_at,
+        )
+
+    def _take_up(self, run: Run, folder: WorkerFolder | None, facts: Facts) -> Facts:
+        """Store all that the dead process left; what it says of its own end goes before what we conclude."""
+        store_spool(run.id, self.home / "spool", self.ingest)
+        whole, words = True, list[str]()
+        if folder is not None:
+            whole = store_output(run.id, folder, self.ingest, self.clock(), dead=True)
+            words = last_lines(folder.output, LAST_WORDS)
+        return Facts(
+            state=self.store.run(run.id).state,
+            launched=facts.launched,
+            presence=facts.presence,
+            silent_seconds=facts.silent_seconds,
+            exit=facts.exit,
+            unread=not whole,
+            stop_asked_seconds=facts.stop_asked_seconds,
+            last_words=words,
+        )
+
+    # -- what follows ------------------------------------------------------------------------------------------------
+
+    def _apply(self, run: Run, decision: Decision) -> Run:
+        if decision.state.ended:
+            # As an event, so that the run's record, its export and every rule know it too.
+            event: dict[str, Any] = {
+                "type": "state",
+                "state": decision.state.value,
+                "reason": decision.reason,
+                "time": self.clock(),
+            }
+            if decision.exit_code is not None:
+                event["exit_code"] = decision.exit_code
+            if run.last_step is not None:
+                event["step"] = run.last_step
+            append_last(run.id, event, self.ingest)
+            log.info("run %s is %s: %s", run.id, decision.state.value, decision.reason)
+        else:
+            self.store.set_state(run.id, decision.state, reason=decision.reason)
+            if decision.state is State.LOST:
+                self._lost_at[run.id] = self.clock()
+        self.announce(run.id)
+        return self.store.run(run.id)
+
+    def _see_to_the_stop(self, run: Run, folder: WorkerFolder, facts: Facts) -> None:
+        worker = folder.worker
+        if facts.stop_asked_seconds is None or worker is None:
+            return
+        if kill_due(facts):
+            log.warning("run %s did not end in time after it was asked to stop; killing it", run.id)
+            worker.kill_group()
+        elif run.id not in self._signalled and worker.terminate():
+            self._signalled.add(run.id)

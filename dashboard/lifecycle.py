@@ -1,0 +1,136 @@
+"""Decides the state of a run from facts, and from nothing else. Pure: no clock, no files, no processes.
+
+Two promises: a run is never "running" for ever, and never "crashed" while its training goes on. A process that lives
+is therefore stronger than any silence (a stall is a finding, not a state), and a run is declared dead only when its
+process is known to be gone and all it left behind has been read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from dashboard.processes import Exit
+from dashboard.records import State
+
+GONE_AFTER_SECONDS = 30.0
+"""A run that we did not start is called crashed when its process is gone and it has been silent this long."""
+
+LOST_AFTER_SECONDS = 60.0
+"""A run on another machine is called lost when nothing was heard of it this long (heartbeats come every few seconds)."""
+
+STOP_GRACE_SECONDS = 60.0
+"""How long a worker may take to write its checkpoint after it was asked to stop."""
+
+STOPPING = "stopping: writing a checkpoint"
+
+_BEFORE_THE_END = (State.STARTING, State.RUNNING, State.LOST)
+
+
+class Presence(Enum):
+    """What is known of a run's process."""
+
+    ALIVE = "alive"
+    GONE = "gone"
+    UNKNOWN = "unknown"
+    """On another machine, or never named."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """All that the decision rests on. Seconds are durations, so that no clock is needed."""
+
+    state: State
+    """What the store says now; the worker's own `state` events have been applied to it."""
+    launched: bool
+    """Whether this server started the worker."""
+    presence: Presence
+    silent_seconds: float
+    """Since anything (a heartbeat counts) was heard of the run, or since the server started when that is later."""
+    heard_since_decision: bool = False
+    """Whether anything came after the state was set to lost."""
+    exit: Exit | None = None
+    """How the process ended, when that was recorded."""
+    unread: bool = False
+    """Whether the dead process left records or output that have not been read yet."""
+    stop_asked_seconds: float | None = None
+    """Since a person asked the run to stop; None when nobody did."""
+    last_words: Sequence[str] = ()
+    """The last lines of its output, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A change of state: the new state, the sentence that the user reads, the exit status when there is one."""
+
+    state: State
+    reason: str
+    exit_code: int | None = None
+
+
+def decide(facts: Facts) -> Decision | None:
+    """The change that these facts ask for; None when the state is right as it is."""
+    if facts.state not in _BEFORE_THE_END or facts.unread:
+        return None
+    if facts.exit is not None:
+        return _ended(facts, facts.exit)
+    if facts.presence is Presence.ALIVE:
+        return Decision(State.RUNNING, "") if facts.state is State.LOST else None
+    if facts.presence is Presence.GONE:
+        return _gone(facts)
+    return _unseen(facts)
+
+
+def kill_due(facts: Facts, grace_seconds: float = STOP_GRACE_SECONDS) -> bool:
+    """Whether a worker that was asked to stop has had its time and is still there."""
+    asked = facts.stop_asked_seconds
+    return facts.launched and facts.presence is Presence.ALIVE and asked is not None and asked >= grace_seconds
+
+
+def waiting_reason(position: int) -> str:
+    """What a queued run shows when `position` runs are before it."""
+    if position == 0:
+        return "waiting: next to start"
+    return f"waiting: {position} {'run' if position == 1 else 'runs'} before it"
+
+
+def complaint(last_words: Sequence[str]) -> str:
+    """The line that says what went wrong, from the last lines of an output; empty when there is none.
+
+    A Python traceback ends with it; a command-line tool prints it last.
+    """
+    lines = [line.strip() for line in last_words if line.strip()]
+    for line in reversed(lines):
+        head = line.partition(":")[0].rpartition(".")[2]
+        if head.endswith(("Error", "Exception", "Interrupt")) and head.isidentifier():
+            return line[:300]
+    return lines[-1][:300] if lines else ""
+
+
+def _ended(facts: Facts, end: Exit) -> Decision:
+    if facts.stop_asked_seconds is not None and end.returncode in (0, -15):
+        return Decision(State.STOPPED, "stopped on request, before it had anything to save", end.returncode)
+    if facts.stop_asked_seconds is not None and end.returncode == -9:
+        return Decision(State.STOPPED, "killed: it did not end in time after it was asked to stop", end.returncode)
+    if end.returncode == 0:
+        return Decision(State.CRASHED, "ended with exit status 0, but never said that it had finished", 0)
+    said = complaint(facts.last_words) if not end.by_signal and not end.error else ""
+    return Decision(State.CRASHED, end.words + (f": {said}" if said else ""), end.returncode)
+
+
+def _gone(facts: Facts) -> Decision | None:
+    # What we started is watched closely: its death needs no patience. A foreign process may have handed over to
+    # another one (a launcher script, a resume), so silence must confirm it.
+    if not facts.launched and facts.silent_seconds < GONE_AFTER_SECONDS:
+        return None
+    reason = "its process is gone, and nothing was left to say how it ended"
+    return Decision(State.CRASHED, reason)
+
+
+def _unseen(facts: Facts) -> Decision | None:
+    if facts.state is State.LOST:
+        return Decision(State.RUNNING, "") if facts.heard_since_decision else None
+    if facts.silent_seconds < LOST_AFTER_SECONDS:
+        return None
+    return Decision(State.LOST, f"lost contact: nothing heard for {LOST_AFTER_SECONDS:.0f} seconds")

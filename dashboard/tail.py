@@ -1,0 +1,106 @@
+"""Stores what dead or living workers left in files: their output as log lines, their spool as events. Exactly once.
+
+Files in, batches out; what a batch then does is the business of `Ingest` (the store's append, and telling who listens).
+Decides nothing about a run's state.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from dashboard.errors import DashboardError, SequenceGap
+from dashboard.output import Cursor, events_of, next_end, read_range
+from dashboard.records import Receipt
+from dashboard.workers import WorkerFolder
+from runwell.frames import BadFrames, FrameBatch, decode_frames
+from runwell.wire import Batch
+
+log = logging.getLogger(__name__)
+
+Ingest = Callable[[str, Batch], Receipt]
+"""Stores a batch of a run and tells everyone who waits for it. Raises `SequenceGap`."""
+
+OUTPUT_WRITER, LIFE_WRITER = "launcher-output", "launcher"
+MAX_RANGES = 20
+"""Ranges of output stored in one go, so that one chatty worker cannot keep the others waiting."""
+
+
+def store_output(run_id: str, folder: WorkerFolder, ingest: Ingest, now: float, *, dead: bool) -> bool:
+    """Store new output. `dead`: nothing more will come, so a last line without its newline counts too.
+
+    True when everything that is there has been stored. `now` is seconds since 1970.
+    """
+    if folder.cursor.end > folder.cursor.start:
+        _store_range(run_id, folder, ingest, now)  # perhaps for the second time: duplicates are known by number
+    for _ in range(MAX_RANGES):
+        done = folder.cursor
+        end = next_end(folder.output, done.end, to_the_end=dead)
+        if end <= done.end:
+            return True
+        folder.intend(Cursor(done.first_seq, done.end, end))
+        _store_range(run_id, folder, ingest, now)
+    return False
+
+
+def _store_range(run_id: str, folder: WorkerFolder, ingest: Ingest, now: float) -> None:
+    cursor = folder.cursor
+    events = tuple(events_of(read_range(folder.output, cursor.start, cursor.end), now))
+    first_seq = cursor.first_seq
+    if events:
+        try:
+            ingest(run_id, Batch(OUTPUT_WRITER, first_seq, events))
+        except SequenceGap as gap:
+            # The store is older than the folder (restored from a backup): go on where it stands.
+            first_seq = gap.expected_seq
+            ingest(run_id, Batch(OUTPUT_WRITER, first_seq, events))
+    folder.stored(Cursor(first_seq + len(events), cursor.end, cursor.end))
+
+
+def append_last(run_id: str, event: dict[str, Any], ingest: Ingest) -> Receipt:
+    """Append one event of the server's own to the run's record."""
+    # Asking for a number far ahead makes the store say which one is next: no counter to keep beside it.
+    try:
+        return ingest(run_id, Batch(LIFE_WRITER, 2**52, (event,)))
+    except SequenceGap as gap:
+        return ingest(run_id, Batch(LIFE_WRITER, gap.expected_seq, (event,)))
+
+
+def store_spool(run_id: str, spool: Path, ingest: Ingest) -> int:
+    """Store what dead writers left in `spool/<run>`: every whole record of every segment. The number newly stored.
+
+    The files stay: the SDK, which owns them, sends them again some day, is told that they are known, and removes them.
+    A file that cannot be read costs only itself, and is named in the server's log.
+    """
+    stored = 0
+    for writer in sorted(path for path in _children(spool / run_id) if path.is_dir()):
+        for found in sorted(_segments(run_id, writer), key=lambda found: found.batch.first_seq):
+            try:
+                stored += ingest(run_id, found.batch).stored
+            except DashboardError as error:
+                log.warning("run %s: the spool of writer %s was not taken up: %s", run_id, writer.name, error)
+                break
+    return stored
+
+
+def _segments(run_id: str, folder: Path) -> Iterator[FrameBatch]:
+    for path in _children(folder):
+        try:
+            data = path.read_bytes()
+            if not data.startswith(b"RWF"):
+                continue  # the writer's lock or its own notes
+            found = decode_frames(data, torn=True)
+        except (OSError, BadFrames) as error:
+            log.warning("run %s: %s cannot be read: %s", run_id, path, error)
+            continue
+        if found.run_id == run_id and found.batch.events:
+            yield found
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []

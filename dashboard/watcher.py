@@ -1,0 +1,215 @@
+"""Judges runs while they run: reads new events from the store, feeds the rules, stores and publishes what they say.
+
+One thread. Findings are derived data: a judgement that was dropped, or lost in a restart, is built again by replaying the
+run from its first event and comes to the same findings. The only step back in Runwell's one-way path is taken here.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from dashboard import present
+from dashboard.errors import UnknownRun
+from dashboard.judgement import THROUGH, Judgement, NewEngine, new_engine
+from dashboard.live import Hub
+from dashboard.store import Store
+
+log = logging.getLogger(__name__)
+
+MAX_JUDGEMENTS = 64
+"""Kept in memory; the one unused for longest is dropped first, and built again when its run speaks."""
+
+RETRY_SECONDS = 5.0
+"""After the store could not be read or written."""
+
+SLICE = 20_000
+"""Events judged of one run before the next run has its turn, so that one long replay does not hold up the others."""
+
+SAVE_SECONDS = 1.0
+"""What only moves on (the last step seen, how far was judged) is stored at most this often; news at once."""
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A judgement and what was last stored of it."""
+
+    judgement: Judgement
+    news: tuple[Any, ...] | None = None
+    body: tuple[Any, ...] | None = None
+    cursor: int = -1
+    saved_at: float = 0.0
+    muted: frozenset[tuple[str, str]] = frozenset()
+
+
+class Watcher:
+    """Store → rules → store and hub. `notify` never blocks; everything else happens in one thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        hub: Hub,
+        clock: Callable[[], float] = time.time,
+        *,
+        engine: NewEngine = new_engine,
+        max_judgements: int = MAX_JUDGEMENTS,
+    ) -> None:
+        """`clock` gives seconds; it decides only how often is stored, never what is found."""
+        self._store, self._hub, self._clock = store, hub, clock
+        self._engine, self._max_judgements = engine, max_judgements
+        self._watched: OrderedDict[str, _Watched] = OrderedDict()
+        self._complained: set[str] = set()
+        # Everything below is guarded by the condition.
+        self._condition = threading.Condition()
+        self._waiting: OrderedDict[str, None] = OrderedDict()
+        self._due_at: dict[str, float] = {}
+        self._busy = self._hurry = self._ending = False
+        self._thread: threading.Thread | None = None
+
+    # -- the thread --------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin judging: first whatever arrived while no watcher ran, newest runs first."""
+        with self._condition:
+            self._busy = True  # until it has caught up, so that `drain` waits for that too
+        self._thread = threading.Thread(target=self._repeat, name="watcher", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after the slice at hand. What was not judged is found again at the next start."""
+        with self._condition:
+            self._ending = True
+            self._condition.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+
+    def notify(self, run_id: str) -> None:
+        """Say that a run has new events, or that a person decided about a finding. Never blocks, never raises."""
+        with self._condition:
+            self._waiting[run_id] = None
+            self._condition.notify_all()
+
+    def drain(self, timeout: float) -> None:
+        """Wait until everything notified so far was judged and stored. Raises TimeoutError after `timeout` seconds."""
+        with self._condition:
+            self._hurry = True
+            self._condition.notify_all()
+            try:
+                if not self._condition.wait_for(lambda: not (self._waiting or self._due_at or self._busy), timeout):
+                    left = ", ".join([*self._waiting, *self._due_at]) or "the one at hand"
+                    raise TimeoutError(f"after {timeout:g} s these runs are not judged yet: {left}")
+            finally:
+                self._hurry = False
+
+    def _repeat(self) -> None:
+        self._catch_up()
+        while (run_id := self._next()) is not None:
+            due_at = self._judge_guarded(run_id)
+            with self._condition:
+                self._busy = False
+                if due_at is not None:
+                    self._due_at[run_id] = due_at
+                self._condition.notify_all()
+
+    def _next(self) -> str | None:
+        with self._condition:
+            self._busy = False
+            self._condition.notify_all()
+            while not self._ending:
+                now = self._clock()
+                for run_id in [run_id for run_id, at in self._due_at.items() if at <= now or self._hurry]:
+                    del self._due_at[run_id]
+                    self._waiting[run_id] = None
+                if self._waiting:
+                    self._busy = True
+                    return self._waiting.popitem(last=False)[0]
+                self._condition.wait(min(self._due_at.values()) - now if self._due_at else None)
+            return None
+
+    def _catch_up(self) -> None:
+        """Find the runs with events that no watcher has judged: the server may have been killed in between."""
+        try:
+            for run in self._store.runs():
+                through = self._store.coverage(run.id).get(THROUGH, 0)
+                if next(self._store.replay(run.id, after=through), None) is not None:
+                    self.notify(run.id)
+                if self._ending:
+                    return
+        except Exception:
+            log.exception(
+                "runs that were not judged before this start could not be found; new events are judged all the same"
+            )
+
+    # -- one run -----------------------------------------------------------------------------------------------------
+
+    def _judge_guarded(self, run_id: str) -> float | None:
+        """Judge, whatever happens to this run; when to look at it again, if so."""
+        try:
+            due_at = self._judge(run_id)
+            self._complained.discard(run_id)
+            return due_at
+        except UnknownRun:
+            self._watched.pop(run_id, None)  # deleted
+            return None
+        except Exception:
+            self._watched.pop(run_id, None)  # a judgement that lost events is worth nothing: built anew
+            if run_id not in self._complained:
+                log.exception("run %s could not be judged just now; it is tried again", run_id)
+                self._complained.add(run_id)
+            return self._clock() + RETRY_SECONDS
+
+    def _judge(self, run_id: str) -> float | None:
+        watched = self._of(run_id)
+        judgement = watched.judgement
+        taken = judgement.take(islice(self._store.replay(run_id, after=judgement.cursor), SLICE))
+        if taken == SLICE:
+            # Not there yet. What was true long ago is not stored: it would resolve what is open now.
+            return self._clock()
+        return self._save(run_id, watched, looked_again=taken == 0)
+
+    def _of(self, run_id: str) -> _Watched:
+        watched = self._watched.get(run_id)
+        if watched is None:
+            run = self._store.run(run_id)
+            # Configs of runs that we did not launch come with their events, in order; taking what the store has merged
+            # since would judge early events by later settings, and a replay would differ from the live run.
+            watched = _Watched(Judgement(run_id, run.config if run.launched else {}, self._engine))
+            self._watched[run_id] = watched
+        self._watched.move_to_end(run_id)
+        while len(self._watched) > self._max_judgements:
+            self._watched.popitem(last=False)
+        return watched
+
+    def _save(self, run_id: str, watched: _Watched, *, looked_again: bool) -> float | None:
+        judgement, now = watched.judgement, self._clock()
+        findings, coverage = judgement.findings(), judgement.coverage()
+        body = (findings, {name: value for name, value in coverage.items() if name != THROUGH})
+        news = ([(f["rule"], f["subject"], f["status"], f["severity"], f["because"]) for f in findings], body[1])
+        if (body, judgement.cursor) == (watched.body, watched.cursor) and not looked_again:
+            return None
+        if news == watched.news and not looked_again and not self._hurry and now < watched.saved_at + SAVE_SECONDS:
+            return watched.saved_at + SAVE_SECONDS
+        records = self._store.save_findings(run_id, findings, coverage)
+        muted = frozenset((record.rule, record.subject) for record in records if record.status == "muted")
+        verdict = judgement.verdict(muted)
+        changed = self._store.run(run_id).verdict != verdict
+        if changed:
+            self._store.set_verdict(run_id, verdict)
+        if body != watched.body or changed or muted != watched.muted:
+            self._hub.publish("findings", run_id, present.findings(verdict, records))
+        if changed or news != watched.news:
+            self._hub.publish("run", run_id, {"summary": present.summary(self._store.summary(run_id))})
+        watched.body, watched.news, watched.cursor, watched.saved_at, watched.muted = (
+            body,
+            news,
+            judgement.cursor,
+            now,
+            muted,
+        )
+        return None
