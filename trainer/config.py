@@ -293,9 +293,10 @@ def _setting(field: Any, hint: Any, help_text: str) -> Setting:
 
 
 def _field_docstrings(cls: type) -> dict[str, str]:
-    body: list[Any] = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body  # type: ignore[attr-defined]
-    return {
-        before.target.id: " ".join(after.value.value.split())
-        for before, after in itertools.pairwise(body)
-        if isinstance(before, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-    }
+    found: dict[str, str] = {}
+    body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body  # type: ignore[attr-defined]
+    for pair in itertools.pairwise(body):
+        match pair:
+            case (ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text)))):
+                found[name] = " ".join(text.split())
+    return found

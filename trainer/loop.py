@@ -58,7 +58,7 @@ class Loop:
         self._checkpoints = checkpoints
         self._signal = signal
         self._progress = progress
-        self._batches = Batches(corpus.train, self.config)
+        self.batches = Batches(corpus.train, self.config)
         self._evaluation = evaluation_batches(corpus.val, self.config)
         self._sickness = Sickness(self.config)
         self._parameters = list(session.model.parameters())
@@ -127,7 +127,7 @@ class Loop:
         waited = 0.0
         for micro in range(passes):
             asked = time.perf_counter()
-            ids, targets = self._to_device(self._batches.draw(step, micro))
+            ids, targets = self._to_device(self.batches.draw(step, micro))
             waited += time.perf_counter() - asked
             with session.precision.autocast():
                 loss = loss_of(session.model(ids), targets)

@@ -80,9 +80,9 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(shape, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.norm1(x))
-        x = x + self.feed_forward(self.norm2(x))
-        return x  # (B, T, C)
+        x = x + self.attention(self.norm1(x))  # (B, T, C)
+        y: Tensor = x + self.feed_forward(self.norm2(x))
+        return y  # (B, T, C)
 
 
 class GPT(nn.Module):
