@@ -1,0 +1,105 @@
+"""One row of a log of any tool to one metrics event: which column counts steps, what is a number. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from runwell.wire import MAX_STEP, RESERVED, BadEvent, Event, check_name
+
+STEP_NAMES = (
+    "step",
+    "global_step",
+    "iteration",
+    "iter",
+    "_step",
+    "steps",
+    "iterations",
+    "train_step",
+    "trainer/global_step",
+)
+"""Columns that count steps, best first, in any case. Without any, `epoch` counts while it is whole, else the row's number."""
+TIME_NAMES = ("time", "_timestamp", "timestamp", "wall time", "wall_time")
+NON_FINITE_WORDS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf}
+MAX_NESTING = 8
+
+
+def parse_number(text: str) -> float | None:
+    """The number in a text, NaN and ±Inf in any spelling; None when it is empty or no number."""
+    word = text.strip().lower()
+    try:
+        # int() and float() take underscores and digits of any script, which no logger writes
+        return float(word) if "_" not in word else None
+    except ValueError:
+        sign, bare = (-1.0, word[1:]) if word.startswith("-") else (1.0, word.lstrip("+"))
+        bare = bare.split("(")[0].removeprefix("1.#").replace("qnan", "nan")
+        value = NON_FINITE_WORDS.get(bare.removesuffix("f") if bare == "inff" else bare)
+        return None if value is None else sign * value
+
+
+class Rows:
+    """Turns the rows of one file into events and counts them."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._epochs_count = True
+
+    def metrics(self, numbers: Mapping[str, float]) -> Event:
+        """One metrics event of a row's numbers. Raises `BadEvent` when there is none, or no step where one should be."""
+        by_name = {name.lower(): name for name in reversed(numbers)}
+        step_name, step = self._step(numbers, by_name)
+        event: Event = {"type": "metrics", "step": step}
+        time = next((numbers[by_name[name]] for name in TIME_NAMES if name in by_name), math.nan)
+        if abs(time) < 1e12:
+            event["time"] = time
+        fine = {name: number for name, number in numbers.items() if name != step_name and _is_name(name)}
+        if not fine:
+            raise BadEvent("there is no number in it")
+        event.update(fine)
+        self._count += 1
+        return event
+
+    def _step(self, numbers: Mapping[str, float], by_name: Mapping[str, str]) -> tuple[str, int]:
+        for known in STEP_NAMES:
+            name = by_name.get(known, "")
+            if not name or math.isnan(numbers[name]):
+                continue
+            if _is_step(numbers[name]):
+                return name, int(numbers[name])
+            raise BadEvent(f"{name} = {numbers[name]:g} is no step; it takes a whole number from 0 to 2^53")
+        epoch = numbers.get(by_name.get("epoch", ""), math.nan)
+        # 0.5, 1.0, 1.5: epochs that are whole by chance must not count as steps between row numbers
+        self._epochs_count = self._epochs_count and _is_step(epoch)
+        return "", int(epoch) if self._epochs_count else self._count
+
+    def numbers_of(self, value: Mapping[str, Any]) -> dict[str, float]:
+        """The numbers in a JSON object; nested ones are named with "/". Texts that spell a number count."""
+        return {name: number for name, item in _flat(value) if (number := _number_of(item)) is not None}
+
+
+def _is_step(value: float) -> bool:
+    return math.isfinite(value) and 0 <= value <= MAX_STEP and value == int(value)
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    for name, item in value.items():
+        if not isinstance(item, Mapping):
+            yield f"{prefix}{name}", item
+        elif depth < MAX_NESTING:
+            yield from _flat(item, f"{prefix}{name}/", depth + 1)
+
+
+def _number_of(item: Any) -> float | None:
+    if isinstance(item, int):
+        return float(item) if abs(item) < 10**300 else None
+    if isinstance(item, float):
+        return item
+    return parse_number(item) if isinstance(item, str) else None
+
+
+def _is_name(name: str) -> bool:
+    try:
+        return name not in RESERVED and bool(check_name(name))
+    except BadEvent:
+        return False
