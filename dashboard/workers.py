@@ -123,9 +123,8 @@ class WorkerFolder:
         """How far the output was read. On the first look after a restart: the range that was being stored."""
         if self._cursor is None:
             found = self._read(CURSOR_FILE)
-            first_seq, start, end = (found.get(name) for name in ("first_seq", "start", "end"))
-            known = isinstance(first_seq, int) and isinstance(start, int) and isinstance(end, int)
-            self._cursor = Cursor(first_seq, start, end) if known else Cursor()
+            values = [value for name in ("first_seq", "start", "end") if isinstance(value := found.get(name), int)]
+            self._cursor = Cursor(*values) if len(values) == 3 else Cursor()
         return self._cursor
 
     def intend(self, cursor: Cursor) -> None:
