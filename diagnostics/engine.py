@@ -1,0 +1,248 @@
+"""The engine: events of one run in, findings and coverage out. Deterministic: no clock, no files, no randomness.
+
+    engine = Engine(config)
+    for event in events:
+        engine.observe(event)
+    engine.findings(), engine.coverage(), engine.verdict()
+
+It looks at moments that the data decides (see `schedule`), so asking for findings changes nothing, and any split of the
+same events into batches gives the same answers. A rule that raises is reported in the coverage; the others go on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from diagnostics.facts import Facts, read_facts
+from diagnostics.finding import Finding, Sighting
+from diagnostics.history import History
+from diagnostics.life import Moment, Track, merge, rewound
+from diagnostics.priority import arrange
+from diagnostics.roles import BY_ID, RoleMap
+from diagnostics.rule import OptionError, Rule
+from diagnostics.rules import RULES
+from diagnostics.schedule import LookSchedule
+from diagnostics.series import SeriesView
+from diagnostics.verdict import Verdict, verdict
+from diagnostics.view import RunView
+
+NOT_METRICS = frozenset(("type", "step", "time"))
+CONFIG_EVENTS = ("run", "config")
+ENDED = ("finished", "stopped", "crashed")
+KEPT_CHECKPOINTS = 256
+NAMED_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Coverage:
+    """Which rules ran, which could not and why, and which broke."""
+
+    ran: tuple[str, ...]
+    skipped: Mapping[str, str]
+    failed: Mapping[str, str]
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {"ran": list(self.ran), "skipped": dict(self.skipped), "failed": dict(self.failed)}
+
+
+class Engine:
+    """Judges one run as its events come.
+
+    `config` is the run's config as far as known (more may come as `run` and `config` events); `options` changes options
+    of rules, by rule id; `roles` maps series names to roles beyond the table. Raises `OptionError` and `RoleError`.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        roles: Mapping[str, str] | None = None,
+        rules: Iterable[Rule] = RULES,
+    ) -> None:
+        self._rules = tuple(rules)
+        self._options = _checked(self._rules, options or {})
+        self._roles = RoleMap(roles)
+        self._config: dict[str, Any] = dict(config or {})
+        self._facts: Facts = read_facts(self._config)
+        self._names: dict[str, str] = {}
+        self._histories: dict[str, History] = {}
+        self._targets: dict[str, str | None] = {}
+        self._schedule = LookSchedule()
+        self._checkpoints: list[int] = []
+        self._tracks: dict[tuple[str, str], Track] = {}
+        self._failed: dict[str, str] = {}
+        self._step = 0
+        self._next_step = 0
+
+    def observe(self, event: Mapping[str, Any]) -> None:
+        """Take one event, as `runwell.runlog` or the store gives it. Unknown types and fields are passed over."""
+        kind = event.get("type", "metrics")
+        if kind == "metrics":
+            self._observe_metrics(event)
+        elif kind in CONFIG_EVENTS:
+            self._learn(event)
+        elif kind == "checkpoint":
+            self._note_checkpoint(event)
+        elif kind == "rewind":
+            self._rewind(event)
+        elif kind == "state" and event.get("state") in ENDED and self._histories:
+            self._look()
+
+    def findings(self) -> list[Finding]:
+        """All findings so far, those to act on first; explained ones say so in `because`."""
+        return arrange([track.finding for track in self._tracks.values() if track.finding is not None])
+
+    def coverage(self) -> Coverage:
+        """What could be judged with the series that were logged so far."""
+        skipped = {rule.id: why for rule in self._rules if (why := self._missing(rule))}
+        ran = tuple(rule.id for rule in self._rules if rule.id not in skipped and rule.id not in self._failed)
+        return Coverage(ran=ran, skipped=skipped, failed=dict(self._failed))
+
+    def verdict(self) -> Verdict:
+        """One word on the run so far."""
+        return verdict(self.findings())
+
+    def _observe_metrics(self, event: Mapping[str, Any]) -> None:
+        step = self._step_of(event)
+        targets, watched = self._targets, {}
+        for name, value in event.items():
+            if name not in targets:
+                self._bind(event)
+            role = targets.get(name)
+            if role is None:
+                continue
+            number = value if type(value) is float else _number(value)
+            if number is not None:
+                watched[role] = number
+        if not watched:
+            return
+        loss, evaluation = watched.get("train_loss"), watched.get("val_loss")
+        if loss is not None and loss != loss and evaluation is not None and evaluation == evaluation:
+            # A table with one row an evaluation fills the missing training loss with NaN: absent, not sick.
+            del watched["train_loss"]
+            loss = None
+        for role, number in watched.items():
+            self._histories[role].append(step, number)
+        self._step = max(self._step, step)
+        if self._schedule.due(loss, evaluation, watched.get("grad_norm")):
+            self._look()
+
+    def _step_of(self, event: Mapping[str, Any]) -> int:
+        step = event.get("step")
+        if type(step) is not int:
+            number = _number(step)
+            step = int(number) if number is not None and math.isfinite(number) else self._next_step
+        self._next_step = step + 1
+        return step
+
+    def _bind(self, event: Mapping[str, Any]) -> None:
+        """Give the new names of an event their roles. One name feeds a role: the first seen, the most telling of its line."""
+        fresh = [name for name in event if name not in self._targets]
+        found = {name: None if name in NOT_METRICS else self._roles.find(str(name)) for name in fresh}
+        for name in sorted(fresh, key=lambda name: found[name][1] if found[name] else 0):  # type: ignore[index]
+            match = found[name]
+            if match is None or (match[0] in self._names and self._names[match[0]] != name):
+                self._targets[name] = None
+                continue
+            if _number(event[name]) is None:
+                continue  # an empty cell or a word: the name may still bring numbers later
+            self._targets[name], self._names[match[0]] = match[0], str(name)
+            self._histories[match[0]] = History()
+
+    def _learn(self, event: Mapping[str, Any]) -> None:
+        config = event.get("config")
+        if isinstance(config, Mapping):
+            self._config.update(config)
+        elif event.get("type") == "config":
+            self._config.update({name: value for name, value in event.items() if name not in NOT_METRICS})
+        self._facts = read_facts(self._config)
+
+    def _note_checkpoint(self, event: Mapping[str, Any]) -> None:
+        step = _number(event.get("step"))
+        if step is not None and math.isfinite(step):
+            self._checkpoints = [*self._checkpoints, int(step)][-KEPT_CHECKPOINTS:]
+
+    def _rewind(self, event: Mapping[str, Any]) -> None:
+        number = _number(event.get("step"))
+        if number is None or not math.isfinite(number):
+            return
+        step = int(number)
+        for history in self._histories.values():
+            history.rewind(step)
+        self._checkpoints = [mark for mark in self._checkpoints if mark <= step]
+        self._tracks = {key: rewound(track, step) for key, track in self._tracks.items()}
+        self._step, self._next_step = min(self._step, step), step + 1
+
+    def _view(self) -> RunView:
+        series = {
+            role: SeriesView(self._names[role], history) for role, history in self._histories.items() if history.count
+        }
+        return RunView(series=series, facts=self._facts, checkpoints=tuple(self._checkpoints), step=self._step)
+
+    def _look(self) -> None:
+        with np.errstate(all="ignore"):
+            view = self._view()
+            for rule in self._rules:
+                if self._missing(rule) is None:
+                    self._apply(rule, view)
+            self._set_guards(view)
+
+    def _apply(self, rule: Rule, view: RunView) -> None:
+        try:
+            sighting = rule.sight(view, self._options.get(rule.id, {}))
+        except Exception as error:  # one rule's crash must not hide another's finding
+            self._failed[rule.id] = f"{type(error).__name__}: {error}"
+            return
+        self._merge(rule, sighting)
+
+    def _merge(self, rule: Rule, sighting: Sighting | None) -> None:
+        clock = self._histories.get(rule.clock)
+        now = Moment(step=self._step, points=clock.count if clock is not None else self._schedule.points)
+        subjects = {subject for rule_id, subject in self._tracks if rule_id == rule.id}
+        if sighting is not None:
+            subjects.add(sighting.subject)
+        for subject in sorted(subjects):
+            seen = sighting if sighting is not None and sighting.subject == subject else None
+            key = (rule.id, subject)
+            self._tracks[key] = merge(self._tracks.get(key, Track()), rule, seen, now)
+
+    def _set_guards(self, view: RunView) -> None:
+        train, grad = view.train, view.get("grad_norm")
+        if train is not None:
+            best = train.best.value
+            self._schedule.loss_above = best + max(6 * train.noise, 0.12 * abs(best))
+        if grad is not None:
+            self._schedule.grad_above, self._schedule.grad_below = 8 * grad.level, grad.level / 20
+
+    def _missing(self, rule: Rule) -> str | None:
+        lacking = [roles for roles in rule.needs if not any(role in self._histories for role in roles)]
+        if not lacking:
+            return None
+        words = " and ".join("no " + " or ".join(BY_ID[role].words for role in roles) for roles in lacking)
+        names = " and ".join(" or ".join(f"`{BY_ID[role].log}`" for role in roles) for roles in lacking)
+        return f"{words}: {rule.blind}; log {names}"
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
+    if isinstance(value, str):
+        return NAMED_NUMBERS.get(value)
+    return None
+
+
+def _checked(rules: tuple[Rule, ...], options: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    known = {rule.id: rule for rule in rules}
+    for name in options:
+        if name not in known:
+            raise OptionError(f"no rule is called {name!r}; rules are: {', '.join(known)}")
+    return {name: known[name].checked_options(given) for name, given in options.items()}

@@ -1,0 +1,118 @@
+"""What a run's config says, whichever trainer wrote it: vocabulary, planned steps, clip, rate, warm-up. Never guesses.
+
+Settings are found by their last name at any depth (`trainer.args.max_steps`), because every trainer nests its own way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from diagnostics.roles import normal
+
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "vocab_size": ("vocab_size", "vocabulary_size", "n_vocab", "vocab", "vocabulary", "padded_vocab_size"),
+    "planned_steps": (
+        "max_steps", "max_iters", "total_steps", "num_training_steps", "train_steps", "training_steps", "num_steps",
+        "num_iterations", "max_iterations", "train_iters", "total_iters", "planned_steps",
+    ),
+    "peak_rate": ("learning_rate", "lr", "max_lr", "peak_lr", "max_learning_rate"),
+    "warmup_steps": ("warmup_steps", "warmup_iters", "num_warmup_steps", "lr_warmup_steps", "lr_warmup_iters", "warmup"),
+    "grad_clip": ("grad_clip", "max_grad_norm", "clip_grad_norm", "gradient_clip_val", "clip_grad", "max_norm", "grad_clip_norm"),
+}  # fmt: skip
+ORIGINS = (
+    "resume",
+    "init_from",
+    "model_name_or_path",
+    "pretrained_model_name_or_path",
+    "pretrained",
+    "base_model",
+    "finetune",
+)
+"""Settings that say where the weights come from."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """The few settings that rules use; None where the config does not say."""
+
+    vocab_size: int | None = None
+    planned_steps: int | None = None
+    peak_rate: float | None = None
+    warmup_steps: int | None = None
+    grad_clip: float | None = None
+    """Largest gradient norm; 0 means declared off."""
+    from_scratch: bool | None = None
+    """Whether the weights began at random, where the config says."""
+
+    @property
+    def uniform_loss(self) -> float | None:
+        """ln of the vocabulary: the loss of a model that knows nothing."""
+        return math.log(self.vocab_size) if self.vocab_size else None
+
+
+def read_facts(config: Mapping[str, Any]) -> Facts:
+    """The facts in a config of any shape. What is missing or makes no sense is None."""
+    flat = _flatten(config)
+    number = {fact: _first_number(flat, names) for fact, names in NAMES.items()}
+    vocabulary = _whole(number["vocab_size"], 2)
+    tokenizer = str(flat.get("tokenizer", ""))
+    if tokenizer in ("byte", "char"):
+        # These have their own vocabulary, whatever vocab_size says; that of characters depends on the text.
+        vocabulary = 256 if tokenizer == "byte" else _whole(_first_number(flat, ("actual_vocab_size",)), 2)
+    planned = _whole(number["planned_steps"], 1)
+    warmup = number["warmup_steps"]
+    if warmup is not None and 0 < warmup < 1 and planned:
+        warmup *= planned
+    return Facts(
+        vocab_size=vocabulary,
+        planned_steps=planned,
+        peak_rate=number["peak_rate"] if number["peak_rate"] else None,
+        warmup_steps=_whole(warmup, 0),
+        grad_clip=number["grad_clip"],
+        from_scratch=_from_scratch(flat),
+    )
+
+
+def _flatten(config: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    waiting: list[tuple[Mapping[str, Any], int]] = [(config, 0)]
+    while waiting:  # breadth first: the outermost setting of a name wins
+        level, depth = waiting.pop(0)
+        for name, value in level.items():
+            if isinstance(value, Mapping):
+                if depth < 8:
+                    waiting.append((value, depth + 1))
+            else:
+                flat.setdefault(normal(str(name).rsplit(".", 1)[-1].rsplit("/", 1)[-1]), value)
+    return flat
+
+
+def _first_number(flat: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
+    for name in names:
+        value = flat.get(name)
+        if isinstance(value, str):
+            try:
+                value = float(value)
+            except ValueError:
+                continue
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
+            return float(value)
+    return None
+
+
+def _whole(value: float | None, least: int) -> int | None:
+    return int(value) if value is not None and least <= value < 2**53 else None
+
+
+def _from_scratch(flat: Mapping[str, Any]) -> bool | None:
+    said: bool | None = None
+    for name in ORIGINS:
+        if name in flat:
+            value = flat[name]
+            if str(value).lower() not in ("", "none", "false", "scratch", "0", "null"):
+                return False
+            said = True
+    return said

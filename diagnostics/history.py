@@ -1,0 +1,199 @@
+"""What the engine remembers of one series, in bounded memory: its beginning, its end, and a summary of all of it.
+
+A run of a million points must cost as little to judge as one of a thousand, so rules see the first 256 points, the last
+1,024, and at most 512 equal blocks over the whole history (blocks merge in pairs when there are more). Appending is a
+list append; the arithmetic is done in bulk. Where block borders fall depends on the points alone, never on when
+somebody looked. Knows nothing of roles or rules.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+FIRST, TAIL, BLOCKS, PENDING = 256, 1024, 512, 256
+
+
+@dataclass(slots=True)
+class NonFinite:
+    """How many NaN and ±Inf were logged, where, and how many stand at the end without a finite value between."""
+
+    count: int = 0
+    first_step: int = 0
+    first_value: float = math.nan
+    last_step: int = 0
+    trailing: int = 0
+    longest: int = 0
+
+
+@dataclass(slots=True)
+class Blocks:
+    """At most 512 blocks of `size` points each, oldest first; means, minima and maxima are over finite values."""
+
+    size: int = 1
+    used: int = 0
+    table: Floats = field(default_factory=lambda: np.zeros((BLOCKS, 6)))
+    """Columns: first step, last step, finite count, mean, min, max. Steps up to 2^53 are exact in a float."""
+
+    def append(self, row: tuple[float, ...] | Floats) -> None:
+        """Add a whole block; when the table is full, neighbours merge and the block size doubles."""
+        self.table[self.used] = row
+        self.used += 1
+        if self.used == BLOCKS:
+            self._merge()
+
+    def _merge(self) -> None:
+        left, right = self.table[0::2], self.table[1::2]
+        count = left[:, 2] + right[:, 2]
+        total = np.nan_to_num(left[:, 3]) * left[:, 2] + np.nan_to_num(right[:, 3]) * right[:, 2]
+        mean = np.divide(total, count, out=np.full(count.size, np.nan), where=count > 0)
+        low, high = np.fmin(left[:, 4], right[:, 4]), np.fmax(left[:, 5], right[:, 5])
+        self.used, self.size = BLOCKS // 2, self.size * 2
+        self.table[: self.used] = np.column_stack([left[:, 0], right[:, 1], count, mean, low, high])
+
+
+class History:
+    """One series as the rules may see it. `append` is the hot path; everything else settles what is pending first."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.nonfinite = NonFinite()
+        self._pending_steps: list[int] = []
+        self._pending_values: list[float] = []
+        self._first_steps: list[int] = []
+        self._first_values: list[float] = []
+        self._tail_steps: Ints = np.zeros(4 * TAIL, dtype=np.int64)
+        self._tail_values: Floats = np.zeros(4 * TAIL)
+        self._tail_end = 0
+        self._blocks = Blocks()
+        self._open_steps: list[int] = []
+        self._open_sum, self._open_min, self._open_max = 0.0, math.inf, -math.inf
+        self._open_count = self._open_finite = 0
+
+    def append(self, step: int, value: float) -> None:
+        """Add one point. Non-finite values are kept."""
+        self._pending_steps.append(step)
+        self._pending_values.append(value)
+        self.count += 1
+        if len(self._pending_steps) >= PENDING:
+            self.settle()
+
+    def settle(self) -> None:
+        """Work the pending points into the summaries. What they hold afterwards does not depend on when this is called."""
+        if not self._pending_steps:
+            return
+        steps, values = np.array(self._pending_steps, dtype=np.int64), np.array(self._pending_values)
+        room = FIRST - len(self._first_steps)
+        if room > 0:
+            self._first_steps += self._pending_steps[:room]
+            self._first_values += self._pending_values[:room]
+        self._pending_steps, self._pending_values = [], []
+        self._note_nonfinite(steps, values)
+        self._extend_tail(steps, values)
+        self._extend_blocks(steps, values)
+
+    def first(self) -> tuple[Ints, Floats]:
+        """The first points (at most 256), non-finite ones included."""
+        self.settle()
+        return np.array(self._first_steps, dtype=np.int64), np.array(self._first_values)
+
+    def tail(self) -> tuple[Ints, Floats]:
+        """The last points (at most 1,024), non-finite ones included."""
+        self.settle()
+        start = max(0, self._tail_end - TAIL)
+        return self._tail_steps[start : self._tail_end], self._tail_values[start : self._tail_end]
+
+    def blocks(self) -> tuple[Floats, int]:
+        """Table (first step, last step, finite count, mean, min, max) of blocks with a finite value, and the block size.
+
+        The last, unfinished block is included.
+        """
+        self.settle()
+        rows = self._blocks.table[: self._blocks.used]
+        if self._open_finite:
+            rows = np.vstack([rows, self._open_row()])
+        return rows[rows[:, 2] > 0], self._blocks.size
+
+    def rewind(self, step: int) -> None:
+        """Forget what came after `step`: a resume from a checkpoint made those points history that did not happen."""
+        self.settle()
+        steps, values = self.tail()
+        kept = steps <= step
+        dropped = int((~kept).sum())
+        first = [(s, v) for s, v in zip(self._first_steps, self._first_values, strict=True) if s <= step]
+        rows, _ = self.blocks()
+        whole = self.count <= TAIL
+        tail_steps, tail_values = steps[kept].copy(), values[kept].copy()
+        size = self._blocks.size
+        count = self.count - dropped
+        self.__init__()  # type: ignore[misc]
+        if whole:
+            for s, v in zip(tail_steps.tolist(), tail_values.tolist(), strict=True):
+                self.append(s, v)
+            self.settle()
+            return
+        self._first_steps, self._first_values = [s for s, _ in first], [v for _, v in first]
+        self.count = count
+        self._blocks.size = size
+        for row in rows[rows[:, 1] <= step]:
+            self._blocks.append(row)
+        self._note_nonfinite(tail_steps, tail_values)
+        self._extend_tail(tail_steps, tail_values)
+
+    def _note_nonfinite(self, steps: Ints, values: Floats) -> None:
+        note, bad = self.nonfinite, ~np.isfinite(values)
+        if not bad.any():
+            note.trailing = 0
+            return
+        where = np.flatnonzero(bad)
+        if not note.count:
+            note.first_step, note.first_value = int(steps[where[0]]), float(values[where[0]])
+        note.count += where.size
+        note.last_step = int(steps[where[-1]])
+        for flag in bad.tolist():
+            note.trailing = note.trailing + 1 if flag else 0
+            note.longest = max(note.longest, note.trailing)
+
+    def _extend_tail(self, steps: Ints, values: Floats) -> None:
+        if self._tail_end + steps.size > self._tail_steps.size:
+            kept = min(TAIL, self._tail_end)
+            for buffer in (self._tail_steps, self._tail_values):
+                buffer[:kept] = buffer[self._tail_end - kept : self._tail_end].copy()
+            self._tail_end = kept
+        end = self._tail_end + steps.size
+        self._tail_steps[self._tail_end : end] = steps
+        self._tail_values[self._tail_end : end] = values
+        self._tail_end = end
+
+    def _extend_blocks(self, steps: Ints, values: Floats) -> None:
+        at = 0
+        while at < steps.size:
+            stop = min(steps.size, at + self._blocks.size - self._open_count)
+            part = values[at:stop]
+            part = part[np.isfinite(part)]
+            self._open_steps = [self._open_steps[0] if self._open_count else int(steps[at]), int(steps[stop - 1])]
+            self._open_count += stop - at
+            if part.size:
+                self._open_finite += part.size
+                self._open_sum += float(part.sum())
+                self._open_min = min(self._open_min, float(part.min()))
+                self._open_max = max(self._open_max, float(part.max()))
+            if self._open_count >= self._blocks.size:
+                self._close_block()
+            at = stop
+
+    def _open_row(self) -> tuple[float, ...]:
+        mean = self._open_sum / self._open_finite if self._open_finite else math.nan
+        low, high = (self._open_min, self._open_max) if self._open_finite else (math.nan, math.nan)
+        return (self._open_steps[0], self._open_steps[1], self._open_finite, mean, low, high)
+
+    def _close_block(self) -> None:
+        self._blocks.append(self._open_row())
+        self._open_steps, self._open_count, self._open_finite = [], 0, 0
+        self._open_sum, self._open_min, self._open_max = 0.0, math.inf, -math.inf

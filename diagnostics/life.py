@@ -1,0 +1,139 @@
+"""The life of a finding: a pure merge of what was seen at one look into what was known before.
+
+A finding opens once, is updated while it is seen, and resolves after a hold without a sighting, so that it does not flap.
+Time is counted in looks and in logged points; there is no clock. Severity only rises while a finding is open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from diagnostics.finding import Finding, Severity, Sighting, worst
+from diagnostics.rule import Rule
+
+FEW_POINTS, FEW_CLOSE = 50, 3
+"""While a run has few points it also has few to close a finding with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a look happened: the newest step, and how many points the rule's clock series has."""
+
+    step: int
+    points: int
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """What the engine remembers of one (rule, subject) between looks."""
+
+    finding: Finding | None = None
+    looks: int = 0
+    """Consecutive looks that saw it before it opened."""
+    seen_points: int = 0
+    """The clock's points when it was last seen."""
+
+
+def merge(track: Track, rule: Rule, sighting: Sighting | None, now: Moment) -> Track:
+    """The track after a look that saw `sighting`, or nothing."""
+    finding = track.finding
+    if sighting is None:
+        return _absent(track, rule, now)
+    if finding is not None and finding.status == "open":
+        return Track(_updated(finding, rule, sighting, now), track.looks, now.points)
+    looks = track.looks + 1
+    if looks < rule.life.open_after_looks:
+        return replace(track, looks=looks)
+    opened = _opened(rule, sighting, now) if finding is None else _reopened(finding, rule, sighting, now)
+    return Track(opened, 0, now.points)
+
+
+def rewound(track: Track, step: int) -> Track:
+    """The track after the run went back to `step`: an illness that began later belongs to a past that was given up."""
+    finding = track.finding
+    if finding is None or finding.first_step <= step:
+        return replace(track, looks=0, seen_points=0)
+    over = replace(
+        finding,
+        status="resolved",
+        severity=Severity.INFO,
+        last_step=min(finding.last_step, finding.resolved_step or finding.last_step),
+        resolved_step=finding.resolved_step or step,
+        title=f"{_bare(finding.title)}; left behind when the run went back to step {step:,}",
+    )
+    return Track(over, 0, 0)
+
+
+def _absent(track: Track, rule: Rule, now: Moment) -> Track:
+    finding = track.finding
+    if finding is None or finding.status != "open":
+        return replace(track, looks=0)
+    hold = min(FEW_CLOSE, rule.life.close_after_points) if now.points < FEW_POINTS else rule.life.close_after_points
+    if rule.life.resolved is None or now.points - track.seen_points < hold:
+        return track
+    lasting = finding.occurrences >= rule.life.recurring_after
+    severity = finding.severity if lasting else min(finding.severity, rule.life.resolved, key=lambda s: s.rank)
+    length = max(0, finding.last_step - finding.first_step)
+    again = f", {finding.occurrences} times so far" if finding.occurrences > 1 else ""
+    over = replace(
+        finding,
+        status="resolved",
+        severity=severity,
+        resolved_step=now.step,
+        title=f"{_bare(finding.title)}; over after {length:,} steps{again}",
+    )
+    return Track(over, 0, track.seen_points)
+
+
+def _opened(rule: Rule, sighting: Sighting, now: Moment) -> Finding:
+    return _with_title(
+        Finding(
+            rule=rule.id,
+            subject=sighting.subject,
+            status="open",
+            severity=sighting.severity,
+            title=sighting.title,
+            first_step=sighting.first_step,
+            detected_step=now.step,
+            last_step=now.step,
+            resolved_step=None,
+            occurrences=1,
+            evidence=sighting.evidence,
+            causes=sighting.causes,
+            remedies=sighting.remedies,
+            confidence=sighting.confidence,
+        )
+    )
+
+
+def _updated(finding: Finding, rule: Rule, sighting: Sighting, now: Moment) -> Finding:
+    return _with_title(
+        replace(
+            finding,
+            severity=worst(finding.severity, sighting.severity),
+            title=sighting.title,
+            first_step=min(finding.first_step, sighting.first_step),
+            last_step=now.step,
+            evidence=sighting.evidence,
+            causes=sighting.causes,
+            remedies=sighting.remedies,
+            confidence=max(finding.confidence, sighting.confidence),
+        )
+    )
+
+
+def _reopened(finding: Finding, rule: Rule, sighting: Sighting, now: Moment) -> Finding:
+    times = finding.occurrences + 1
+    severity = sighting.severity
+    if times >= rule.life.recurring_after:
+        severity = worst(severity, Severity.WARNING)
+    fresh = _opened(rule, sighting, now)
+    return replace(fresh, detected_step=finding.detected_step, occurrences=times, severity=severity)
+
+
+def _with_title(finding: Finding) -> Finding:
+    return replace(finding, title=finding.title.replace("{since}", f"{finding.first_step:,}"))
+
+
+def _bare(title: str) -> str:
+    return title.split("; over after ")[0].split("; left behind when ")[0]

@@ -1,0 +1,58 @@
+"""Which finding to act on first, and which ones it explains. Pure; knows rule ids only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from diagnostics.finding import Finding
+
+ORDER: tuple[str, ...] = (
+    "non-finite-loss",
+    "masked-non-finite",
+    "learning-rate-too-low",
+    "vanishing-gradients",
+    "divergence",
+    "exploding-gradients",
+    "learning-rate-too-high",
+    "loss-spike",
+    "loss-not-decreasing",
+    "overfitting",
+    "plateau",
+)
+"""Of findings equally grave, the earlier one here is the primary: it is nearer to the root."""
+
+EXPLAINS: Mapping[str, tuple[str, ...]] = {
+    "non-finite-loss": (
+        "masked-non-finite", "divergence", "exploding-gradients", "learning-rate-too-high", "loss-spike",
+        "loss-not-decreasing", "plateau", "vanishing-gradients",
+    ),
+    "masked-non-finite": ("vanishing-gradients", "loss-not-decreasing", "plateau", "learning-rate-too-low", "loss-spike"),
+    "learning-rate-too-low": ("loss-not-decreasing", "plateau", "vanishing-gradients"),
+    "vanishing-gradients": ("loss-not-decreasing", "plateau"),
+    "divergence": ("exploding-gradients", "learning-rate-too-high", "loss-spike", "loss-not-decreasing", "overfitting", "plateau"),
+    "learning-rate-too-high": ("exploding-gradients", "loss-spike", "loss-not-decreasing", "plateau"),
+    "exploding-gradients": ("loss-spike",),
+    "loss-not-decreasing": ("plateau",),
+    "overfitting": ("plateau",),
+}  # fmt: skip
+"""The finding on the left silences those on the right when it is at least as grave."""
+
+
+def arrange(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings with `because` set on the explained ones; those to act on first, gravest first."""
+    marked = [replace(finding, because=_because(finding, findings)) for finding in findings]
+    return sorted(marked, key=_place)
+
+
+def _because(finding: Finding, others: Sequence[Finding]) -> str | None:
+    for other in sorted(others, key=_place):
+        if finding.rule in EXPLAINS.get(other.rule, ()) and other.severity.rank >= finding.severity.rank:
+            return f"{other.rule} explains it: {other.title}"
+    return None
+
+
+def _place(finding: Finding) -> tuple[bool, int, bool, int, int, str]:
+    rank = ORDER.index(finding.rule) if finding.rule in ORDER else len(ORDER)
+    silenced = finding.because is not None
+    return (silenced, -finding.severity.rank, finding.status != "open", rank, finding.first_step, finding.subject)

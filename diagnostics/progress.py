@@ -1,0 +1,73 @@
+"""How far a run has come, asked the same way by the rules on slow, stuck and flat losses. Pure; knows no rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from diagnostics import stats
+from diagnostics.series import SeriesView
+from diagnostics.view import RunView
+
+FALLING = -2.0
+"""A Mann–Kendall z below this is a falling trend."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """The loss that the run is judged by, and what it has gained since the rate was warm."""
+
+    series: SeriesView
+    reference: float
+    """Loss of knowing nothing where that is known, else where the run began."""
+    uniform: bool
+    """Whether the reference is the loss of knowing nothing."""
+    fall: float
+    """(reference - level) ÷ reference."""
+    trend: float
+    """Mann–Kendall z of the whole curve."""
+    warm_points: int
+    """Logged points since the rate was warm."""
+    warm_steps: int
+
+    @property
+    def falling(self) -> bool:
+        """Whether the whole curve has a falling trend; with few points, whether it ends lower than ever before."""
+        if self.series.size < 10:
+            return self.series.size >= 3 and self.series.last <= float(self.series.values.min()) < self.series.start
+        return self.trend < FALLING
+
+
+def read_progress(view: RunView) -> Progress | None:
+    """The run's progress by its training loss, or by validation where there is no other; None before three points."""
+    series = view.train or view.val
+    if series is None or series.size < 3:
+        return None
+    uniform = view.uniform_loss
+    reference = uniform if uniform is not None else series.start
+    if reference <= 0:
+        return None
+    return Progress(
+        series=series,
+        reference=reference,
+        uniform=uniform is not None,
+        fall=(reference - series.level) / reference,
+        trend=stats.mann_kendall(series.curve),
+        warm_points=_points_since(series, view.first_warm_step),
+        warm_steps=view.warm_steps,
+    )
+
+
+def flatness(series: SeriesView, share: float) -> tuple[float, float]:
+    """(fall over the last `share` of the curve as a share of its level, Mann–Kendall z there)."""
+    curve = series.curve
+    part = curve[-max(3, round(share * curve.size)) :]
+    level = abs(stats.median(part))
+    fall = -stats.theil_sen(part) * (part.size - 1)
+    return (fall / level if level else 0.0), stats.mann_kendall(part)
+
+
+def _points_since(series: SeriesView, step: int | None) -> int:
+    if step is None:
+        return 0
+    rows, size = series.blocks
+    return int((rows[:, 1] > step).sum()) * size

@@ -1,0 +1,120 @@
+"""The declaration of a rule: its id, what it needs to see, how its findings live, and the function that looks.
+
+A rule is one pure function over a view of the run up to now. Its options are its keyword-only arguments, its page is its
+docstring. Knows nothing of the engine.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from diagnostics.finding import Severity, Sighting
+
+if TYPE_CHECKING:
+    from diagnostics.view import RunView
+
+HEADINGS = (
+    "What it means",
+    "Why it matters",
+    "How it is detected",
+    "Likely causes",
+    "What to do",
+    "When it is wrong",
+    "Options",
+    "Example",
+    "References",
+)
+"""Every rule's docstring has a first line and these headings, in this order."""
+
+
+class OptionError(ValueError):
+    """An option of a rule is unknown or not a number. The message says which options there are."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Life:
+    """How findings of a rule open, close and end, counted in looks and in logged points of the series that it judges."""
+
+    open_after_looks: int = 1
+    """Consecutive looks that must see it before it opens."""
+    close_after_points: int = 10
+    """Points without a sighting before it is called over (3 while a run has fewer than 50 points)."""
+    resolved: Severity | None = Severity.INFO
+    """Severity once it is over; None: it never resolves, what happened has happened."""
+    recurring_after: int = 3
+    """From this many occurrences on it keeps its severity even when it is over."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rule:
+    """One illness that the engine can recognise."""
+
+    id: str
+    needs: tuple[tuple[str, ...], ...]
+    """Roles without which it is blind; each entry lists alternatives, one of which is enough."""
+    helps: tuple[str, ...] = ()
+    """Roles that make it surer."""
+    blind: str
+    """What cannot be seen without the needs, for the sentence "no …: <blind>; log …"."""
+    clock: str = "train_loss"
+    """The role whose points count the life of its findings."""
+    severity: Severity
+    """The usual severity, for lists."""
+    life: Life = field(default_factory=Life)
+    look: Callable[..., Sighting | None]
+
+    @property
+    def page(self) -> str:
+        """The whole docstring, as Markdown-like text."""
+        return inspect.cleandoc(self.look.__doc__ or "")
+
+    @property
+    def summary(self) -> str:
+        """The first line of the page."""
+        return self.page.splitlines()[0] if self.page else ""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options and their defaults."""
+        parameters = inspect.signature(self.look).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+    def checked_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The given options, or `OptionError` saying what is allowed."""
+        known = self.options
+        for name, value in given.items():
+            if name not in known:
+                raise OptionError(f"{self.id} has no option {name!r}; it has: {', '.join(known) or 'none'}")
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+                raise OptionError(f"{self.id}: {name} = {value!r} is not a number; the default is {known[name]!r}")
+        return dict(given)
+
+    def sections(self) -> dict[str, str]:
+        """The page's text by heading."""
+        found: dict[str, list[str]] = {}
+        heading = ""
+        for line in self.page.splitlines()[1:]:
+            match = re.fullmatch(r"## (.+)", line)
+            if match:
+                heading = match.group(1)
+                found[heading] = []
+            elif heading:
+                found[heading].append(line)
+        return {name: "\n".join(lines).strip() for name, lines in found.items()}
+
+    def sight(self, view: RunView, options: Mapping[str, Any]) -> Sighting | None:
+        """Look at the run up to now. Pure."""
+        return self.look(view, **options)
+
+
+def rule(rule_id: str, **declaration: Any) -> Callable[[Callable[..., Sighting | None]], Rule]:
+    """Declare the decorated function as a rule; keyword arguments are the fields of `Rule`."""
+
+    def declare(function: Callable[..., Sighting | None]) -> Rule:
+        return Rule(id=rule_id, look=function, **declaration)
+
+    return declare

@@ -1,0 +1,32 @@
+"""The table of rules: every rule that exists, by hand, so that reading this file is knowing what is judged."""
+
+from __future__ import annotations
+
+from diagnostics.rule import Rule
+from diagnostics.rules.divergence import divergence
+from diagnostics.rules.exploding_gradients import exploding_gradients
+from diagnostics.rules.learning_rate_too_high import learning_rate_too_high
+from diagnostics.rules.learning_rate_too_low import learning_rate_too_low
+from diagnostics.rules.loss_not_decreasing import loss_not_decreasing
+from diagnostics.rules.loss_spike import loss_spike
+from diagnostics.rules.masked_non_finite import masked_non_finite
+from diagnostics.rules.non_finite_loss import non_finite_loss
+from diagnostics.rules.overfitting import overfitting
+from diagnostics.rules.plateau import plateau
+from diagnostics.rules.vanishing_gradients import vanishing_gradients
+
+RULES: tuple[Rule, ...] = (
+    non_finite_loss,
+    masked_non_finite,
+    loss_not_decreasing,
+    learning_rate_too_low,
+    learning_rate_too_high,
+    divergence,
+    loss_spike,
+    plateau,
+    overfitting,
+    exploding_gradients,
+    vanishing_gradients,
+)
+
+BY_ID: dict[str, Rule] = {rule.id: rule for rule in RULES}

@@ -1,0 +1,171 @@
+"""The rule `divergence`: the loss has left its best level behind and does not come back."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from diagnostics import say, stats
+from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
+from diagnostics.rule import Life, rule
+from diagnostics.series import SeriesView
+from diagnostics.view import RunView
+
+
+@rule(
+    "divergence",
+    needs=(("train_loss",),),
+    helps=("grad_norm", "learning_rate", "val_loss"),
+    blind="divergence cannot be seen",
+    severity=Severity.CRITICAL,
+    life=Life(close_after_points=30, resolved=Severity.WARNING),
+)
+def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 6.0, floor: float = 0.3) -> Sighting | None:
+    """The training loss climbed away from its best level and stays there.
+
+    ## What it means
+    The optimizer has been thrown out of the region it was learning in. Unlike a spike, the loss does not return within
+    a few points.
+
+    ## Why it matters
+    The steps since the best level are lost, and mostly all later ones too.
+
+    ## How it is detected
+    Two whole windows in a row (each 2 % of the history, 10 to 100 points) lie above the best smoothed level by more
+    than `rise` of it, by more than `floor` nats, and by more than `sigmas` standard errors of the window. With fewer
+    than 30 points: the last four all do, and the rise is at least a quarter. A run whose first points all climb to
+    twice the first loss has diverged at once. Severity is critical when the rise exceeds half of the best level, or
+    when validation or gradients agree.
+
+    ## Likely causes
+    - Learning rate too high, the more so if it was still rising.
+    - No gradient clipping.
+    - A resume that lost the optimizer's state; a change of data.
+
+    ## What to do
+    - Resume from the last checkpoint at the best level with a lower rate (× 0.3 to × 0.1).
+    - Clip gradients at 1.0; lengthen the warm-up.
+
+    ## When it is wrong
+    A switch to harder data lifts the loss for good. A warm restart of the schedule lifts it for a while: when the
+    logged rate has jumped up since the best level, twice the rise is asked for.
+
+    ## Options
+    - `rise` (0.2): share of the best level.
+    - `sigmas` (6): standard errors of a window.
+    - `floor` (0.3): nats.
+
+    ## Example
+    Fires:
+        train/loss: 4.2 3.5 3.0 2.8 2.6 2.5 2.9 3.6 4.4 5.1 5.9 6.3
+    Silent:
+        train/loss: 4.2 3.5 3.0 2.8 2.6 2.5 5.2 2.6 2.4 2.4 2.3 2.3
+
+    ## References
+    - Chowdhery et al., PaLM, 2022 (spikes, and restarting before them).
+    """
+    train = view.train
+    if train is None or train.size < 5:
+        return None
+    at_once = _diverged_at_once(train)
+    if at_once is not None:
+        limit, observed = at_once
+        first = int(train.first_points[0][0])
+        sentence = f"The loss went from {say.number(train.start)} to {say.number(observed)} at once."
+        return _sighting(view, train, first, observed, limit, sentence, Severity.CRITICAL)
+    best = train.best
+    asked = max(rise * _strictness(view, best.step) * abs(best.value), floor, 0.15 * (train.start - best.value))
+    observed, limit = _levels(train, best.value, asked, sigmas)
+    if not observed > limit:
+        return None
+    grave = observed > best.value + 0.5 * abs(best.value) or _agrees(view, best.step)
+    sentence = (
+        f"The level is {say.number(observed)}; the best was {say.number(best.value)} near step {say.step(best.step)}."
+    )
+    severity = Severity.CRITICAL if grave else Severity.WARNING
+    return _sighting(view, train, _onset(train, best.step, limit), observed, limit, sentence, severity)
+
+
+def _diverged_at_once(train: SeriesView) -> tuple[float, float] | None:
+    """(limit, level) when the first losses all climb far above the very first one."""
+    values = train.first_points[1]
+    first = float(values[0])
+    if train.size > 40 or first <= 0.5:
+        return None
+    limit = max(2 * first, first + 2.0)
+    recent = values[-5:]
+    if int((recent > limit).sum()) >= 4:
+        return limit, stats.median(recent)
+    return None
+
+
+def _levels(train: SeriesView, best: float, asked: float, sigmas: float) -> tuple[float, float]:
+    """(how high even the lower of the last windows stands, how high it may stand)."""
+    if train.size < 30:
+        if train.size < 8:
+            return -np.inf, np.inf
+        limit = best + max(asked, 0.25 * abs(best), 4 * train.noise)
+        return float(train.values[-4:].min()), limit
+    k = train.window
+    limit = best + max(asked, sigmas * train.noise / np.sqrt(k))
+    return min(stats.median(train.values[-k:]), stats.median(train.values[-2 * k : -k])), limit
+
+
+def _strictness(view: RunView, best_step: int) -> float:
+    """2 when the rate has jumped up since the best level (a warm restart), else 1."""
+    rate = view.rate
+    if rate is None or view.first_warm_step is None or best_step <= view.first_warm_step:
+        return 1.0
+    return 2.0 if rate.last > 1.5 * rate.near(best_step) else 1.0
+
+
+def _agrees(view: RunView, best_step: int) -> bool:
+    """Whether validation or gradients tell the same story, independently of the training loss."""
+    val, grad = view.val, view.get("grad_norm")
+    if val is not None and val.size >= 3 and val.last > 1.1 * val.best.value and val.best.step < val.steps[-1]:
+        return True
+    return grad is not None and grad.size >= 10 and grad.level > 5 * grad.near(best_step)
+
+
+def _onset(train: SeriesView, best_step: int, limit: float) -> int:
+    """The first step after the best level from which the smoothed loss stayed above the limit."""
+    steps, values = train.since(best_step)
+    if steps.size < 3:
+        return int(train.steps[-1])
+    calm = np.flatnonzero(stats.sliding_median(values, 3) <= limit)
+    return int(steps[min(calm[-1] + 1, steps.size - 1)]) if calm.size else int(steps[0])
+
+
+def _sighting(
+    view: RunView, train: SeriesView, first: int, observed: float, limit: float, sentence: str, severity: Severity
+) -> Sighting:
+    checkpoint = view.checkpoint_before(first)
+    evidence = [
+        Evidence(series=train.name, window=(first, train.last_step), observed=observed, limit=limit, sentence=sentence)
+    ]
+    rate = view.known_rate
+    rising = (
+        view.rate is not None
+        and view.rate_share > 0.98
+        and view.rate.size > 1
+        and view.rate.last > view.rate.near(first)
+    )
+    why = "it was still rising" if rising else "the usual reason" + (f"; the peak is {rate:g}" if rate else "")
+    lower = Remedy(
+        "Resume from the last good checkpoint with a lower learning rate.", {"learning_rate": "×0.3"}, checkpoint
+    )
+    clip = Remedy("Clip gradients at a norm of 1.0.", {"grad_clip": 1.0}, checkpoint)
+    return Sighting(
+        severity=severity,
+        title=f"Diverged since step {{since}}: loss {say.number(observed)}, best was {say.number(train.best.value)}",
+        first_step=first,
+        evidence=tuple(evidence),
+        causes=(
+            Cause("learning rate too high", why),
+            Cause("no gradient clipping", "one bad step is enough to throw the weights far off")
+            if not view.facts.grad_clip
+            else Cause("numerical trouble", "16-bit rounding in attention or the loss can end so"),
+            Cause("change of data or lost optimizer state", "look for a resume or a new data shard at the onset"),
+        ),
+        remedies=(lower, clip, Remedy("Lengthen the warm-up.", {"warmup_steps": "×2"}, checkpoint)),
+        confidence=0.95 if severity is Severity.CRITICAL else 0.8,
+    )

@@ -1,0 +1,162 @@
+"""The rule `learning-rate-too-high`: swings without progress, or a level that settled high at once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from diagnostics import say, stats
+from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
+from diagnostics.progress import flatness, read_progress
+from diagnostics.rule import Life, rule
+from diagnostics.series import SeriesView
+from diagnostics.view import RunView
+
+
+@rule(
+    "learning-rate-too-high",
+    needs=(("train_loss",),),
+    helps=("learning_rate", "grad_norm"),
+    blind="swings of the loss cannot be seen",
+    severity=Severity.WARNING,
+    life=Life(open_after_looks=1, close_after_points=20),
+)
+def learning_rate_too_high(
+    view: RunView, *, swing: float = 0.2, stuck: float = 0.6, bearable: float = 3e-3
+) -> Sighting | None:
+    """Wild swings without progress, or a loss that settled high at once.
+
+    ## What it means
+    Each step overshoots. The loss is thrown up and down, or comes to rest where only the commonest tokens are known.
+
+    ## Why it matters
+    At best the run stays far from what the model can do; at worst the next swing ends in infinity.
+
+    ## How it is detected
+    One of three. Few points: the loss swings by more than `swing` of its size from point to point, up and down in
+    turn, and both its highs and its lows rise. From the start: it rose far above its first value and has not come back
+    below it for 30 points. From scratch: it lies flat above `stuck` of ln V after 200 steps (or a fifth of the plan)
+    although the rate is still up, and that rate is above `bearable`.
+
+    ## Likely causes
+    - Learning rate too high for this model and batch size.
+    - No warm-up, so that Adam's first steps are too large.
+    - No gradient clipping.
+
+    ## What to do
+    - A tenth of the learning rate; from there upwards by factors of three.
+    - Warm up over a few hundred steps; clip at 1.0.
+
+    ## When it is wrong
+    Batches of one sequence are noisy, but their swings do not grow. Periodic saw-teeth come from the order of the data.
+
+    ## Options
+    - `swing` (0.2): median step from point to point ÷ median loss.
+    - `stuck` (0.6): share of ln V.
+    - `bearable` (3e-3): a peak rate that Adam usually still bears.
+
+    ## Example
+    Fires:
+        train/loss: 4.2 5.1 3.8 6.2 4.5 7.8 5.2
+    Silent:
+        train/loss: 2.1 1.4 2.6 1.9 1.2 2.4 1.6 2.2 1.3 1.9
+
+    ## References
+    - Smith & Topin, Super-Convergence, 2018. Cohen et al., Edge of Stability, 2021.
+    """
+    train = view.train
+    if train is None or train.size < 6:
+        return None
+    if _growing_swings(train, swing):
+        sentence = f"The loss swings between {say.number(float(train.values.min()))} and {say.number(float(train.values.max()))}, ever wider."
+        return _sighting(view, train, sentence, float(train.values.max()), train.start, "the loss swings ever wider")
+    risen = _risen_from_start(train)
+    if risen is not None:
+        sentence = f"The level is {say.number(train.level)}, above the first loss of {say.number(train.start)}, for 30 points and more."
+        return _sighting(
+            view, train, sentence, train.level, risen, f"loss rose from {say.number(train.start)} at once and stays up"
+        )
+    limit = _settled_high(view, stuck, bearable)
+    if limit is None:
+        return None
+    sentence = f"The loss lies flat at {say.number(train.level)} although the rate is up; from scratch it should be below {say.number(limit)} by now."
+    return _sighting(view, train, sentence, train.level, limit, f"loss settled high, at {say.number(train.level)}")
+
+
+def _growing_swings(train: SeriesView, swing: float) -> bool:
+    """Whether few points swing in turn with rising highs and rising lows. Random noise does that very rarely."""
+    values = train.values
+    if train.size > 40 or not values.size >= 6:
+        return False
+    steps = np.diff(values)
+    half = values.size // 2
+    early, late = values[:half], values[half:]
+    return bool(
+        stats.median(np.abs(steps)) > swing * stats.median(values)
+        and (np.sign(steps[1:]) != np.sign(steps[:-1])).mean() >= 0.6
+        and late.max() > 1.2 * early.max()
+        and late.min() > early.min()
+        and stats.median(np.abs(steps[half:])) > 1.3 * stats.median(np.abs(steps[:half]))
+        and stats.median(values) > 2.0
+    )
+
+
+def _risen_from_start(train: SeriesView) -> float | None:
+    """The limit when the loss jumped above its first value within the first points and never came back below it."""
+    if train.size < 30 or train.start <= 1.0:
+        return None
+    steps, values = train.first_points
+    limit = train.start + max(0.1 * train.start, 0.3, 4 * train.noise)
+    low = train.best.value
+    early = stats.median(values[5:30])
+    if (
+        early > limit
+        and low >= 0.98 * train.start
+        and train.level > train.start + max(0.05 * train.start, 2 * train.noise)
+    ):
+        return limit
+    return None
+
+
+def _settled_high(view: RunView, stuck: float, bearable: float) -> float | None:
+    """The limit when a run from scratch lies flat near what the commonest tokens alone give."""
+    seen = read_progress(view)
+    rate = view.known_rate
+    if seen is None or not seen.uniform or seen.warm_points < 50 or rate is None or rate < bearable:
+        return None
+    if view.rate_share < 0.3 or (seen.warm_steps < 200 and (view.progress or 0) < 0.2):
+        return None
+    if seen.series.level < stuck * seen.reference:
+        return None
+    gain, trend = flatness(seen.series, 0.6)
+    return stuck * seen.reference if gain < 0.015 and trend > -3 else None
+
+
+def _sighting(view: RunView, train: SeriesView, sentence: str, observed: float, limit: float, words: str) -> Sighting:
+    first = int(train.first_points[0][0])
+    rate = view.known_rate
+    at = f"; the peak is {rate:g}" if rate is not None else ""
+    grad = view.get("grad_norm")
+    evidence = [
+        Evidence(series=train.name, window=(first, train.last_step), observed=observed, limit=limit, sentence=sentence)
+    ]
+    if grad is not None and grad.level > 10:
+        sentence = f"The gradient norm stands at {say.number(grad.level)}; 0.5 to 5 is usual."
+        window = (int(grad.steps[0]), grad.last_step)
+        evidence.append(Evidence(series=grad.name, window=window, observed=grad.level, limit=10.0, sentence=sentence))
+    return Sighting(
+        severity=Severity.WARNING,
+        title=f"Learning rate too high: {words}",
+        first_step=first,
+        evidence=tuple(evidence),
+        causes=(
+            Cause("learning rate too high", f"steps overshoot{at}"),
+            Cause("no warm-up", "Adam's first steps are too large while its averages are empty"),
+            Cause("no gradient clipping", "single batches throw the weights far"),
+        ),
+        remedies=(
+            Remedy("Take a tenth of the learning rate.", {"learning_rate": "×0.1"}),
+            Remedy("Warm up over some hundred steps.", {"warmup_steps": 200}),
+            Remedy("Clip gradients at a norm of 1.0.", {"grad_clip": 1.0}),
+        ),
+        confidence=0.8,
+    )

@@ -1,0 +1,130 @@
+"""The rule `learning-rate-too-low`: it falls, but far too slowly for the steps it had."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from diagnostics import say
+from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
+from diagnostics.progress import Progress, read_progress
+from diagnostics.rule import Life, rule
+from diagnostics.view import RunView
+
+STEPS, FALLS = (50.0, 200.0, 500.0, 1000.0, 5000.0, 20_000.0), (0.01, 0.02, 0.035, 0.05, 0.1, 0.15)
+"""The least share of the uniform loss that a run which learns at all has gained after so many warm steps."""
+
+
+@rule(
+    "learning-rate-too-low",
+    needs=(("train_loss", "val_loss"),),
+    helps=("learning_rate", "update_ratio"),
+    blind="how fast it falls cannot be seen",
+    severity=Severity.WARNING,
+    life=Life(open_after_looks=2, close_after_points=20),
+)
+def learning_rate_too_low(
+    view: RunView, *, pace: float = 1.0, plan: float = 0.1, update_ratio: float = 1e-5
+) -> Sighting | None:
+    """The loss does fall, but so slowly that the run will not get anywhere.
+
+    ## What it means
+    Each step moves the weights too little. The curve looks calm and healthy, only far too flat.
+
+    ## Why it matters
+    It is the quiet way of wasting a run: nothing looks broken, and at the end the model knows next to nothing.
+
+    ## How it is detected
+    The run began at the loss of knowing nothing (ln of the vocabulary; without one, a first loss above 6 nats). After
+    200 steps since the warm-up, or `plan` of the planned steps, it has gained less than any run that learns: 2 % of
+    that loss after 200 steps, 5 % after 1,000, 10 % after 5,000 (times `pace`). Or: it is nearly flat and the median
+    update of the weights is below `update_ratio` of their size.
+
+    ## Likely causes
+    - Learning rate too low: 1e-6 where 1e-4 to 3e-4 belongs.
+    - A schedule that has decayed, or never rises: horizon or warm-up counted in the wrong unit.
+    - Gradients that do not flow to most of the model.
+
+    ## What to do
+    - Multiply the learning rate by 10, twice if needed.
+    - Check that gradients flow: every parameter's gradient norm above zero.
+
+    ## When it is wrong
+    Fine-tunes that start low are never judged by this. Very long warm-ups are waited for when the rate is logged.
+
+    ## Options
+    - `pace` (1.0): factor on the gain that is asked for.
+    - `plan` (0.1): share of the planned steps after which it may speak, if 50 steps are done.
+    - `update_ratio` (1e-5): weight update ÷ weight.
+
+    ## Example
+    Fires:
+        config: vocab_size=5000
+        step: 1 10 100 500 1000 5000
+        train/loss: 8.52 8.51 8.49 8.47 8.45 8.40
+    Silent:
+        config: vocab_size=5000
+        step: 1 10 100 500 1000 5000
+        train/loss: 8.52 8.4 7.1 5.9 5.2 4.1
+
+    ## References
+    - Smith, Cyclical Learning Rates, 2017 (the range test that finds a rate).
+    """
+    seen = read_progress(view)
+    if seen is None or view.rate_share < 0.1:
+        return None
+    enough = seen.warm_steps >= 200 or (
+        (view.progress or 0) >= plan and seen.warm_steps >= 50 and seen.warm_points >= 10
+    )
+    if not enough or seen.warm_points < 3 or not seen.falling:
+        return None
+    asked = pace * float(np.interp(math.log(max(seen.warm_steps, 1)), np.log(STEPS), FALLS))
+    ratio = view.get("update_ratio")
+    tiny = ratio is not None and ratio.size >= 20 and ratio.level < update_ratio and seen.fall < 0.05
+    if seen.uniform:
+        slow = seen.fall < asked
+    else:
+        slow = seen.series.start >= 3.3 and seen.series.size >= 200 and seen.warm_steps >= 500 and seen.fall < 0.02
+    if not (slow or tiny) or seen.series.level > seen.reference:
+        return None
+    return _sighting(view, seen, asked)
+
+
+def _sighting(view: RunView, seen: Progress, asked: float) -> Sighting:
+    series = seen.series
+    first = int(series.first_points[0][0])
+    sentence = (
+        f"After {say.step(seen.warm_steps)} steps the loss is {say.number(series.level)}, {say.percent(max(seen.fall, 0))} "
+        f"below {say.number(seen.reference)}; a run that learns has gained {say.percent(asked)} by then."
+    )
+    evidence = Evidence(
+        series=series.name,
+        window=(first, series.last_step),
+        observed=series.level,
+        limit=(1 - asked) * seen.reference,
+        sentence=sentence,
+    )
+    rate = view.known_rate
+    why = (
+        f"its peak is {rate:g}; from scratch 1e-4 to 3e-4 is usual with Adam"
+        if rate is not None
+        else "the curve is calm, only flat"
+    )
+    factor = "×100" if rate is not None and rate <= 3e-6 else "×10"
+    return Sighting(
+        severity=Severity.WARNING,
+        title=f"Learning rate too low: loss fell only {say.percent(max(seen.fall, 0))} in {say.step(view.step)} steps",
+        first_step=first,
+        evidence=(evidence,),
+        causes=(
+            Cause("learning rate too low", why),
+            Cause("schedule collapsed", "a warm-up or decay counted in the wrong unit leaves the rate near zero"),
+            Cause("gradients do not flow", "if a higher rate changes nothing, look at each layer's gradient norm"),
+        ),
+        remedies=(
+            Remedy("Raise the learning rate.", {"learning_rate": factor}),
+            Remedy("Check the schedule: print the rate of the first 100 steps."),
+        ),
+        confidence=0.9,
+    )

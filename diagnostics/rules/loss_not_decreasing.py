@@ -1,0 +1,143 @@
+"""The rule `loss-not-decreasing`: flat from the start."""
+
+from __future__ import annotations
+
+from diagnostics import say
+from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
+from diagnostics.progress import Progress, flatness, read_progress
+from diagnostics.rule import Life, rule
+from diagnostics.view import RunView
+
+LANGUAGE_FROM_SCRATCH = 3.3
+"""Nats. A flat loss below it may be a fine-tune that had nothing left to learn; above it nobody is finished."""
+
+
+@rule(
+    "loss-not-decreasing",
+    needs=(("train_loss", "val_loss"),),
+    helps=("learning_rate", "grad_norm"),
+    blind="whether it falls cannot be seen",
+    severity=Severity.WARNING,
+    life=Life(open_after_looks=2),
+)
+def loss_not_decreasing(
+    view: RunView, *, fall: float = 0.02, points: int = 200, stuck: float = 0.01, stuck_points: int = 30
+) -> Sighting | None:
+    """The loss is flat from the very start: nothing is being learned.
+
+    ## What it means
+    The model's guesses are no better than at its first step.
+
+    ## Why it matters
+    Something is broken or switched off. More steps of the same will not help.
+
+    ## How it is detected
+    From scratch: the level is within `stuck` of the loss of knowing nothing (ln of the vocabulary) for `stuck_points`
+    logged points after the warm-up; that is critical. Otherwise: after `points` logged points, or a tenth of the
+    planned steps, the level is less than `fall` below the start, there is no falling trend, validation has not fallen
+    either, and the rate is at least half of its peak. Where the loss is low already, so that the run may simply have
+    had nothing to learn, it is only info.
+
+    ## Likely causes
+    - Learning rate far too low, or zero (a schedule that never starts).
+    - Frozen weights: parameters do not require gradients, or the optimizer got the wrong ones.
+    - A bug in the data: labels not shifted or shuffled against their inputs, a broken tokenizer map.
+
+    ## What to do
+    - Multiply the rate by 10; print it at the first steps.
+    - Check that every parameter has a gradient after backward().
+    - Decode one batch and read it, inputs beside labels; try to overfit that one batch.
+
+    ## When it is wrong
+    Long warm-ups: log the rate, so that they can be waited for. Policy-gradient losses do not fall at all.
+
+    ## Options
+    - `fall` (0.02): share of the start that counts as a fall.
+    - `points` (200): logged points to wait for when the plan is unknown.
+    - `stuck` (0.01): share of ln V that counts as knowing nothing.
+    - `stuck_points` (30): logged points after the warm-up.
+
+    ## Example
+    Fires:
+        config: vocab_size=65
+        train/loss: 4.17 4.19 4.18 4.17 4.16 4.18 4.17 4.17 4.18 4.19 4.17 4.16*30
+    Silent:
+        config: vocab_size=65
+        train/loss: 4.17 4.1 4.0 3.8 3.6 3.4 3.3 3.2 3.1 3.0 2.9 2.8*30
+
+    ## References
+    - Karpathy, A Recipe for Training Neural Networks, 2019 (verify loss at init, overfit one batch).
+    """
+    seen = read_progress(view)
+    if seen is None or seen.series.level <= 0:
+        return None
+    if seen.uniform and seen.fall < stuck and seen.warm_points >= stuck_points and not _gains(seen, stuck):
+        return _sighting(view, seen, Severity.CRITICAL, stuck)
+    late = seen.warm_points >= points or (view.progress or 0) >= 0.1
+    sparse = seen.uniform and seen.warm_steps >= 500
+    if not (sparse or (late and seen.warm_points >= stuck_points)):
+        return None
+    if seen.fall >= fall or seen.falling or view.rate_share < 0.5 or _validation_fell(view, fall):
+        return None
+    if seen.series.level > 1.1 * seen.reference:
+        return None  # risen, not flat: other rules speak
+    grave = seen.uniform or seen.series.start >= LANGUAGE_FROM_SCRATCH
+    return _sighting(view, seen, Severity.WARNING if grave else Severity.INFO, fall)
+
+
+def _gains(seen: Progress, stuck: float) -> bool:
+    """Whether the second half of the curve falls faster than the stuck band is wide: slow to start, but started."""
+    gain, trend = flatness(seen.series, 0.5)
+    return gain > stuck / 2 and trend < -2
+
+
+def _validation_fell(view: RunView, fall: float) -> bool:
+    val = view.val
+    if val is None or val.size < 2 or val is (view.train or val):
+        return False
+    return val.level < (1 - fall) * val.start
+
+
+def _sighting(view: RunView, seen: Progress, severity: Severity, limit: float) -> Sighting:
+    series = seen.series
+    first = int(series.first_points[0][0])
+    start = "knowing nothing, ln of the vocabulary," if seen.uniform else "its start,"
+    sentence = (
+        f"The level is {say.number(series.level)} after {say.step(view.step)} steps; {start} "
+        f"{say.number(seen.reference)}: {say.percent(max(seen.fall, 0.0))} gained."
+    )
+    evidence = Evidence(
+        series=series.name,
+        window=(first, series.last_step),
+        observed=series.level,
+        limit=(1 - limit) * seen.reference,
+        sentence=sentence,
+    )
+    return Sighting(
+        severity=severity,
+        title=f"Loss is not decreasing: {say.number(series.level)} after {say.step(view.step)} steps",
+        first_step=first,
+        evidence=(evidence,),
+        causes=_causes(view),
+        remedies=(
+            Remedy("Multiply the learning rate by 10, and print it at the first steps.", {"learning_rate": "×10"}),
+            Remedy("Check that every parameter requires gradients and is given to the optimizer."),
+            Remedy("Decode one batch and read inputs beside labels; then try to overfit that one batch."),
+        ),
+        confidence={Severity.CRITICAL: 0.95, Severity.WARNING: 0.85, Severity.INFO: 0.5}[severity],
+    )
+
+
+def _causes(view: RunView) -> tuple[Cause, ...]:
+    grad, rate = view.get("grad_norm"), view.known_rate
+    low = Cause(
+        "learning rate too low", f"its peak is {rate:g}" if rate is not None else "a rate near zero looks exactly so"
+    )
+    frozen = Cause("frozen weights", "parameters that do not require gradients, or an optimizer that was given others")
+    data = Cause("a bug in the data", "labels that do not belong to their inputs teach nothing")
+    if grad is not None and grad.level < 1e-4:
+        frozen = Cause("frozen weights", f"the gradient norm is {say.number(grad.level)}")
+        return (frozen, data, low)
+    if rate is not None and rate >= 1e-4:
+        return (data, frozen, Cause("learning rate too high", f"a rate of {rate:g} can hold the loss at its start too"))
+    return (low, frozen, data)

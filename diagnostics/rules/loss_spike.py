@@ -1,0 +1,175 @@
+"""The rule `loss-spike`: a rise far outside the noise that lasts several points."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from diagnostics import say, stats
+from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
+from diagnostics.history import Floats
+from diagnostics.rule import Life, rule
+from diagnostics.series import SeriesView
+from diagnostics.view import RunView
+
+BASE, BASE_REACH, RECENT = 50, 600, 10
+"""Points of a baseline window, how far back baselines are looked for, and points that are tested."""
+
+
+@rule(
+    "loss-spike",
+    needs=(("train_loss",),),
+    helps=("grad_norm",),
+    blind="spikes cannot be seen",
+    severity=Severity.WARNING,
+    life=Life(close_after_points=RECENT, recurring_after=3),
+)
+def loss_spike(
+    view: RunView, *, sigmas: float = 8.0, rise: float = 0.15, hot: int = 3, grave_rise: float = 0.3, lasting: int = 20
+) -> Sighting | None:
+    """The loss jumped far above its recent level for several points.
+
+    ## What it means
+    Something hit the optimizer: a few very bad batches, or a step that was too large. Often the loss comes back.
+
+    ## Why it matters
+    A spike that returns costs some steps; repeated ones say that the run lives at the edge; one that does not return is
+    a divergence.
+
+    ## How it is detected
+    At least `hot` of the last 10 points lie above the best recent level (the lowest median of 50 points among the last
+    600, so that the spike is never its own baseline) by more than `sigmas` of the noise and by more than `rise` of it.
+    It is a warning when the hot points are `grave_rise` above, when the gradient norm jumped too, or when it has lasted
+    `lasting` points; else info. Once over, it is info and says how long it took, unless it is the third. Single points
+    are data, not illness, and stay silent.
+
+    ## Likely causes
+    - Bad batches: corrupt or very unusual text.
+    - Learning rate too high for this phase.
+    - Adam's second moment too slow (beta2 0.999) for sudden gradients.
+
+    ## What to do
+    - Wait some points: it may recover by itself.
+    - Clip gradients at 1.0; look at the batches of those steps; lower the rate if it happens again.
+
+    ## When it is wrong
+    A switch to other data or a larger rate lifts the level. Pockets of hard text in a fixed order look like spikes that
+    come back every epoch.
+
+    ## Options
+    - `sigmas` (8): times the point-to-point noise.
+    - `rise` (0.15): share of the level.
+    - `hot` (3): points of the last 10.
+    - `grave_rise` (0.3): share of the level that is a warning at once.
+    - `lasting` (20): hot points that are a warning.
+
+    ## Example
+    Fires:
+        train/loss: 3.0 2.9 2.85 2.8 2.78*30 4.9 5.6 5.1 4.6
+    Silent:
+        train/loss: 3.0 2.9 2.85 2.8 2.78*30 5.4 2.77*15
+
+    ## References
+    - Takase et al., Spike No More, 2023. OLMo 2, 2024 (spike score).
+    """
+    train = view.train
+    if train is None or train.size < 30:
+        return None
+    base = _baseline(train.values)
+    if base is None or base <= 0.1:
+        return None
+    limit = base + max(sigmas * _calm_noise(train), rise * base)
+    is_hot = train.values > limit
+    if int(is_hot[-RECENT:].sum()) < hot:
+        return None
+    start = _onset(is_hot)
+    spike = train.values[start:][is_hot[start:]]
+    agrees = _gradient_jumped(view, int(train.steps[start]))
+    grave = stats.median(spike) > (1 + grave_rise) * base or agrees or spike.size >= lasting
+    return _sighting(
+        view, train, start, base, limit, float(spike.max()), agrees, Severity.WARNING if grave else Severity.INFO
+    )
+
+
+def _baseline(values: Floats) -> float | None:
+    """The lowest median of 50 points (fewer while there are few) among the last 600, the newest ten left out."""
+    past = values[-BASE_REACH:-RECENT]
+    width = min(BASE, past.size)
+    if width < 15:
+        return None
+    starts = np.arange(past.size - width, -1, -max(1, width // 2))
+    return min(stats.median(past[start : start + width]) for start in starts.tolist())
+
+
+def _calm_noise(train: SeriesView) -> float:
+    """The noise without the tested points."""
+    calm = train.values[-256:-RECENT]
+    return max(stats.noise(calm), 5e-4 * abs(stats.median(calm)))
+
+
+def _onset(is_hot: np.ndarray) -> int:
+    """Index of the first hot point after the last stretch of ten calm ones."""
+    marks = np.flatnonzero(is_hot)
+    breaks = np.flatnonzero(np.diff(marks) > RECENT)
+    return int(marks[breaks[-1] + 1]) if breaks.size else int(marks[0])
+
+
+def _gradient_jumped(view: RunView, step: int) -> bool:
+    grad = view.get("grad_norm")
+    if grad is None or grad.size < 30:
+        return False
+    during = grad.steps >= step
+    return (
+        bool(during.any())
+        and bool((~during).sum() >= 10)
+        and (stats.median(grad.values[during]) > 4 * stats.median(grad.values[~during][-200:]))
+    )
+
+
+def _sighting(
+    view: RunView,
+    train: SeriesView,
+    start: int,
+    base: float,
+    limit: float,
+    peak: float,
+    agrees: bool,
+    severity: Severity,
+) -> Sighting:
+    first = int(train.steps[start])
+    sentence = (
+        f"The loss rose from {say.number(base)} to {say.number(peak)}, {say.percent(peak / base - 1)} above its level."
+    )
+    evidence = [
+        Evidence(series=train.name, window=(first, train.last_step), observed=peak, limit=limit, sentence=sentence)
+    ]
+    grad = view.get("grad_norm")
+    if agrees and grad is not None:
+        steps, values = grad.since(first - 1)
+        top = float(values.max())
+        words = f"The gradient norm rose to {say.number(top)} at the same time."
+        evidence.append(
+            Evidence(series=grad.name, window=(first, grad.last_step), observed=top, limit=None, sentence=words)
+        )
+    checkpoint = view.checkpoint_before(first)
+    return Sighting(
+        severity=severity,
+        title=f"Loss spike at step {{since}}: {say.number(base)} → {say.number(peak)}",
+        first_step=first,
+        evidence=tuple(evidence),
+        causes=(
+            Cause("bad batches", "corrupt or very unusual text in the batches of these steps"),
+            Cause(
+                "learning rate too high", "the gradient norm jumped with the loss" if agrees else "if it happens again"
+            ),
+        ),
+        remedies=(
+            Remedy("Clip gradients at a norm of 1.0.", {"grad_clip": 1.0}, checkpoint),
+            Remedy(
+                "If it does not recover, resume from before it with a lower rate.",
+                {"learning_rate": "×0.5"},
+                checkpoint,
+            ),
+            Remedy("Look at the batches of these steps for outliers."),
+        ),
+        confidence=0.9 if agrees else 0.75,
+    )

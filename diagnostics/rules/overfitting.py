@@ -1,0 +1,163 @@
+"""The rule `overfitting`: validation turned and climbs while the training loss goes on falling."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from diagnostics import say, stats
+from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
+from diagnostics.rule import Life, rule
+from diagnostics.series import SeriesView
+from diagnostics.view import RunView
+
+
+@rule(
+    "overfitting",
+    needs=(("val_loss",),),
+    helps=("train_loss",),
+    blind="overfitting cannot be seen",
+    clock="val_loss",
+    severity=Severity.WARNING,
+    life=Life(close_after_points=3),
+)
+def overfitting(
+    view: RunView, *, rise: float = 0.03, clear_rise: float = 0.06, evaluations: int = 3, critical_rise: float = 0.1
+) -> Sighting | None:
+    """Validation loss climbs while training loss falls: the model learns its training text by heart.
+
+    ## What it means
+    The model still gets better on the text it sees and worse on text it does not. What it learns now does not carry over.
+
+    ## Why it matters
+    The best model is already behind you: each further step makes it worse and costs the same.
+
+    ## How it is detected
+    Validation stands more than `rise` and three times its own noise above its smoothed best for `evaluations`
+    evaluations in a row (two, if by more than `clear_rise`), and the training loss is lower than it was at that best.
+    Four evaluations more than `critical_rise` above are critical. Without a training loss, four evaluations
+    `clear_rise` above are asked for. Scale does not matter: each series is held against itself.
+
+    ## Likely causes
+    - Too little data for the size of the model, or too many epochs.
+    - No regularisation: dropout 0, weight decay too small.
+    - Validation text unlike the training text.
+
+    ## What to do
+    - Keep the checkpoint at the best validation loss; stop there the next time (early stopping).
+    - More data, or fewer epochs; dropout 0.1 to 0.2; a smaller model.
+
+    ## When it is wrong
+    Grokking: validation gets worse for long and then good, so this says "overfitting now", never "for ever"; it resolves
+    when validation returns to its best. With very few evaluation batches log more of them.
+
+    ## Options
+    - `rise` (0.03): share above the best, for `evaluations` evaluations.
+    - `clear_rise` (0.06): share above the best, for two evaluations.
+    - `evaluations` (3): evaluations in a row.
+    - `critical_rise` (0.1): share above the best that is critical after four evaluations.
+
+    ## Example
+    Fires:
+        train/loss: 4.2 3.5 2.8 2.1 1.5 1.0 0.6 0.3 0.15 0.05
+        val/loss: 4.3 3.6 3.0 2.7 2.6 2.7 2.9 3.2 3.5 3.9
+    Silent:
+        train/loss: 4.2 3.8 3.3 2.9 2.5 2.2 1.9 1.7 1.6 1.5
+        val/loss: 4.3 3.9 3.5 3.1 2.7 2.5 2.3 2.2 2.1 2.1
+
+    ## References
+    - Prechelt, Early Stopping – but when?, 1998. Power et al., Grokking, 2022.
+    """
+    val = view.val
+    if val is None or val.size < 4:
+        return None
+    best_value, best_step = _best(val)
+    steps, values = val.since(best_step)
+    if values.size < 2 or best_value <= 0:
+        return None
+    above = values / best_value - 1
+    limit = max(rise, 3 * val.noise / best_value)
+    clear = max(clear_rise, 3 * val.noise / best_value)
+    long = values.size >= evaluations and bool((above[-evaluations:] > limit).all())
+    short = bool((above[-2:] > clear).all())
+    train = view.train
+    if train is None:
+        if not (values.size >= 4 and (above[-4:] > clear).all()):
+            return None
+    elif not (long or short) or not _still_learning(train, best_step):
+        return None
+    grave = values.size >= 4 and bool((above[-4:] > max(critical_rise, clear)).all())
+    return _sighting(view, val, train, best_value, best_step, limit, Severity.CRITICAL if grave else Severity.WARNING)
+
+
+def _best(val: SeriesView) -> tuple[float, int]:
+    """The best validation loss and its step: medians of three where evaluations are noisy, else the lowest itself."""
+    level = abs(stats.median(val.values[-32:]))
+    if val.size < 6 or val.noise <= 0.01 * level:
+        rows, size = val.blocks
+        if size > 1:
+            return val.best
+        at = int(np.argmin(val.values))
+        return float(val.values[at]), int(val.steps[at])
+    if val.size > val.values.size:
+        return val.best
+    smooth = stats.sliding_median(val.values, 3)
+    at = int(np.argmin(smooth))
+    return float(smooth[at]), int(val.steps[at + 1])
+
+
+def _still_learning(train: SeriesView, best_step: int) -> bool:
+    """Whether the training loss is lower now than it was at the best validation."""
+    then, now = train.near(best_step), train.level
+    steps, values = train.since(best_step)
+    if values.size >= 3:
+        now = stats.median(values[-max(3, train.window) :])
+    error = train.noise * 2 / np.sqrt(max(1, min(train.window, values.size)))
+    return now < then - max(0.005 * abs(then), error if train.size >= 30 else 0.0)
+
+
+def _sighting(
+    view: RunView,
+    val: SeriesView,
+    train: SeriesView | None,
+    best: float,
+    best_step: int,
+    limit: float,
+    severity: Severity,
+) -> Sighting:
+    steps, values = val.since(best_step)
+    now = float(values[-1])
+    window = (best_step, val.last_step)
+    sentence = (
+        f"Validation rose from {say.number(best)} at step {say.step(best_step)} to {say.number(now)}, "
+        f"{say.percent(now / best - 1)} above its best, over {steps.size} evaluations."
+    )
+    evidence = [Evidence(series=val.name, window=window, observed=now, limit=best * (1 + limit), sentence=sentence)]
+    if train is not None:
+        then = train.near(best_step)
+        words = f"Meanwhile the training loss fell from {say.number(then)} to {say.number(train.level)}."
+        evidence.append(Evidence(series=train.name, window=window, observed=train.level, limit=then, sentence=words))
+    gap = train is not None and train.level < 0.5 * best
+    checkpoint = view.checkpoint_before(best_step)
+    keep = f"the checkpoint at step {checkpoint:,}" if checkpoint is not None else f"the model of step {best_step:,}"
+    return Sighting(
+        severity=severity,
+        title=f"Overfitting since step {{since}}; best validation {say.number(best)} at step {say.step(best_step)}",
+        first_step=int(steps[0]),
+        evidence=tuple(evidence),
+        causes=(
+            Cause(
+                "too little data for the size of the model",
+                "the training loss is less than half of the validation loss"
+                if gap
+                else "validation turned while training fell",
+            ),
+            Cause("too many epochs", "text seen again and again is learned by heart"),
+            Cause("no regularisation", "dropout and weight decay hold memorising back"),
+        ),
+        remedies=(
+            Remedy(f"Keep {keep}, and stop there.", {"early_stopping_patience": 3}, checkpoint),
+            Remedy("Use dropout.", {"dropout": 0.1}),
+            Remedy("Train on more data, for fewer epochs.", {"max_steps": "×0.5"}),
+        ),
+        confidence=0.9 if train is not None else 0.6,
+    )

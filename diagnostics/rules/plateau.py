@@ -1,0 +1,120 @@
+"""The rule `plateau`: it fell, then stopped improving."""
+
+from __future__ import annotations
+
+from diagnostics import say
+from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
+from diagnostics.progress import flatness, read_progress
+from diagnostics.rule import Life, rule
+from diagnostics.series import SeriesView
+from diagnostics.view import RunView
+
+
+@rule(
+    "plateau",
+    needs=(("train_loss",),),
+    helps=("learning_rate", "val_loss"),
+    blind="a plateau cannot be seen",
+    severity=Severity.INFO,
+    life=Life(open_after_looks=2, close_after_points=20),
+)
+def plateau(
+    view: RunView, *, fall: float = 0.005, share: float = 0.4, high: float = 0.66, rate_share: float = 0.3
+) -> Sighting | None:
+    """The loss fell and then stopped improving, although the rate is still up.
+
+    ## What it means
+    The run has learned what it can with these settings, or has got stuck before that.
+
+    ## Why it matters
+    Steps on a plateau cost the same and bring nothing. At a low loss that is the end of a good run; at a high one
+    something holds it back.
+
+    ## How it is detected
+    Over the last `share` of the history the loss fell by less than `fall`, without a falling trend, after it had fallen
+    before, while the rate is at least `rate_share` of its peak. It is info: many healthy fine-tunes end so. It is a
+    warning when a run from scratch lies flat above `high` of ln V, which no working run does.
+
+    ## Likely causes
+    - Capacity reached: the model is too small for the data, or the data is exhausted.
+    - The rate is too high for fine detail: decay it.
+    - High up: labels that carry no information, a broken tokenizer map, a rate far too high.
+
+    ## What to do
+    - Decay the rate (warm-up and cosine), or stop here.
+    - A larger model; more, and more varied, data.
+
+    ## When it is wrong
+    Stair-steps at epoch borders rest between their steps. Grokking rests for very long.
+
+    ## Options
+    - `fall` (0.005): share of the level.
+    - `share` (0.4): part of the history that is judged.
+    - `high` (0.66): share of ln V above which it is a warning.
+    - `rate_share` (0.3): rate now ÷ peak.
+
+    ## Example
+    Fires:
+        train/loss: 4.2 3.6 3.2 2.9 2.7 2.6 2.55 2.52 2.5 2.49 2.51*60
+    Silent:
+        train/loss: 4.2 3.8 3.3 2.9 2.5 2.2 1.9 1.7 1.6 1.5
+
+    ## References
+    - Loshchilov & Hutter, SGDR, 2017.
+    """
+    train = view.train
+    if train is None or train.size < 10 or view.rate_share < rate_share or train.level <= 0.05:
+        return None
+    start = max(train.start, view.uniform_loss or train.start)
+    if train.level > 0.95 * start:
+        return None
+    if train.size < 60 and not _clearly_flat(train):
+        return None
+    gain, trend = flatness(train, share)
+    if gain >= fall or trend < -2 or gain < -0.1:
+        return None
+    seen = read_progress(view)
+    late = (
+        seen is not None
+        and seen.uniform
+        and seen.warm_points >= 60
+        and (seen.warm_steps >= 200 or (view.progress or 0) >= 0.2)
+    )
+    grave = late and seen is not None and train.level > high * seen.reference
+    return _sighting(view, train, gain, fall, share, Severity.WARNING if grave else Severity.INFO)
+
+
+def _clearly_flat(train: SeriesView) -> bool:
+    """Whether the second half of a short curve has nothing of a fall left in it."""
+    half = train.values[-(train.size // 2) :]
+    return bool(float(half.max() - half.min()) <= 0.02 * abs(train.level))
+
+
+def _sighting(
+    view: RunView, train: SeriesView, gain: float, limit: float, share: float, severity: Severity
+) -> Sighting:
+    rows, _ = train.blocks
+    first = int(rows[int((1 - share) * (len(rows) - 1)), 0])
+    sentence = f"The loss fell by {say.percent(max(gain, 0.0))} since step {say.step(first)}; the level is {say.number(train.level)}."
+    evidence = Evidence(
+        series=train.name, window=(first, train.last_step), observed=gain, limit=limit, sentence=sentence
+    )
+    grave = severity is Severity.WARNING
+    stuck = Cause("stuck early", "only the commonest tokens are known: look at labels, tokenizer and rate")
+    fine = Cause("learning rate too high for fine detail", "it has not been decayed yet")
+    return Sighting(
+        severity=severity,
+        title=f"Plateau since step {{since}} at {say.number(train.level)}",
+        first_step=first,
+        evidence=(evidence,),
+        causes=(
+            *((stuck,) if grave else ()),
+            fine,
+            Cause("capacity or data exhausted", "a larger model or more data would show"),
+        ),
+        remedies=(
+            Remedy("Decay the rate: warm-up and cosine to a floor.", {"min_learning_rate": "×0.1"}),
+            Remedy("Try a larger model, or more varied data."),
+        ),
+        confidence=0.8 if grave else 0.6,
+    )

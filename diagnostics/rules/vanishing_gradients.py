@@ -1,0 +1,149 @@
+"""The rule `vanishing-gradients`: gradients that have all but disappeared while there is still everything to learn."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from diagnostics import say, stats
+from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
+from diagnostics.rule import Life, rule
+from diagnostics.series import SeriesView
+from diagnostics.view import RunView
+
+
+@rule(
+    "vanishing-gradients",
+    needs=(("grad_norm",), ("train_loss", "val_loss")),
+    helps=("grad_norm_first", "grad_norm_last"),
+    blind="vanishing gradients cannot be told from a finished run",
+    clock="grad_norm",
+    severity=Severity.WARNING,
+    life=Life(close_after_points=20),
+)
+def vanishing_gradients(
+    view: RunView, *, tiny: float = 1e-6, points: int = 50, decay: float = 50.0, ratio: float = 1e-3, fall: float = 0.03
+) -> Sighting | None:
+    """The gradients shrink to nothing although the loss does not fall.
+
+    ## What it means
+    No signal reaches the weights: the model cannot learn, whatever the rate.
+
+    ## Why it matters
+    The run stands still, and waiting does not help.
+
+    ## How it is detected
+    The loss has fallen by less than `fall` and is not falling now, and one of: the median of the last `points` norms is
+    below `tiny`; the first block's norm is below `ratio` of the last block's; the norms shrink step by step, at least
+    threefold each time, by a factor of `decay` over all, to below 0.005 (this needs three points only).
+
+    ## Likely causes
+    - A deep model without residual paths or normalisation; saturated activations.
+    - Frozen weights: nothing requires gradients.
+    - Bad initialisation: too small.
+
+    ## What to do
+    - Check residual connections and norms; use pre-norm and scaled initialisation.
+    - Check that parameters require gradients.
+
+    ## When it is wrong
+    A model that has learned its data has small gradients too, but its loss has fallen. Some loggers write a constant 0
+    for "not measured"; while the loss falls that is left alone.
+
+    ## Options
+    - `tiny` (1e-6): norm.
+    - `points` (50): last norms.
+    - `decay` (50): shrinking over all with few points.
+    - `ratio` (1e-3): first block ÷ last block.
+    - `fall` (0.03): share of the first loss.
+
+    ## Example
+    Fires:
+        train/loss: 4.2 4.19 4.2 4.18 4.2
+        train/grad_norm: 0.1 0.01 0.001 0.0001 0.00001
+    Silent:
+        train/loss: 4.2 3.1 2.0 0.9 0.1
+        train/grad_norm: 0.1 0.05 0.01 0.002 0.0001
+
+    ## References
+    - Glorot & Bengio, Understanding the difficulty of training deep feedforward networks, 2010.
+    """
+    grad, loss = view.get("grad_norm"), view.train or view.val
+    if grad is None or loss is None or grad.size < 3 or loss.size < 3 or _falls(loss, fall):
+        return None
+    recent = grad.values[-points:]
+    now = stats.median(recent)
+    if grad.size >= points and now < tiny:
+        return _sighting(
+            view, grad, loss, int(grad.steps[-recent.size]), now, tiny, f"The gradient norm is {say.number(now)}."
+        )
+    first, last = view.get("grad_norm_first"), view.get("grad_norm_last")
+    if first is not None and last is not None and min(first.size, last.size) >= points and last.level > 0:
+        share = first.level / last.level
+        if share < ratio:
+            sentence = f"The first block's gradients are {say.number(share)} of the last block's."
+            return _sighting(view, first, loss, int(first.steps[-points]), share, ratio, sentence)
+    start = _shrinking(grad.values, decay)
+    if start is None:
+        return None
+    from_norm, to_norm = float(grad.values[start]), float(grad.values[-1])
+    sentence = f"The gradient norm shrank from {say.number(from_norm)} to {say.number(to_norm)}."
+    return _sighting(view, grad, loss, int(grad.steps[start]), to_norm, from_norm / decay, sentence)
+
+
+def _falls(loss: SeriesView, fall: float) -> bool:
+    """Whether the loss has fallen by the share, or comes down now."""
+    if loss.start <= 0:
+        return True
+    if min(loss.level, loss.last) < (1 - fall) * loss.start:
+        return True
+    return loss.size >= 10 and stats.mann_kendall(loss.curve) < -3
+
+
+def _shrinking(values: np.ndarray, decay: float) -> int | None:
+    """Index in the last points from which the norms shrink at least threefold each time, by `decay` over all."""
+    end = values.size - 1
+    start = end
+    while start > max(0, end - 30) and values[start] <= values[start - 1] / 3:
+        start -= 1
+    if end - start < 2 or values[end] > 0.005:
+        # Three points fit by chance; many points shrink more slowly: compare the beginning with the end instead.
+        return _slow_shrinking(values, decay)
+    return start if values[start] >= decay * values[end] else None
+
+
+def _slow_shrinking(values: np.ndarray, decay: float) -> int | None:
+    if values.size < 12 or values[-5:].max() > 0.005:
+        return None
+    early = stats.median(values[:3])
+    return (
+        0 if early >= decay * max(stats.median(values[-5:]), 1e-300) and stats.mann_kendall(values[-60:]) < -3 else None
+    )
+
+
+def _sighting(
+    view: RunView, grad: SeriesView, loss: SeriesView, first: int, observed: float, limit: float, sentence: str
+) -> Sighting:
+    seen = Evidence(series=grad.name, window=(first, grad.last_step), observed=observed, limit=limit, sentence=sentence)
+    words = f"The loss has not fallen: {say.number(loss.start)} at the start, {say.number(loss.level)} now."
+    flat = Evidence(
+        series=loss.name, window=(first, loss.last_step), observed=loss.level, limit=loss.start, sentence=words
+    )
+    zero = observed == 0.0
+    deep = Cause("deep model without residual paths or norms", "the signal is lost on its way to the first blocks")
+    frozen = Cause(
+        "frozen weights", "the norm is exactly zero: nothing requires gradients" if zero else "check requires_grad"
+    )
+    small = Cause("bad initialisation or saturated activations", "gradients shrink from layer to layer")
+    return Sighting(
+        severity=Severity.WARNING,
+        title=f"Vanishing gradients since step {{since}}: {say.number(observed)}, and the loss does not fall",
+        first_step=first,
+        evidence=(seen, flat),
+        causes=(frozen, deep, small) if zero else (deep, small, frozen),
+        remedies=(
+            Remedy("Use pre-norm, residual connections and a scaled initialisation."),
+            Remedy("Check that every parameter requires gradients and is given to the optimizer."),
+            Remedy("Raise the learning rate if it is far below 1e-4.", {"learning_rate": "×10"}),
+        ),
+        confidence=0.9,
+    )

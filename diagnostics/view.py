@@ -1,0 +1,114 @@
+"""The run up to now, as a rule sees it: series by role, facts of the config, checkpoints and rewinds. Read-only.
+
+It also answers the few questions that several rules ask the same way: what loss knows nothing, whether the rate has
+warmed up, how many steps of real training there were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+from diagnostics.facts import Facts
+from diagnostics.series import SeriesView
+
+
+class RunView:
+    """One moment of a run. `series` holds only roles that have at least one point."""
+
+    def __init__(
+        self, *, series: Mapping[str, SeriesView], facts: Facts, checkpoints: tuple[int, ...] = (), step: int = 0
+    ) -> None:
+        self.series = series
+        self.facts = facts
+        self.checkpoints = checkpoints
+        self.step = step
+        """The newest step of any series."""
+
+    def get(self, role: str) -> SeriesView | None:
+        """The series of a role once it has a finite value, else None."""
+        found = self.series.get(role)
+        return found if found is not None and found.values.size else None
+
+    @cached_property
+    def train(self) -> SeriesView | None:
+        """Training loss, when it has a finite value."""
+        return self.get("train_loss")
+
+    @cached_property
+    def val(self) -> SeriesView | None:
+        """Validation loss, when it has a finite value."""
+        return self.get("val_loss")
+
+    @cached_property
+    def rate(self) -> SeriesView | None:
+        """Learning rate, when it was ever above zero."""
+        found = self.get("learning_rate")
+        return found if found is not None and float(found.blocks[0][:, 5].max()) > 0 else None
+
+    @cached_property
+    def uniform_loss(self) -> float | None:
+        """The loss of knowing nothing, where the run is known to have begun there; None for fine-tunes and when unknown.
+
+        ln of the declared vocabulary counts only if the first losses agree with it: a declared vocabulary with a first
+        loss far below it is a pretrained start. Without a vocabulary, a first loss above 6 nats (a perplexity of 400)
+        or a config that says "from scratch" makes the first loss itself the reference.
+        """
+        loss = self.train or self.val
+        if loss is None or self.facts.from_scratch is False:
+            return None
+        start = loss.start
+        declared = self.facts.uniform_loss
+        if declared is not None:
+            return declared if 0.85 * declared <= start <= 1.5 * declared else None
+        if start >= 6.0 or (self.facts.from_scratch and start >= 3.0):
+            return start
+        return None
+
+    @cached_property
+    def first_warm_step(self) -> int | None:
+        """The first step at which the rate had reached half of its peak so far; None while it is still rising there.
+
+        Without a logged rate: the declared end of the warm-up, or the first step.
+        """
+        if self.rate is not None:
+            rows, _ = self.rate.blocks
+            peak = float(rows[:, 5].max())
+            at = int((rows[:, 5] >= 0.5 * peak).argmax())
+            planned_peak = self.facts.peak_rate
+            if planned_peak is not None and peak < 0.45 * planned_peak and len(rows) < 512:
+                return None
+            return int(rows[at, 0])
+        loss = self.train or self.val
+        if loss is None:
+            return None
+        first = int(loss.first_points[0][0])
+        return max(first, self.facts.warmup_steps or 0)
+
+    @cached_property
+    def warm_steps(self) -> int:
+        """Optimizer steps taken since the rate had warmed up (0 during the warm-up)."""
+        return max(0, self.step - self.first_warm_step) if self.first_warm_step is not None else 0
+
+    @property
+    def rate_share(self) -> float:
+        """Rate now ÷ its peak so far; 1 when the rate is not logged."""
+        if self.rate is None:
+            return 1.0
+        return self.rate.last / float(self.rate.blocks[0][:, 5].max())
+
+    @property
+    def progress(self) -> float | None:
+        """Share of the planned steps done, 0 to 1 and more; None when the plan is unknown."""
+        return self.step / self.facts.planned_steps if self.facts.planned_steps else None
+
+    @property
+    def known_rate(self) -> float | None:
+        """The peak rate: the highest logged, else the declared one."""
+        if self.rate is not None:
+            return float(self.rate.blocks[0][:, 5].max())
+        return self.facts.peak_rate
+
+    def checkpoint_before(self, step: int) -> int | None:
+        """The last checkpoint at or before a step, or None."""
+        return max((mark for mark in self.checkpoints if mark <= step), default=None)
