@@ -44,10 +44,11 @@ class Rows:
     def __init__(self) -> None:
         self._count = 0
         self._epochs_count = True
+        self._last: int | None = None
 
     def metrics(self, numbers: Mapping[str, float]) -> Event:
         """One metrics event of a row's numbers. Raises `BadEvent` when there is none, or no step where one should be."""
-        by_name = {name.lower(): name for name in reversed(numbers)}
+        by_name = {name.lower(): name for name in list(numbers)[::-1]}
         step_name, step = self._step(numbers, by_name)
         event: Event = {"type": "metrics", "step": step}
         time = next((numbers[by_name[name]] for name in TIME_NAMES if name in by_name), math.nan)
@@ -66,8 +67,12 @@ class Rows:
             if not name or math.isnan(numbers[name]):
                 continue
             if _is_step(numbers[name]):
-                return name, int(numbers[name])
+                self._last = int(numbers[name])
+                return name, self._last
             raise BadEvent(f"{name} = {numbers[name]:g} is no step; it takes a whole number from 0 to 2^53")
+        if self._last is not None:
+            # some rows have a step, this one has none: it belongs to the row before
+            return "", self._last
         epoch = numbers.get(by_name.get("epoch", ""), math.nan)
         # 0.5, 1.0, 1.5: epochs that are whole by chance must not count as steps between row numbers
         self._epochs_count = self._epochs_count and _is_step(epoch)

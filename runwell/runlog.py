@@ -15,6 +15,7 @@ from os import PathLike
 from pathlib import Path
 from typing import IO, Any
 
+from runwell.rows import Rows, parse_number
 from runwell.wire import (
     BadEvent,
     Event,
