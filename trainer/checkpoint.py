@@ -23,7 +23,7 @@ from torch import Tensor
 from trainer.errors import CheckpointError
 
 KEPT = 5
-_FOLDER = re.compile(r"step-(\d{9,15})")
+_FOLDER = re.compile(r"(\.replaced-)?step-(\d{9,15})")
 _STATE = "state.json"
 
 
@@ -44,16 +44,16 @@ class CheckpointFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._recover()
 
     def save(self, checkpoint: Checkpoint, *, best: bool = False) -> Path:
         """Write one, atomically, mark it as the best if it is, and remove those that are neither recent nor best.
 
         A full disk raises `CheckpointError`; what was there before is still whole.
         """
-        final = self._path(checkpoint.step)
+        final = self.folder / f"step-{checkpoint.step:09d}"
         partial = self.folder / f".saving-{os.getpid()}"
         try:
+            self._mend()
             self._write(partial, checkpoint)
             self._put(partial, final)
             if best:
@@ -66,8 +66,8 @@ class CheckpointFolder:
 
     def steps(self) -> list[int]:
         """Steps that have a checkpoint, in the order in which they were saved (a resume can go back)."""
-        found = [path for path in self.folder.glob("step-*") if _FOLDER.fullmatch(path.name)]
-        return [int(path.name[5:]) for path in sorted(found, key=lambda path: (_serial(path), path.name))]
+        found = {int(match[2]) for path in self.folder.glob("*step-*") if (match := _FOLDER.fullmatch(path.name))}
+        return sorted(found, key=lambda step: (_serial(self._path(step)), step))
 
     def best(self) -> int | None:
         """Step of the best checkpoint, when it is known and still there."""
@@ -111,7 +111,10 @@ class CheckpointFolder:
         return f"those of these steps can be used: {', '.join(others)}" if others else "the run has no other checkpoint"
 
     def _path(self, step: int) -> Path:
-        return self.folder / f"step-{step:09d}"
+        final = self.folder / f"step-{step:09d}"
+        aside = _aside(final)
+        # Someone else's folder is only read: what a kill left in the wrong place is read where it lies.
+        return aside if not final.exists() and aside.exists() else final
 
     def _write(self, partial: Path, checkpoint: Checkpoint) -> None:
         shutil.rmtree(partial, ignore_errors=True)
@@ -129,8 +132,8 @@ class CheckpointFolder:
         _write_file(partial / _STATE, json.dumps(state, indent=1).encode())
 
     def _put(self, partial: Path, final: Path) -> None:
-        # A folder cannot be renamed over a full one. The old one steps aside first; `_recover` puts it back after a kill between.
-        aside = final.with_name(f".replaced-{final.name}")
+        # A folder cannot be renamed over a full one. The old one steps aside first; `_mend` puts it back after a kill between.
+        aside = _aside(final)
         if final.exists():
             final.rename(aside)
         partial.rename(final)
@@ -143,8 +146,10 @@ class CheckpointFolder:
             if step not in keep:
                 shutil.rmtree(self._path(step), ignore_errors=True)
 
-    def _recover(self) -> None:
+    def _mend(self) -> None:
         """Tidy what a killed process left: a replaced checkpoint goes back to its place, half-written ones go."""
+        for partial in self.folder.glob(".saving-*"):
+            shutil.rmtree(partial, ignore_errors=True)
         for aside in self.folder.glob(".replaced-step-*"):
             final = self.folder / aside.name.removeprefix(".replaced-")
             if final.exists():
@@ -161,6 +166,10 @@ def parse_reference(reference: str) -> tuple[str, str]:
     """`RUN_ID[:last|best|STEP]` as (run id, which); `last` when not said. The config has checked the form."""
     run_id, _, which = reference.partition(":")
     return run_id, which or "last"
+
+
+def _aside(final: Path) -> Path:
+    return final.with_name(f".replaced-{final.name}")
 
 
 def _serial(path: Path) -> int:

@@ -93,8 +93,8 @@ def config() -> Callable[..., TrainConfig]:
 @pytest.fixture(scope="session")
 def text() -> str:
     """About 6,000 characters of words in no order: enough to train on, impossible to finish learning."""
-    words = "the quick brown fox jumps over a lazy dog while seven wise owls watch from an old oak tree".split()
-    picks = random.Random(7).choices(words, k=1200)
+    sentence = "the quick brown fox jumps over a lazy dog while seven wise owls watch from an old oak tree"
+    picks = random.Random(7).choices(sentence.split(), k=1200)
     return "\n".join(" ".join(picks[i : i + 12]) for i in range(0, len(picks), 12))
 
 

@@ -46,7 +46,8 @@ def test_names_lead_to_files_and_folders(data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../secret.txt", "books/../../secret.txt", "/etc/passwd", "~/x.txt", "a\0b", "..", "books/../poems.txt", "a b"]
+    "name",
+    ["../secret.txt", "books/../../secret.txt", "/etc/passwd", "~/x.txt", "a\0b", "..", "books/../poems.txt", "a b"],
 )
 def test_a_name_that_leads_outside_is_refused(data: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="leads outside the data folder"):
@@ -70,12 +71,12 @@ def test_a_link_out_of_a_folder_inside_it_is_passed_over(data: Path, tmp_path: P
 def test_a_missing_name_gets_a_suggestion_or_the_list(data: Path) -> None:
     with pytest.raises(ConfigError, match=r"'poem.txt' is not in the data folder .*; did you mean 'poems.txt'\?"):
         resolve("poem.txt", data)
-    with pytest.raises(ConfigError, match="there is: python-docs, books, poems.txt"):
+    with pytest.raises(ConfigError, match=r"there is: python-docs, books, poems.txt"):
         resolve("zzzzzz", data)
 
 
 def test_other_files_and_empty_folders_are_refused_with_what_is_allowed(data: Path) -> None:
     with pytest.raises(ConfigError, match=r"'model.bin' is a .bin file; files can be .txt, .md, .jsonl"):
         resolve("model.bin", data)
-    with pytest.raises(ConfigError, match="'photos' is a folder without any .txt, .md, .jsonl file"):
+    with pytest.raises(ConfigError, match=r"'photos' is a folder without any .txt, .md, .jsonl file"):
         resolve("photos", data)

@@ -71,7 +71,9 @@ def test_a_resume_keeps_the_tokenizer_that_it_is_given(config: Make, text: str, 
     ("length", "part"), [(10, "the training part has 9 tokens"), (100, "the validation part has 10 tokens")]
 )
 def test_too_little_text_is_said_with_what_to_do(config: Make, tmp_path: Path, length: int, part: str) -> None:
-    with pytest.raises(DataError, match=f"{part}, too few for one context of 16; use more text, a shorter context_length"):
+    with pytest.raises(
+        DataError, match=f"{part}, too few for one context of 16; use more text, a shorter context_length"
+    ):
         prepare(config(), ("abcdefgh" * 20)[:length], tmp_path)
 
 

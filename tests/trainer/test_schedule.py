@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -17,7 +18,7 @@ CONFIG = TrainConfig(max_steps=1000, warmup_steps=100, learning_rate=1e-3, min_l
 def test_warm_up_is_linear_and_never_zero() -> None:
     rates = [learning_rate(CONFIG, step) for step in range(1, 101)]
     assert rates[0] == pytest.approx(1e-3 / 101)
-    assert all(later - earlier == pytest.approx(1e-3 / 101) for earlier, later in zip(rates, rates[1:], strict=False))
+    assert all(later - earlier == pytest.approx(1e-3 / 101) for earlier, later in itertools.pairwise(rates))
 
 
 def test_the_peak_comes_after_the_warm_up_and_the_floor_at_the_last_step() -> None:

@@ -52,7 +52,9 @@ def test_bpe_learns_pieces_up_to_the_size_asked_for(bpe: BpeTokenizer) -> None:
     assert len(bpe.encode("the cat sat")) < len("the cat sat") / 2
 
 
-def test_long_text_is_encoded_in_pieces_and_still_comes_back(bpe: BpeTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_text_is_encoded_in_pieces_and_still_comes_back(
+    bpe: BpeTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("trainer.tokenizer._CHUNK", 50)
     check_round_trip(bpe, "the cat sat on the mat.\n" * 100 + "x" * 500)
 
@@ -77,7 +79,9 @@ def test_what_is_no_tokenizer_is_refused(saved: dict[str, object]) -> None:
 
 
 def test_a_character_without_a_token_is_named() -> None:
-    with pytest.raises(TokenizerError, match="characters that the data does not: 'z', '🙂'; use tokenizer = byte or bpe"):
+    with pytest.raises(
+        TokenizerError, match="characters that the data does not: 'z', '🙂'; use tokenizer = byte or bpe"
+    ):
         CharTokenizer("abc").encode("abz🙂")
 
 
