@@ -104,6 +104,11 @@ class Engine:
         ran = tuple(rule.id for rule in self._rules if rule.id not in skipped and rule.id not in self._failed)
         return Coverage(ran=ran, skipped=skipped, failed=dict(self._failed))
 
+    def series(self, role: str) -> SeriesView | None:
+        """The series of a role so far, or None: for drawing a small curve beside the findings."""
+        history = self._histories.get(role)
+        return SeriesView(self._names[role], history) if history is not None and history.count else None
+
     def verdict(self) -> Verdict:
         """One word on the run so far."""
         return verdict(self.findings())

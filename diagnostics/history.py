@@ -181,7 +181,8 @@ class History:
             self._open_count += stop - at
             if part.size:
                 self._open_finite += part.size
-                self._open_sum += float(part.sum())
+                # cumsum adds one by one: how the points were handed over in chunks must not show in the last digit.
+                self._open_sum = float(np.cumsum(np.concatenate(([self._open_sum], part)))[-1])
                 self._open_min = min(self._open_min, float(part.min()))
                 self._open_max = max(self._open_max, float(part.max()))
             if self._open_count >= self._blocks.size:

@@ -17,4 +17,4 @@ def verdict(findings: Iterable[Finding]) -> Verdict:
     that recovered is info, a NaN that happened stays what it was.
     """
     gravest = max((finding.severity.rank for finding in findings if finding.because is None), default=0)
-    return ("healthy", "warning", "critical")[gravest]  # type: ignore[return-value]
+    return ("healthy", "warning", "critical")[gravest]

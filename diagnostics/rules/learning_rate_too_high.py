@@ -104,7 +104,7 @@ def _risen_from_start(train: SeriesView) -> float | None:
     """The limit when the loss jumped above its first value within the first points and never came back below it."""
     if train.size < 30 or train.start <= 1.0:
         return None
-    steps, values = train.first_points
+    _steps, values = train.first_points
     limit = train.start + max(0.1 * train.start, 0.3, 4 * train.noise)
     low = train.best.value
     early = stats.median(values[5:30])

@@ -144,7 +144,7 @@ def _sighting(
     ]
     grad = view.get("grad_norm")
     if agrees and grad is not None:
-        steps, values = grad.since(first - 1)
+        _steps, values = grad.since(first - 1)
         top = float(values.max())
         words = f"The gradient norm rose to {say.number(top)} at the same time."
         evidence.append(

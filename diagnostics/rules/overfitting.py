@@ -71,7 +71,7 @@ def overfitting(
     if val is None or val.size < 4:
         return None
     best_value, best_step = _best(val)
-    steps, values = val.since(best_step)
+    _steps, values = val.since(best_step)
     if values.size < 2 or best_value <= 0:
         return None
     above = values / best_value - 1
@@ -93,7 +93,7 @@ def _best(val: SeriesView) -> tuple[float, int]:
     """The best validation loss and its step: medians of three where evaluations are noisy, else the lowest itself."""
     level = abs(stats.median(val.values[-32:]))
     if val.size < 6 or val.noise <= 0.01 * level:
-        rows, size = val.blocks
+        _rows, size = val.blocks
         if size > 1:
             return val.best
         at = int(np.argmin(val.values))
@@ -108,7 +108,7 @@ def _best(val: SeriesView) -> tuple[float, int]:
 def _still_learning(train: SeriesView, best_step: int) -> bool:
     """Whether the training loss is lower now than it was at the best validation."""
     then, now = train.near(best_step), train.level
-    steps, values = train.since(best_step)
+    _steps, values = train.since(best_step)
     if values.size >= 3:
         now = stats.median(values[-max(3, train.window) :])
     error = train.noise * 2 / np.sqrt(max(1, min(train.window, values.size)))
