@@ -1,0 +1,172 @@
+// The live stream: one WebSocket for the page, from the snapshot's position on, for as long as the page is seen.
+//
+// Contract: docs/architecture.md, "Live". Points are drawn by charts.js; every other message only pokes a dcc.Store of the
+// page (`{page}-live-{signal}`), whose callback renders that part again from the store. Nothing here knows what a run is.
+(function () {
+  "use strict";
+
+  var FIRST_WAIT = 250, LONGEST_WAIT = 8000;
+  var PAUSES = { findings: 250, samples: 250, run: 1000, log: 1000, refresh: 1000 };  // ms between pokes of one signal
+  var SIGNAL_OF = { findings: "findings", sample: "samples", log: "log", run: "run", rewind: "refresh" };
+
+  var socket = null, place = null, epoch = "", since = 0, wait = FIRST_WAIT, timer = null;
+  var poked = {}, pending = {}, pokes = 0;
+
+  function say(state) {
+    document.documentElement.setAttribute("data-live", state);
+  }
+
+  function facts() {
+    var element = document.getElementById("live");
+    if (!element) return null;
+    return {
+      page: element.dataset.page, run: element.dataset.run, epoch: element.dataset.epoch,
+      since: Number(element.dataset.since) || 0, signals: element.dataset.signals.split(","),
+      ended: element.dataset.ended === "yes",
+    };
+  }
+
+  // -- pokes ---------------------------------------------------------------------------------------------------------
+  function poke(signal) {
+    if (!place || place.signals.indexOf(signal) < 0 || pending[signal]) return;
+    var due = (poked[signal] || 0) + PAUSES[signal] - Date.now();
+    pending[signal] = setTimeout(function () {
+      pending[signal] = null;
+      poked[signal] = Date.now();
+      if (place && place.signals.indexOf(signal) >= 0) setStore(place.page + "-live-" + signal);
+    }, Math.max(due, 0));
+  }
+
+  function setStore(id) {
+    window.dash_clientside.set_props(id, { data: ++pokes });
+  }
+
+  function pokeAll() {
+    if (!place) return;
+    place.signals.forEach(function (signal) { if (signal) poke(signal); });
+  }
+
+  // -- messages ------------------------------------------------------------------------------------------------------
+  function take(message) {
+    if (message.type === "hello") return hello(message);
+    if (message.seq <= since) return;  // replayed and already seen
+    since = message.seq;
+    if (message.type === "points") return window.runwellCharts.points(message.run, message.series);
+    if (message.type === "rewind") window.runwellCharts.forget();
+    if (message.type === "run") ended(message.summary);
+    if (message.type === "findings") setStore("nav-live-findings");
+    var signal = SIGNAL_OF[message.type];
+    if (signal) poke(signal);
+  }
+
+  function hello(message) {
+    var gap = epoch !== "" && (String(message.epoch) !== epoch || message.replayed === false);
+    epoch = String(message.epoch);
+    if (gap) {  // the server is another one, or has forgotten what was missed: take a new snapshot, and go on from here
+      since = message.seq;
+      window.runwellCharts.forget();
+      pokeAll();
+      setStore("nav-live-findings");
+    }
+    wait = FIRST_WAIT;
+    say(place && place.ended ? "ended" : "live");
+  }
+
+  function ended(summary) {
+    var state = summary && summary.run ? summary.run.state : summary && summary.state;
+    if (!place || !place.run || !state) return;
+    place.ended = ["finished", "stopped", "crashed", "cancelled"].indexOf(state) >= 0;
+    say(place.ended ? "ended" : "live");
+  }
+
+  // -- the connection ------------------------------------------------------------------------------------------------
+  function connect() {
+    clearTimeout(timer);
+    if (!place || document.hidden) return;
+    var address = (location.protocol === "https:" ? "wss://" : "ws://") + location.host + "/api/v1/live?";
+    var query = new URLSearchParams({ since: String(since), epoch: epoch });
+    if (place.run) query.set("run", place.run);
+    var mine = new WebSocket(address + query.toString());
+    socket = mine;
+    mine.onmessage = function (event) {
+      if (socket === mine) take(JSON.parse(event.data));
+    };
+    mine.onclose = function () {
+      if (socket !== mine) return;
+      socket = null;
+      if (document.hidden || !place) return;
+      say("reconnecting");
+      timer = setTimeout(connect, wait * (0.5 + Math.random()));  // jitter: a hundred tabs must not come back at once
+      wait = Math.min(wait * 2, LONGEST_WAIT);
+    };
+  }
+
+  function close() {
+    clearTimeout(timer);
+    var old = socket;
+    socket = null;
+    if (old) old.close();
+  }
+
+  function follow() {
+    var now = facts();
+    var same = now && place && now.page === place.page && now.run === place.run && now.since === place.from;
+    if (same || (!now && !place)) return;
+    close();
+    place = now;
+    if (!now) return;
+    place.from = now.since;
+    epoch = now.epoch;
+    since = now.since;
+    wait = FIRST_WAIT;
+    say("connecting");
+    window.runwellCharts.begin(now.run);
+    connect();
+  }
+
+  document.addEventListener("visibilitychange", function () {
+    if (document.hidden) return close();  // a tab that nobody sees costs nothing; it catches up from `since`
+    if (!socket) connect();
+  });
+  window.addEventListener("pagehide", close);
+  window.addEventListener("pageshow", function () { if (place && !socket) connect(); });
+
+  // -- small things --------------------------------------------------------------------------------------------------
+  function age(seconds) {
+    if (seconds < 60) return "just now";
+    if (seconds < 3600) return Math.floor(seconds / 60) + " min ago";
+    if (seconds < 86400) return Math.floor(seconds / 3600) + " h ago";
+    return Math.floor(seconds / 86400) + " d ago";
+  }
+
+  function refreshAges() {
+    document.querySelectorAll("time[data-then]").forEach(function (element) {
+      var words = age(Date.now() / 1000 - Number(element.dataset.then));
+      // The text node is React's own: its value is changed, the node is kept.
+      if (element.firstChild && element.firstChild.nodeValue !== words) element.firstChild.nodeValue = words;
+    });
+  }
+  setInterval(refreshAges, 15000);
+
+  var logAtEnd = true;
+  document.addEventListener("scroll", function (event) {
+    if (event.target.id === "run-log") logAtEnd = event.target.scrollHeight - event.target.scrollTop - event.target.clientHeight < 40;
+  }, true);
+  function followLog() {
+    var log = document.getElementById("run-log");
+    if (log && logAtEnd) log.scrollTop = log.scrollHeight;
+  }
+
+  document.addEventListener("click", function (event) {
+    var trigger = event.target.closest("[data-click]");
+    var target = trigger && document.getElementById(trigger.dataset.click);
+    if (target) target.click();
+  });
+
+  new MutationObserver(function () {
+    follow();
+    followLog();
+  }).observe(document.documentElement, { childList: true, subtree: true });
+
+  window.runwellLive = { poke: poke };
+})();

@@ -1,0 +1,235 @@
+"""Plotly figures of a run: records in, plain dictionaries and lists out. Pure: no store, no clock, no components.
+
+Lists, never numpy arrays: plotly encodes arrays as typed ones, and live points could not be appended to those. Each
+trace says in its `meta` which series it draws and how, which is all that assets/live.js needs to continue it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dashboard.records import Series
+from dashboard.ui import curves, theme
+from dashboard.ui import format as fmt
+
+Figure = dict[str, Any]
+
+CONFIG: dict[str, Any] = {
+    "displaylogo": False,
+    "showSendToCloud": False,
+    "plotlyServerURL": "",
+    "responsive": True,
+    "doubleClick": "reset",
+    "displayModeBar": "hover",
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+}
+"""For every dcc.Graph. plotly's own cloud button is off: nothing leaves this machine."""
+
+FEW_POINTS = 80
+"""Up to this many points are drawn as dots on the line, so that one evaluation alone is seen."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """How the reader wants the curves: the state that stands in the page's address."""
+
+    axis: curves.Axis = curves.Axis()
+    half_life: float = 0.0
+    log: bool = False
+    perplexity: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chart:
+    """One chart: which series share it, in which colour, and how its y axis reads."""
+
+    key: str
+    title: str
+    unit: str
+    colors: Mapping[str, str]
+    log: bool = False
+    limit: float | None = None
+    limit_label: str = ""
+    note: str = ""
+
+
+def draw(chart: Chart, series: Mapping[str, Series], view: View, *, version: str, large: bool = False) -> Figure:
+    """The figure of `chart`. `series` may lack names (nothing logged yet): their empty trace waits for live points.
+
+    `version` names this snapshot; live points drawn on an older one are drawn again on this one.
+    """
+    traces: list[dict[str, Any]] = []
+    last: dict[str, int] = {}
+    for name, color in chart.colors.items():
+        line = curves.trace(series[name]) if name in series else curves.Line([], [], [], [])
+        traces += _traces(name, color, line, view)
+        last[name] = max([*line.steps, *(mark.step for mark in line.marks)], default=-1)
+    layout = _layout(chart, view, large)
+    layout["meta"] = {"version": version, "axis": _axis_meta(view.axis), "last": last, "key": chart.key}
+    return {"data": traces, "layout": layout}
+
+
+def _axis_meta(axis: curves.Axis) -> dict[str, Any]:
+    return {
+        "kind": axis.kind,
+        "origin": axis.origin,
+        "tokensPerStep": axis.tokens_per_step,
+        "secondsPerUnit": axis.seconds_per_unit,
+    }
+
+
+def _traces(name: str, color: str, line: curves.Line, view: View) -> list[dict[str, Any]]:
+    label = fmt.for_plot(name)
+    x = [view.axis.place(step, time) for step, time in zip(line.steps, line.times, strict=True)]
+    raw = [curves.perplexity(value) for value in line.values] if view.perplexity else line.values
+    few = len(x) <= FEW_POINTS or line.lonely
+    smoothing = view.half_life > 0 and len(x) > 2
+    traces = [
+        {
+            "type": "scatter",
+            "name": label,
+            "mode": "lines+markers" if few else "lines",
+            "x": x,
+            "y": raw,
+            "line": {"color": color, "width": 1.6},
+            "marker": {"size": 4.5, "color": color},
+            "opacity": 0.35 if smoothing else 1.0,
+            "hovertemplate": "%{y:.5~g}<extra>" + label + "</extra>",
+            "hoverinfo": "skip" if smoothing else "all",
+            "meta": {"series": name, "draws": "raw", "exp": view.perplexity},
+        },
+        _marks(name, label, line, view),
+    ]
+    if smoothing:
+        traces.append(_smoothed(name, label, color, x, line, view))
+    return traces
+
+
+def _smoothed(name: str, label: str, color: str, x: list[float], line: curves.Line, view: View) -> dict[str, Any]:
+    y = curves.smooth(line, view.half_life)
+    return {
+        "type": "scatter",
+        "name": f"{label} (smoothed)",
+        "mode": "lines",
+        "x": x,
+        "y": [curves.perplexity(value) for value in y] if view.perplexity else y,
+        "line": {"color": color, "width": 2.2},
+        "hovertemplate": "%{y:.5~g}<extra>" + label + " (smoothed)</extra>",
+        "meta": {
+            "series": name,
+            "draws": "smooth",
+            "exp": view.perplexity,
+            "halfLife": view.half_life,
+            "level": next((value for value in reversed(y) if value is not None), None),
+        },
+    }
+
+
+def _marks(name: str, label: str, line: curves.Line, view: View) -> dict[str, Any]:
+    """Non-finite values as a red cross at the edge of the chart, on an axis of its own so that no zoom hides them."""
+    return {
+        "type": "scatter",
+        "name": f"{label}: not finite",
+        "mode": "markers",
+        "yaxis": "y2",
+        "x": [view.axis.place(mark.step, mark.time) for mark in line.marks],
+        "y": [0.965 if mark.edge == "top" else 0.035 for mark in line.marks],
+        "text": [mark.words for mark in line.marks],
+        "hovertemplate": "%{text}<extra>" + label + "</extra>",
+        "marker": {"symbol": "x", "size": 9, "color": theme.ALARM, "line": {"width": 1, "color": "#fff"}},
+        "cliponaxis": False,
+        "meta": {"series": name, "draws": "marks"},
+    }
+
+
+def _layout(chart: Chart, view: View, large: bool) -> dict[str, Any]:
+    layout: dict[str, Any] = {
+        "autosize": True,
+        "uirevision": f"{chart.key}/{view.axis.kind}/{view.log}/{view.perplexity}",
+        "margin": {"l": 52, "r": 14, "t": 12, "b": 38 if large else 32},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "Inter, system-ui, sans-serif", "size": 12, "color": theme.LIMIT},
+        "showlegend": False,
+        "hovermode": "x unified",
+        "hoverlabel": {"align": "left"},
+        "dragmode": "zoom",
+        "xaxis": _x_axis(view.axis, large),
+        "yaxis": _y_axis(chart, view),
+        "yaxis2": {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
+    }
+    if chart.limit is not None:
+        layout["shapes"], layout["annotations"] = _limit(chart, view)
+    return layout
+
+
+def _x_axis(axis: curves.Axis, large: bool) -> dict[str, Any]:
+    return {
+        "title": {"text": axis.title if large else "", "standoff": 6, "font": {"size": 11}},
+        "showgrid": False,
+        "zeroline": False,
+        "rangemode": "tozero",
+        "hoverformat": ",.6~g",
+        "tickformat": "~s" if axis.kind == "tokens" else "",
+        "showspikes": True,
+        "spikemode": "across",
+        "spikethickness": 1,
+        "spikedash": "dot",
+        "spikecolor": theme.LIMIT,
+        "nticks": 8 if large else 5,
+    }
+
+
+def _y_axis(chart: Chart, view: View) -> dict[str, Any]:
+    log = view.log if chart.key == "loss" else chart.log
+    return {
+        "type": "log" if log else "linear",
+        "showgrid": True,
+        "zeroline": False,
+        "gridcolor": "rgba(128,138,158,0.16)",
+        "griddash": "solid",
+        "automargin": True,
+        "exponentformat": "power" if log else "e",
+        "dtick": 1 if log and chart.log else None,
+        "nticks": 6,
+    }
+
+
+def _limit(chart: Chart, view: View) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    assert chart.limit is not None
+    log = view.log if chart.key == "loss" else chart.log
+    shape = {
+        "type": "line", "xref": "paper", "x0": 0, "x1": 1, "yref": "y", "y0": chart.limit, "y1": chart.limit,
+        "line": {"color": theme.LIMIT, "width": 1.2, "dash": "dash"}, "name": "limit",
+    }  # fmt: skip
+    label = {
+        "xref": "paper", "x": 1, "xanchor": "right", "yref": "y", "y": math.log10(chart.limit) if log else chart.limit,
+        "yanchor": "bottom", "text": fmt.for_plot(chart.limit_label), "showarrow": False, "font": {"size": 10.5},
+        "name": "limit",
+    }  # fmt: skip
+    return [shape], [label]
+
+
+def small_line(x: Sequence[float], lines: Mapping[str, tuple[str, Sequence[float | None]]], x_title: str) -> Figure:
+    """A plain figure outside any run: the learning rate schedule, the example on a rule's page."""
+    chart = Chart(key="plain", title="", unit="", colors={})
+    layout = _layout(chart, View(), False)
+    layout["xaxis"]["title"] = {"text": fmt.for_plot(x_title), "standoff": 6, "font": {"size": 11}}
+    layout["margin"]["b"] = 38
+    traces = [
+        {
+            "type": "scatter",
+            "name": fmt.for_plot(name),
+            "x": list(x),
+            "y": list(values),
+            "mode": "lines+markers" if len(x) <= FEW_POINTS else "lines",
+            "line": {"color": color, "width": 2},
+            "marker": {"size": 5},
+            "hovertemplate": "%{y:.4~g}<extra>" + fmt.for_plot(name) + "</extra>",
+        }
+        for name, (color, values) in lines.items()
+    ]
+    return {"data": traces, "layout": layout}

@@ -1,0 +1,190 @@
+"""`/alerts`: every finding of every run, newest first.
+
+Filter by severity, status and rule; acknowledge, mute, reopen; each leads to its run at its step. Callbacks: `list_alerts`
+(filters, live messages and decisions → list), `decide` (a button of a row → the store).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dash
+import dash_mantine_components as dmc
+from dash import ALL, Input, Output, State, ctx, dcc, html
+from dash.development.base_component import Component
+
+from dashboard.records import FindingRecord, Run
+from dashboard.services import Services
+from dashboard.ui import format as fmt
+from dashboard.ui import parts, theme
+from dashboard.ui.query import Query, choice
+
+PATH = "/alerts"
+TITLE = "Alerts"
+
+BODY, SEVERITY, STATUS, RULE, DECIDED = (
+    "alerts-body",
+    "alerts-severity",
+    "alerts-status",
+    "alerts-rule",
+    "alerts-decided",
+)
+LIVE_FINDINGS = "alerts-live-findings"
+SEVERITIES = {"all": "All", "critical": "Critical", "warning": "Warning", "info": "Info"}
+STATUSES = {"waiting": "Open", "acknowledged": "Acknowledged", "muted": "Muted", "resolved": "Resolved", "all": "All"}
+LIMIT = 200
+
+
+def layout(services: Services, query: Query) -> Component:
+    """The list as the address asks for it."""
+    severity = choice(query, "severity", tuple(SEVERITIES), "all")
+    status = choice(query, "status", tuple(STATUSES), "waiting")
+    return html.Div(
+        [
+            parts.page_header(
+                "Alerts", "What the rules found, in every run. Nothing here means that nothing was found."
+            ),
+            _toolbar(services, severity, status, query.get("rule")),
+            html.Div(_body(services, severity, status, query.get("rule")), id=BODY),
+            dcc.Store(id=DECIDED, data=0),
+            parts.live("alerts", ["findings"], epoch=str(services.hub.epoch), since=services.hub.seq),
+        ]
+    )
+
+
+def _toolbar(services: Services, severity: str, status: str, rule: str | None) -> Component:
+    rules = sorted({finding.rule for finding in services.store.findings(limit=2000)} | ({rule} if rule else set()))
+    return html.Div(
+        [
+            dmc.SegmentedControl(id=SEVERITY, value=severity, data=_options(SEVERITIES), **{"aria-label": "Severity"}),
+            dmc.Select(id=STATUS, value=status, data=_options(STATUSES), allowDeselect=False, w=160, **{"aria-label": "Status"}),
+            dmc.Select(
+                id=RULE, value=rule, data=rules, placeholder="Every rule", clearable=True, searchable=True, w=220,
+                **{"aria-label": "Rule"},
+            ),
+        ],
+        className="rw-toolbar",
+    )  # fmt: skip
+
+
+def _options(words: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"value": key, "label": word} for key, word in words.items()]
+
+
+def _body(services: Services, severity: str, status: str, rule: str | None) -> Component:
+    statuses = None if status == "all" else ("open",) if status == "waiting" else (status,)
+    found = services.store.findings(statuses=statuses)
+    chosen = [
+        finding
+        for finding in found
+        if (severity == "all" or finding.severity == severity) and (not rule or finding.rule == rule)
+    ]
+    if not chosen:
+        return _nothing(status, severity != "all" or bool(rule))
+    runs = {run.id: run for run in services.store.runs()}
+    now = time.time()
+    rows = [row(finding, runs.get(finding.run_id), now) for finding in chosen[:LIMIT]]
+    rest = html.P(f"{len(chosen) - LIMIT:,} older alerts are not shown; filter to reach them.", className="rw-quiet")
+    return html.Div([html.Div(rows, className="rw-alerts"), rest if len(chosen) > LIMIT else None])
+
+
+def _nothing(status: str, filtered: bool) -> Component:
+    if filtered or status != "waiting":
+        return parts.empty("search", "No alert matches", "Change the filters to see more alerts.")
+    return parts.empty(
+        "check",
+        "All quiet",
+        "No run has an open alert. When a rule finds an illness, it appears here with its evidence and what to do.",
+        parts.link_button("See which rules watch", "/rules", "book", kind="plain"),
+    )
+
+
+def row(finding: FindingRecord, run: Run | None, now: float) -> Component:
+    """One alert: severity, title, its run and step, and the three decisions."""
+    severity = finding.severity if finding.severity in theme.SEVERITIES else "info"
+    where = f"/run/{finding.run_id}?tab=diagnosis&at={finding.first_step}"
+    name = parts.run_name(run) if run else finding.run_id
+    facts = [
+        html.Bdi(name),
+        html.Span(fmt.window(finding.first_step, finding.last_step), className="rw-num"),
+        dcc.Link(finding.rule, href=f"/rules/{finding.rule}", className="rw-code-link"),
+        parts.age(finding.opened_at, now),
+    ]
+    if finding.status != "open":
+        facts.insert(0, parts.badge(theme.STATUSES.get(finding.status, theme.STATUSES["open"])))
+    return html.Article(
+        [
+            html.Div(parts.severity_badge(severity), className="rw-alert-severity"),
+            html.Div(
+                [
+                    dcc.Link(fmt.visible(finding.title), href=where, className="rw-alert-title"),
+                    html.Div(facts, className="rw-facts rw-quiet"),
+                ],
+                className="rw-grow",
+            ),
+            html.Div(decisions("alerts-decide", finding), className="rw-actions"),
+        ],
+        className=f"rw-alert rw-edge-{severity} rw-status-{finding.status}",
+        key=f"{finding.run_id}/{finding.rule}/{finding.subject}",
+    )
+
+
+def decisions(kind: str, finding: FindingRecord) -> list[Component]:
+    """The buttons that change what a person has decided about a finding. `kind` is the callback's pattern type."""
+    offered = {
+        "open": (("acknowledged", "Acknowledge", "check"), ("muted", "Mute", "mute")),
+        "acknowledged": (("open", "Reopen", "undo"), ("muted", "Mute", "mute")),
+        "muted": (("open", "Reopen", "undo"),),
+    }
+    return [
+        parts.button(
+            label,
+            {
+                "type": kind,
+                "run": finding.run_id,
+                "rule": finding.rule,
+                "subject": finding.subject or "-",
+                "to": status,
+            },
+            icon,
+            kind="quiet",
+        )
+        for status, label, icon in offered.get(finding.status, ())
+    ]
+
+
+def apply_decision(services: Services, button: Any) -> bool:
+    """Carry out the decision whose button was pressed; False when nothing was really pressed."""
+    pressed = any(entry.get("value") for entry in ctx.triggered)
+    if not pressed or not isinstance(button, Mapping) or button.get("to") not in ("open", "acknowledged", "muted"):
+        return False
+    subject = "" if button["subject"] == "-" else str(button["subject"])
+    services.store.set_finding_status(str(button["run"]), str(button["rule"]), subject, str(button["to"]))
+    return True
+
+
+def register(app: dash.Dash, services: Services) -> None:
+    """Attach this page's callbacks to `app`."""
+
+    @app.callback(
+        Output(BODY, "children"),
+        Input(SEVERITY, "value"),
+        Input(STATUS, "value"),
+        Input(RULE, "value"),
+        Input(LIVE_FINDINGS, "data"),
+        Input(DECIDED, "data"),
+        prevent_initial_call=True,
+    )
+    def list_alerts(severity: str, status: str, rule: str | None, _live: Any, _decided: Any) -> Component:
+        return _body(services, severity, status, rule)
+
+    @app.callback(
+        Output(DECIDED, "data"),
+        Input({"type": "alerts-decide", "run": ALL, "rule": ALL, "subject": ALL, "to": ALL}, "n_clicks"),
+        State(DECIDED, "data"),
+        prevent_initial_call=True,
+    )
+    def decide(_clicks: Sequence[int | None], count: int) -> Any:
+        return count + 1 if apply_decision(services, ctx.triggered_id) else dash.no_update

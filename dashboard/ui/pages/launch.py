@@ -1,0 +1,169 @@
+"""`/launch`: start a training run.
+
+Preset, data set, every setting with its meaning and bounds, the drawn learning rate schedule, size and memory, checks
+before the start. Callbacks: `fill` (preset → fields), `check` (fields → errors, drawing, sizes, checks), `start` (button → the
+launcher → the run's page).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import dash
+from dash import ALL, Input, Output, State, ctx, dcc, html
+from dash.development.base_component import Component
+
+from dashboard.services import Services
+from dashboard.ui import estimates, figures, launch_form, parts, theme
+from dashboard.ui import format as fmt
+from dashboard.ui.query import Query, choice
+from trainer.catalog import list_datasets, resolve
+from trainer.config import ConfigError, TrainConfig, settings
+from trainer.presets import PRESETS, build
+from trainer.schedule import curve
+
+PATH = "/launch"
+TITLE = "Launch"
+
+PRESET, START, SCHEDULE, SUMMARY, PROBLEM = (
+    "launch-preset",
+    "launch-start",
+    "launch-schedule",
+    "launch-summary",
+    "launch-problem",
+)
+FIELDS = {"type": launch_form.FIELD, "name": ALL}
+
+
+def layout(services: Services, query: Query) -> Component:
+    """The form, filled with the preset of the address (`minimal` when it names none)."""
+    chosen = choice(query, "preset", [preset.name for preset in PRESETS], "minimal")
+    config = build({"preset": chosen})
+    values = config.to_mapping()
+    datasets = list_datasets(services.settings.data)
+    form = [
+        parts.card(launch_form.preset_cards(chosen), title="Preset"),
+        parts.card(launch_form.essentials(values, datasets), title="Essentials"),
+        html.Div([html.H2("Everything else", className="rw-section"), launch_form.more(values, datasets)]),
+    ]
+    start = parts.button("Start training", START, "rocket", kind="primary")
+    side = [
+        parts.card(_schedule(config), title="Learning rate schedule"),
+        parts.card(html.Div(_summary(services, config), id=SUMMARY), title="Before the start"),
+        html.Div([start, html.P(id=PROBLEM, className="rw-problem", role="alert")], className="rw-start"),
+    ]
+    return html.Div(
+        [
+            parts.page_header("Launch", "Train a GPT on this machine and watch it from the first step."),
+            html.Div(
+                [html.Div(form, className="rw-launch-form"), html.Aside(side, className="rw-launch-side")],
+                className="rw-launch",
+            ),
+            parts.live("launch", [], epoch=str(services.hub.epoch), since=services.hub.seq),
+        ]
+    )
+
+
+def _schedule(config: TrainConfig) -> Component:
+    return dcc.Graph(
+        id=SCHEDULE,
+        figure=schedule_figure(config),
+        config=figures.CONFIG | {"displayModeBar": False},
+        className="rw-graph rw-graph-tiny",
+    )
+
+
+def schedule_figure(config: TrainConfig) -> figures.Figure:
+    """The learning rate over the whole run, as the worker will use it."""
+    steps, rates = curve(config)
+    figure = figures.small_line(steps, {"learning rate": (theme.RATE, rates)}, "step")
+    figure["data"][0]["mode"] = "lines"
+    figure["layout"]["yaxis"]["rangemode"] = "tozero"
+    figure["layout"]["uirevision"] = config.max_steps
+    return figure
+
+
+def _summary(services: Services, config: TrainConfig) -> Component:
+    size, error = data_size(config.dataset, services.settings.data)
+    return launch_form.summary(config, size, error)
+
+
+def data_size(name: str, data_dir: Path) -> tuple[int | None, str | None]:
+    """(bytes of the data set, None) or (None, the sentence that says why it cannot be used)."""
+    try:
+        path = resolve(name, data_dir)
+    except ConfigError as error:
+        return None, str(error)
+    if path is None:
+        return estimates.BUILT_IN_BYTES, None
+    info = next((info for info in list_datasets(data_dir) if info.name == name), None)
+    return (info.bytes if info else path.stat().st_size if path.is_file() else None), None
+
+
+def register(app: dash.Dash, services: Services) -> None:
+    """Attach this page's callbacks to `app`."""
+
+    @app.callback(
+        Output(FIELDS, "value"),
+        Input(PRESET, "value"),
+        State(FIELDS, "id"),
+        State(FIELDS, "value"),
+        prevent_initial_call=True,
+    )
+    def fill(preset: str, ids: Sequence[dict[str, str]], now: Sequence[Any]) -> list[Any]:
+        return filled(preset, [one["name"] for one in ids], now)
+
+    @app.callback(
+        Output(FIELDS, "error"),
+        Output(SCHEDULE, "figure"),
+        Output(SUMMARY, "children"),
+        Output(START, "disabled"),
+        Input(FIELDS, "value"),
+        State(FIELDS, "id"),
+        State(PRESET, "value"),
+        prevent_initial_call=True,
+    )
+    def check(values: Sequence[Any], ids: Sequence[dict[str, str]], preset: str) -> tuple[Any, Any, Any, bool]:
+        names = [one["name"] for one in ids]
+        wrong = launch_form.errors(names, values, preset)
+        shown = [wrong.get(name) for name in names]
+        if wrong:
+            return shown, dash.no_update, dash.no_update, True
+        config = launch_form.read(names, values, preset)
+        return shown, schedule_figure(config), _summary(services, config), False
+
+    @app.callback(
+        Output("url", "pathname", allow_duplicate=True),
+        Output(PROBLEM, "children"),
+        Input(START, "n_clicks"),
+        State(FIELDS, "value"),
+        State(FIELDS, "id"),
+        State(PRESET, "value"),
+        prevent_initial_call=True,
+    )
+    def start(clicks: int | None, values: Sequence[Any], ids: Sequence[dict[str, str]], preset: str) -> tuple[Any, Any]:
+        if not clicks or ctx.triggered_id != START:
+            return dash.no_update, dash.no_update
+        try:
+            config = launch_form.read([one["name"] for one in ids], values, preset)
+            resolve(config.dataset, services.settings.data)
+        except ConfigError as error:
+            return dash.no_update, fmt.visible(str(error))
+        run = services.launcher.submit(config)
+        return f"/run/{run.id}", dash.no_update
+
+
+KEPT = ("name", "project", "dataset", "seed", "resume", "prompts")
+"""What a change of preset leaves as the user typed it: what is trained on and how it is called, not how."""
+
+
+def filled(preset: str, names: Sequence[str], now: Sequence[Any]) -> list[Any]:
+    """The fields after choosing a preset."""
+    values = build({"preset": preset}).to_mapping()
+    numbers = {setting.name for setting in settings() if setting.kind in (int, float) and not setting.choices}
+    return [
+        old if name in KEPT else launch_form.as_typed(values[name]) if name in numbers else values[name]
+        for name, old in zip(names, now, strict=True)
+    ]

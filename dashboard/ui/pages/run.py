@@ -1,0 +1,323 @@
+"""`/run/<id>`: one run. The head answers "is it well?"; below: curves, samples, diagnosis, config, output.
+
+The address holds the state: `tab`, `x` (step, tokens, time), `smooth` (half-life in steps), `log`, `read` (loss, perplexity).
+Callbacks: `draw` (controls, refresh → charts), `lay` (findings, charts → overlays), `head`, `diagnose`, `write_samples`,
+`write_output` (live messages → that part), `ask`/`stop` (buttons → the launcher or a command), `decide` (finding buttons).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import dash
+import dash_mantine_components as dmc
+from dash import ALL, ClientsideFunction, Input, Output, State, ctx, dcc, html
+from dash.development.base_component import Component
+
+from dashboard.errors import UnknownRun
+from dashboard.records import FindingRecord, Run
+from dashboard.services import Services
+from dashboard.ui import charts, figures, findings, parts, run_charts, run_header, run_text, shell
+from dashboard.ui import format as fmt
+from dashboard.ui.figures import View
+from dashboard.ui.pages.alerts import apply_decision, decisions
+from dashboard.ui.query import Query, choice
+
+PATH = "/run/{run_id}"
+TITLE = "Run"
+
+RUN, HEAD, ACTIONS, CHARTS, OVERLAY = "run-id", "run-head", "run-actions", "run-charts", "run-overlay"
+TABS, SAMPLES, DIAGNOSIS, OUTPUT, DECIDED = "run-tabs", "run-samples", "run-diagnosis", "run-output", "run-decided"
+X, SMOOTH, LOG, READ, STOP_DIALOG = "run-x", "run-smooth", "run-log-scale", "run-read", "run-stop-dialog"
+TAB_NAMES = ("curves", "samples", "diagnosis", "config", "output")
+SIGNALS = ("run", "findings", "samples", "log", "refresh")
+LOG_LINES = 400
+
+
+def layout(services: Services, query: Query, run_id: str) -> Component:
+    """The whole page from what is stored now; live messages then change parts of it."""
+    try:
+        run = services.store.run(run_id)
+    except UnknownRun:
+        return parts.empty(
+            "slash", "There is no such run", f"No run has the id {fmt.visible(run_id)}.",
+            parts.link_button("All runs", "/", "list", kind="primary"),
+        )  # fmt: skip
+    epoch, since = str(services.hub.epoch), services.hub.seq  # before any read: see run_charts
+    how = run_charts.view(services, run, query)
+    found = services.store.findings(run.id)
+    return html.Div(
+        [
+            dcc.Store(id=RUN, data=run.id),
+            dcc.Store(id=OVERLAY, data=run_charts.overlay(services, run, found, how)),
+            dcc.Store(id=DECIDED, data=0),
+            html.Div(_head(services, run, found), id=HEAD),
+            _tabs(services, run, found, query, how),
+            _stop_dialog(run),
+            parts.live("run", SIGNALS, run_id=run.id, epoch=epoch, since=since, ended=run.state.ended),
+        ],
+        className="rw-run",
+    )
+
+
+def _head(services: Services, run: Run, found: Sequence[FindingRecord]) -> list[Component | None]:
+    lines = services.store.tail_logs(run.id, run_header.LAST_LINES) if run.state in ("crashed", "lost") else []
+    return [
+        html.Div(
+            [run_header.title(run), html.Div(run_header.actions(run), className="rw-actions")], className="rw-run-top"
+        ),
+        run_header.story(run, lines),
+        html.Div(
+            [run_header.verdict(run, found), run_header.stats(services.store.summary(run.id), time.time())],
+            className="rw-run-head",
+        ),
+    ]
+
+
+def _tabs(services: Services, run: Run, found: Sequence[FindingRecord], query: Query, how: View) -> Component:
+    labels = {
+        "curves": "Curves",
+        "samples": "Samples",
+        "diagnosis": "Diagnosis",
+        "config": "Config",
+        "output": "Output",
+    }
+    panels = {
+        "curves": [_controls(services, run, how), html.Div(run_charts.grid(services, run, how), id=CHARTS)],
+        "samples": html.Div(run_text.samples(services.store.samples(run.id)), id=SAMPLES),
+        "diagnosis": html.Div(_diagnosis(services, run, found), id=DIAGNOSIS),
+        "config": run_text.config(run),
+        "output": html.Div(run_text.output(services.store.tail_logs(run.id, LOG_LINES)), id=OUTPUT),
+    }
+    return dmc.Tabs(
+        [
+            dmc.TabsList([dmc.TabsTab(labels[name], value=name) for name in TAB_NAMES]),
+            *(dmc.TabsPanel(panels[name], value=name) for name in TAB_NAMES),
+        ],
+        id=TABS,
+        value=choice(query, "tab", TAB_NAMES, "curves"),
+        className="rw-tabs",
+    )
+
+
+def _controls(services: Services, run: Run, how: View) -> Component:
+    marks = [{"value": index} for index in range(len(run_charts.SMOOTHING))]
+    has_tokens = run_charts.tokens_per_step(services, run) > 0
+    axes = [
+        {"value": "step", "label": "Step"},
+        {"value": "tokens", "label": "Tokens", "disabled": not has_tokens},
+        {"value": "time", "label": "Time"},
+    ]
+    return html.Div(
+        [
+            _labelled("Read as", dmc.SegmentedControl(
+                id=READ, value="perplexity" if how.perplexity else "loss", size="xs",
+                data=[{"value": "loss", "label": "Loss"}, {"value": "perplexity", "label": "Perplexity"}],
+            )),
+            _labelled("X axis", dmc.SegmentedControl(id=X, value=how.axis.kind, data=axes, size="xs")),
+            dmc.Switch(id=LOG, checked=how.log, label="Log scale", size="sm"),
+            html.Div(
+                [
+                    html.Span("Smoothing", className="rw-control-label", id="run-smooth-label"),
+                    dmc.Slider(
+                        id=SMOOTH, value=_smoothing_index(how.half_life), min=0, max=len(marks) - 1, step=1, marks=marks,
+                        w=150, size="sm", label=None, thumbLabel="Smoothing, half-life in steps", updatemode="mouseup",
+                    ),
+                    html.Span(id="run-smooth-said", children=_smoothing_words(how.half_life), className="rw-quiet rw-small"),
+                ],
+                className="rw-control",
+            ),
+        ],
+        className="rw-controls",
+    )  # fmt: skip
+
+
+def _labelled(label: str, control: Component) -> Component:
+    return html.Div([html.Span(label, className="rw-control-label"), control], className="rw-control")
+
+
+def _smoothing_index(half_life: float) -> int:
+    return run_charts.SMOOTHING.index(int(half_life))
+
+
+def _smoothing_words(half_life: float) -> str:
+    return f"half-life {half_life:g} steps" if half_life else "off"
+
+
+def _diagnosis(services: Services, run: Run, found: Sequence[FindingRecord]) -> list[Component]:
+    report = services.store.coverage(run.id)
+    cards = [
+        findings.card(one, _drawing(services, run, one), decisions("run-decide", one))
+        for one in findings.worst_first(found)
+    ]
+    nothing = parts.empty(
+        "check", "Nothing found", f"{findings.coverage_line(report)} on this run, and none of them sees an illness."
+    )
+    checked = parts.card(findings.coverage(report), title="What was checked", aside=findings.coverage_line(report))
+    return [*(cards or [nothing]), checked]
+
+
+def _drawing(services: Services, run: Run, finding: FindingRecord) -> Component | None:
+    """The part of the curve that the evidence speaks of, with a margin on both sides so that the change is seen."""
+    window = findings.evidence_window(finding)
+    if window is None or window[0] not in services.store.series_names(run.id):
+        return None
+    name, first, last = window
+    margin = max((last - first) // 2, 10)
+    series = services.store.series(run.id, name, start=max(first - margin, 0), stop=last + margin, buckets=200)
+    color = charts.ROLE_COLORS.get(charts.role_of(name) or "", figures.theme.OTHER)
+    chart = charts.Chart(key=f"evidence:{finding.rule}:{finding.subject}", title="", unit="", colors={name: color})
+    figure = figures.draw(chart, {name: series}, View(), version="still")
+    figure["layout"]["meta"]["still"] = True
+    figure["layout"]["shapes"] = figures_window(first, last, finding.severity)
+    graph = dcc.Graph(
+        figure=figure, config=figures.CONFIG | {"displayModeBar": False}, className="rw-graph rw-graph-tiny"
+    )
+    return html.Figure([graph, html.Figcaption(fmt.visible(name))], className="rw-drawing")
+
+
+def figures_window(first: int, last: int, severity: str) -> list[dict[str, Any]]:
+    """The shaded window of a small drawing."""
+    color = figures.theme.SEVERITY_COLORS.get(severity, figures.theme.OTHER)
+    return [
+        {"type": "rect", "xref": "x", "yref": "paper", "x0": first, "x1": last, "y0": 0, "y1": 1, "layer": "below",
+         "fillcolor": color, "opacity": 0.15, "line": {"color": color, "width": 1}}
+    ]  # fmt: skip
+
+
+def _stop_dialog(run: Run) -> Component:
+    return dmc.Modal(
+        [
+            html.P("The worker writes a checkpoint and ends; the run can be resumed from there."),
+            html.Div(
+                [
+                    parts.button("Keep training", "run-stop-no", kind="plain"),
+                    parts.button("Stop the run", "run-stop-yes", "stop", kind="danger"),
+                ],
+                className="rw-actions",
+            ),
+        ],
+        id=STOP_DIALOG,
+        opened=False,
+        title=f"Stop {parts.run_name(run)}?",
+        centered=True,
+    )
+
+
+def register(app: dash.Dash, services: Services) -> None:
+    """Attach this page's callbacks to `app`."""
+    _register_curves(app, services)
+    _register_parts(app, services)
+    _register_actions(app, services)
+
+
+def _asked(services: Services, run: Run, x: str, smooth: int, log: bool, read: str) -> View:
+    query = {"x": x, "smooth": str(run_charts.SMOOTHING[smooth]), "log": "1" if log else "0", "read": read}
+    return run_charts.view(services, run, query)
+
+
+def _register_curves(app: dash.Dash, services: Services) -> None:
+    controls = (Input(X, "value"), Input(SMOOTH, "value"), Input(LOG, "checked"), Input(READ, "value"))
+
+    @app.callback(
+        Output(CHARTS, "children"), Output("run-smooth-said", "children"),
+        *controls, Input("run-live-refresh", "data"), State(RUN, "data"), prevent_initial_call=True,
+    )  # fmt: skip
+    def draw(x: str, smooth: int, log: bool, read: str, _refresh: Any, run_id: str) -> tuple[list[Component], str]:
+        run = services.store.run(run_id)
+        how = _asked(services, run, x, smooth, log, read)
+        return run_charts.grid(services, run, how), _smoothing_words(how.half_life)
+
+    @app.callback(
+        Output(OVERLAY, "data"),
+        *controls, Input("run-live-findings", "data"), Input("run-live-run", "data"), Input(DECIDED, "data"),
+        State(RUN, "data"), prevent_initial_call=True,
+    )  # fmt: skip
+    def lay(
+        x: str, smooth: int, log: bool, read: str, _found: Any, _run: Any, _decided: Any, run_id: str
+    ) -> dict[str, Any]:
+        run = services.store.run(run_id)
+        return run_charts.overlay(
+            services, run, services.store.findings(run_id), _asked(services, run, x, smooth, log, read)
+        )
+
+    app.clientside_callback(
+        ClientsideFunction("runwell", "overlay"),
+        Output(OVERLAY, "modified_timestamp"),
+        Input(OVERLAY, "data"),
+        Input(CHARTS, "children"),
+    )
+    app.clientside_callback(
+        ClientsideFunction("runwell", "address"),
+        Output(RUN, "modified_timestamp"),
+        Input(TABS, "value"), *controls,
+        prevent_initial_call=True,
+    )  # fmt: skip
+
+
+def _register_parts(app: dash.Dash, services: Services) -> None:
+    @app.callback(
+        Output(HEAD, "children"),
+        Input("run-live-run", "data"), Input("run-live-findings", "data"), Input(DECIDED, "data"), State(RUN, "data"),
+        prevent_initial_call=True,
+    )  # fmt: skip
+    def head(_run: Any, _found: Any, _decided: Any, run_id: str) -> list[Component | None]:
+        return _head(services, services.store.run(run_id), services.store.findings(run_id))
+
+    @app.callback(
+        Output(DIAGNOSIS, "children"),
+        Input("run-live-findings", "data"), Input(DECIDED, "data"), State(RUN, "data"), prevent_initial_call=True,
+    )  # fmt: skip
+    def diagnose(_found: Any, _decided: Any, run_id: str) -> list[Component]:
+        return _diagnosis(services, services.store.run(run_id), services.store.findings(run_id))
+
+    @app.callback(
+        Output(SAMPLES, "children"), Input("run-live-samples", "data"), State(RUN, "data"), prevent_initial_call=True
+    )
+    def write_samples(_live: Any, run_id: str) -> Component:
+        return run_text.samples(services.store.samples(run_id))
+
+    @app.callback(
+        Output(OUTPUT, "children"), Input("run-live-log", "data"), State(RUN, "data"), prevent_initial_call=True
+    )
+    def write_output(_live: Any, run_id: str) -> Component:
+        return run_text.output(services.store.tail_logs(run_id, LOG_LINES))
+
+    @app.callback(
+        Output(DECIDED, "data"),
+        Input({"type": "run-decide", "run": ALL, "rule": ALL, "subject": ALL, "to": ALL}, "n_clicks"),
+        State(DECIDED, "data"),
+        prevent_initial_call=True,
+    )
+    def decide(_clicks: Sequence[int | None], count: int) -> Any:
+        return count + 1 if apply_decision(services, ctx.triggered_id) else dash.no_update
+
+
+def _register_actions(app: dash.Dash, services: Services) -> None:
+    @app.callback(
+        Output(STOP_DIALOG, "opened"),
+        Output("notifications", "sendNotifications", allow_duplicate=True),
+        Input("run-stop", "n_clicks"), Input("run-stop-no", "n_clicks"), Input("run-stop-yes", "n_clicks"),
+        State(RUN, "data"), prevent_initial_call=True,
+    )  # fmt: skip
+    def stop(ask: int | None, _no: int | None, yes: int | None, run_id: str) -> tuple[Any, Any]:
+        if ctx.triggered_id == "run-stop":
+            return bool(ask), dash.no_update
+        if ctx.triggered_id != "run-stop-yes" or not yes:
+            return False, dash.no_update
+        run = services.launcher.stop_run(run_id)
+        return False, shell.notification("Stopping", fmt.visible(run.state_reason) or "The worker was asked to end.")
+
+    @app.callback(
+        Output("notifications", "sendNotifications", allow_duplicate=True),
+        Input("run-sample", "n_clicks"), Input("run-checkpoint", "n_clicks"),
+        State(RUN, "data"), prevent_initial_call=True,
+    )  # fmt: skip
+    def ask(sample: int | None, checkpoint: int | None, run_id: str) -> Any:
+        kind = "sample" if ctx.triggered_id == "run-sample" else "checkpoint"
+        if not (sample if kind == "sample" else checkpoint):
+            return dash.no_update
+        services.store.add_command(run_id, kind, {})
+        return shell.notification("Asked", f"The worker does it at its next step: {kind}.")

@@ -1,0 +1,132 @@
+"""`/`: every run with its health, newest first.
+
+Shows state, health, loss sparkline, last and best loss, speed, progress and age; search, filter, sort; live. Empty: one
+button that starts a first run. Callbacks: `list_runs` (filters and live messages → rows), `start_first` (button → run page).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import dash
+import dash_mantine_components as dmc
+from dash import Input, Output, State, html
+from dash.development.base_component import Component
+
+from dashboard.records import RunSummary
+from dashboard.services import Services
+from dashboard.ui import parts, run_table
+from dashboard.ui.query import Query, choice
+from trainer.presets import build
+
+PATH = "/"
+TITLE = "Runs"
+
+BODY, SEARCH, STATE_FILTER, SORT, FIRST = "runs-body", "runs-search", "runs-state", "runs-sort", "runs-first"
+MORE = "runs-more"
+LIVE_RUN, LIVE_FINDINGS = "runs-live-run", "runs-live-findings"
+PAGE_SIZE = 50
+
+FILTERS = {"all": "All", "active": "Active", "sick": "Sick", "ended": "Ended"}
+SORTS = {"age": "Newest", "loss": "Lowest loss", "val": "Best validation", "speed": "Fastest", "name": "Name"}
+
+
+def layout(services: Services, query: Query) -> Component:
+    """The page with its rows already in it, so that nothing pops in."""
+    summaries = services.store.summaries()
+    wanted = choice(query, "show", tuple(FILTERS), "all")
+    return html.Div(
+        [
+            parts.page_header("Runs", "Every training run, and whether it is well.", _launch_link(summaries)),
+            html.Div(_toolbar(query.get("q", ""), wanted), hidden=not summaries, id="runs-toolbar"),
+            html.Div(_body(summaries, query.get("q", ""), wanted, "age", PAGE_SIZE), id=BODY),
+            html.Button(id=FIRST, hidden=True) if summaries else None,
+            html.Button(id=MORE, hidden=True, n_clicks=0),
+            parts.live("runs", ["run", "findings"], epoch=str(services.hub.epoch), since=services.hub.seq),
+        ]
+    )
+
+
+def _launch_link(summaries: Sequence[RunSummary]) -> Component | None:
+    return parts.link_button("Launch a run", "/launch", "rocket", kind="primary") if summaries else None
+
+
+def _toolbar(search: str, wanted: str) -> Component:
+    return html.Div(
+        [
+            dmc.TextInput(
+                id=SEARCH,
+                value=search,
+                placeholder="Search name, project, tag or setting",
+                leftSection=parts.icon("search"),
+                debounce=200,
+                className="rw-grow",
+                **{"aria-label": "Search runs"},
+            ),
+            dmc.SegmentedControl(
+                id=STATE_FILTER, value=wanted, data=[{"value": key, "label": word} for key, word in FILTERS.items()]
+            ),
+            dmc.Select(
+                id=SORT,
+                value="age",
+                data=[{"value": key, "label": word} for key, word in SORTS.items()],
+                allowDeselect=False,
+                w=160,
+                **{"aria-label": "Sort runs"},
+            ),
+        ],
+        className="rw-toolbar",
+    )
+
+
+def _body(summaries: Sequence[RunSummary], search: str, wanted: str, order: str, limit: int) -> Component:
+    if not summaries:
+        return _first_run()
+    chosen = run_table.ordered(run_table.matching(summaries, search, wanted), order)
+    if not chosen:
+        return parts.empty("search", "No run matches", "Change the search or the filter to see more runs.")
+    return run_table.table(chosen[:limit], total=len(chosen), now=time.time())
+
+
+def _first_run() -> Component:
+    return parts.empty(
+        "pulse",
+        "Start your first run",
+        "A small GPT learns from Python's own documentation, on this machine and without any download. "
+        "Its curves, samples and diagnosis appear as it trains; the first points come within seconds.",
+        parts.button("Start a first run", FIRST, "rocket", kind="primary"),
+    )
+
+
+def register(app: dash.Dash, services: Services) -> None:
+    """Attach this page's callbacks to `app`."""
+
+    @app.callback(
+        Output(BODY, "children"),
+        Output("runs-toolbar", "hidden"),
+        Input(SEARCH, "value"),
+        Input(STATE_FILTER, "value"),
+        Input(SORT, "value"),
+        Input(LIVE_RUN, "data"),
+        Input(LIVE_FINDINGS, "data"),
+        Input(MORE, "n_clicks"),
+        prevent_initial_call=True,
+    )
+    def list_runs(search: str | None, wanted: str, order: str, _run: Any, _findings: Any, more: int | None) -> Any:
+        summaries = services.store.summaries()
+        limit = PAGE_SIZE * (1 + (more or 0))
+        return _body(summaries, search or "", wanted, order, limit), not summaries
+
+    @app.callback(
+        Output("url", "pathname", allow_duplicate=True),
+        Input(FIRST, "n_clicks"),
+        State("url", "pathname"),
+        prevent_initial_call=True,
+    )
+    def start_first(clicks: int | None, _pathname: str) -> Any:
+        if not clicks:
+            return dash.no_update
+        run = services.launcher.submit(build({"preset": "minimal", "name": "First run"}))
+        return f"/run/{run.id}"

@@ -1,0 +1,152 @@
+"""The head of the Run page: is it well, how far is it, what can be done. Pure: records in, components out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dash import html
+from dash.development.base_component import Component
+
+from dashboard.records import FindingRecord, LogLine, Run, RunSummary, State
+from dashboard.ui import format as fmt
+from dashboard.ui import parts, theme
+from dashboard.ui.curves import perplexity
+from dashboard.ui.findings import worst_first
+
+STOPPABLE = (State.QUEUED, State.STARTING, State.RUNNING, State.LOST)
+COMMANDABLE = (State.RUNNING,)
+LAST_LINES = 12
+
+
+def title(run: Run) -> Component:
+    """Name, state, project and tags."""
+    tags = [parts.text(tag, "rw-tag") for tag in (run.project, *run.tags[:8])]
+    return html.Div([html.H1(html.Bdi(parts.run_name(run))), parts.state_badge(run), *tags], className="rw-run-title")
+
+
+def verdict(run: Run, findings: Sequence[FindingRecord]) -> Component:
+    """The answer to "is it well?": the verdict in one word and the open findings by title."""
+    look = theme.VERDICTS.get(run.verdict, theme.VERDICTS["unknown"])
+    shown = [finding for finding in worst_first(findings) if finding.status in ("open", "acknowledged")]
+    said: list[Component] = [html.Li(_finding_line(finding)) for finding in shown[:4]]
+    if len(shown) > 4:
+        said.append(html.Li(f"and {len(shown) - 4} more", className="rw-quiet"))
+    return html.Div(
+        [
+            html.Div(parts.icon(look.icon), className="rw-verdict-icon"),
+            html.Div(
+                [
+                    html.Div(_verdict_words(run, look), className="rw-verdict-word"),
+                    html.Ul(said) if said else _calm(run),
+                ]
+            ),
+        ],
+        className=f"rw-verdict rw-tone-{look.tone}",
+        role="status",
+    )
+
+
+def _verdict_words(run: Run, look: theme.Look) -> str:
+    if run.verdict == "unknown" and run.state in (State.QUEUED, State.STARTING):
+        return "Waiting for the first points"
+    return look.word
+
+
+def _finding_line(finding: FindingRecord) -> list[Component | str]:
+    look = theme.SEVERITIES.get(finding.severity, theme.SEVERITIES["info"])
+    return [
+        html.Span(parts.icon(look.icon), className=f"rw-ink-{look.tone}"),
+        html.Span(fmt.visible(finding.title)),
+        html.Span(" (acknowledged)", className="rw-quiet") if finding.status == "acknowledged" else "",
+    ]
+
+
+def _calm(run: Run) -> Component:
+    says = {
+        "healthy": "No rule finds anything wrong.",
+        "unknown": "The verdict comes with the first points.",
+    }
+    return html.P(says.get(run.verdict, ""), className="rw-quiet")
+
+
+def story(run: Run, lines: Sequence[LogLine]) -> Component | None:
+    """For a run that ended other than well, or still waits: what happened, in a sentence, with its last lines."""
+    if run.state in (State.CRASHED, State.LOST):
+        return _box("critical" if run.state is State.CRASHED else "warning", run, lines)
+    if run.state in (State.QUEUED, State.STARTING, State.STOPPED, State.CANCELLED) or (
+        run.state_reason and not run.state.ended
+    ):
+        return _box("quiet", run, ()) if run.state_reason else None
+    return None
+
+
+def _box(tone: str, run: Run, lines: Sequence[LogLine]) -> Component:
+    look = theme.STATES[run.state.value]
+    last = "\n".join(fmt.visible(line.text) for line in lines[-LAST_LINES:])
+    code = f" Exit code {run.exit_code}." if run.exit_code is not None and run.state is State.CRASHED else ""
+    return html.Div(
+        [
+            html.Div(
+                [parts.icon(look.icon), html.Strong(look.word), html.Span(fmt.visible(run.state_reason) + code)],
+                className="rw-story-head",
+            ),
+            html.Pre(last, className="rw-log rw-log-short") if last else None,
+        ],
+        className=f"rw-story rw-tone-{tone}",
+    )
+
+
+def stats(summary: RunSummary, now: float) -> Component:
+    """Progress, time left, losses and speed."""
+    run, latest = summary.run, summary.latest
+    loss = latest.get("train/loss", latest.get("loss", latest.get("train_loss")))
+    best = f"at step {fmt.steps(summary.best_val_step)}" if summary.best_val_step is not None else None
+    return html.Div(
+        [
+            parts.stat("Progress", parts.progress(run), _timing(summary, now)),
+            parts.stat("Training loss", fmt.loss(loss), _perplexity(loss), tone="" if _fine(loss) else "critical"),
+            parts.stat("Best validation", fmt.loss(summary.best_val_loss), best),
+            parts.stat("Speed", _speed(latest.get("perf/tokens_per_second")), "tokens per second"),
+            parts.stat("Age", parts.age(run.started_at or run.created_at, now), _duration(run, now)),
+        ],
+        className="rw-stats",
+    )
+
+
+def _fine(value: float | None) -> bool:
+    return value is None or abs(value) < float("inf")
+
+
+def _perplexity(value: float | None) -> str | None:
+    found = perplexity(value) if value is not None and _fine(value) else None
+    return f"perplexity {fmt.number(found, 3)}" if found is not None else None
+
+
+def _speed(value: float | None) -> str:
+    return fmt.count(value) if value is not None else fmt.MISSING
+
+
+def _timing(summary: RunSummary, now: float) -> Component | str | None:
+    left = parts.time_left(summary)
+    if left is not None:
+        return f"about {fmt.duration(left)} left"
+    return html.Span(["last heard ", parts.age(summary.run.last_event_at, now)]) if summary.run.last_event_at else None
+
+
+def _duration(run: Run, now: float) -> str | None:
+    if run.started_at is None:
+        return None
+    return f"{'ran' if run.state.ended else 'running'} for {fmt.duration((run.ended_at or now) - run.started_at)}"
+
+
+def actions(run: Run) -> list[Component]:
+    """What can be done now. Every button is always there, so that its callback has it; those without sense are hidden."""
+    commanded = run.launched and run.state in COMMANDABLE
+    return [
+        parts.button("Sample now", "run-sample", "quote", kind="plain", hidden=not commanded),
+        parts.button("Checkpoint now", "run-checkpoint", "save", kind="plain", hidden=not commanded),
+        parts.button(
+            "Cancel" if run.state is State.QUEUED else "Stop", "run-stop", "stop", kind="danger",
+            hidden=not (run.launched and run.state in STOPPABLE),
+        ),
+    ]  # fmt: skip
