@@ -66,5 +66,9 @@ class Refused(DashboardError):
     """A request is understood and not allowed as it is; the message says what would be."""
 
 
+class Conflict(Refused):
+    """A request would be allowed, but not in the state that things are in just now."""
+
+
 class TooLarge(Refused):
-    """A request is bigger than the server reads."""
+    """A request is bigger, or comes slower, than the server reads."""

@@ -76,15 +76,31 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """One read transaction: everything in it sees the same moment."""
-        with self.engine.connect() as connection, connection.begin():
+        """One read transaction: everything in it sees the same moment. Raises StoreError when the database fails."""
+        with self._said_plainly(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
-        """One write transaction: committed when the block ends, undone when it raises."""
-        with self._writing, self.engine.connect().execution_options(writes=True) as connection, connection.begin():
+        """One write transaction: committed when the block ends, undone when it raises. Raises StoreError."""
+        with self._said_plainly(), self._writing, self._for_writing() as connection, connection.begin():
             yield connection
+
+    def _for_writing(self) -> sa.Connection:
+        return self.engine.connect().execution_options(writes=True)
+
+    @contextmanager
+    def _said_plainly(self) -> Iterator[None]:
+        """A database that is locked, full, read-only or damaged becomes one sentence; our own mistakes stay what they are."""
+        try:
+            yield
+        except sa.exc.DatabaseError as error:
+            if type(error) not in (sa.exc.DatabaseError, sa.exc.OperationalError):
+                raise
+            where = self.engine.url.render_as_string(hide_password=True)
+            raise StoreError(
+                f"the database {where} cannot be used just now: {error.orig}; nothing was changed"
+            ) from error
 
 
 def insert_ignore(connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> bool:

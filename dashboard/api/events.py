@@ -1,0 +1,77 @@
+"""`POST /runs/{id}/events`: where writers send their batches. Everything else about a batch is the collector's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+
+from dashboard import present
+from dashboard.api.border import Json, read_body, services
+from dashboard.errors import Refused
+from dashboard.services import Services
+from runwell.frames import decode_frames
+from runwell.wire import FRAMES_TYPE, Batch, check_run_id, decode_json_batch, shorten
+
+router = APIRouter(tags=["events"])
+
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "A batch of events as JSON, or a writer's frames as they lie in its spool.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["writer", "first_seq", "events"],
+                    "properties": {
+                        "writer": {"type": "string", "description": "1 to 64 letters, digits, '.', '_' and '-'"},
+                        "first_seq": {
+                            "type": "integer",
+                            "minimum": 1,
+                            "description": "number of the first event; no gaps",
+                        },
+                        "events": {
+                            "type": "array",
+                            "items": {"type": "object"},
+                            "description": "see docs/architecture.md",
+                        },
+                    },
+                }
+            },
+            FRAMES_TYPE: {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+
+
+@router.post("/runs/{run_id}/events", openapi_extra=_BODY)
+async def post_events(run_id: str, request: Request) -> Json:
+    """Store a batch of one writer, exactly once however often it is sent; answers with the commands that wait."""
+    check_run_id(run_id)
+    body = await read_body(request)
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    answer = await run_in_threadpool(_store, services(request), run_id, content_type, body)
+    return Json(answer)
+
+
+def _store(parts: Services, run_id: str, content_type: str, body: bytes) -> dict[str, Any]:
+    """Decode and store on a thread: neither may hold up the event loop."""
+    receipt = parts.collector.accept(run_id, _decode(run_id, content_type, body))
+    return {
+        "stored_through": receipt.stored_through,
+        "stored": receipt.stored,
+        "duplicates": receipt.duplicates,
+        "refused": [{"seq": seq, "reason": reason} for seq, reason in receipt.refused],
+        "commands": [present.order(command) for command in parts.store.pending_commands(run_id)],
+    }
+
+
+def _decode(run_id: str, content_type: str, body: bytes) -> Batch:
+    if content_type != FRAMES_TYPE:
+        return decode_json_batch(body)[0]
+    found = decode_frames(body)
+    if found.run_id != run_id:
+        raise Refused(f"the frames are of run {shorten(found.run_id)}, the address says {shorten(run_id)}")
+    return found.batch

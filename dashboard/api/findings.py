@@ -1,0 +1,81 @@
+"""What the rules say of runs, and what people decide about it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.concurrency import run_in_threadpool
+
+from dashboard import present
+from dashboard.api.border import Json, read_object, services
+from dashboard.errors import Refused
+from dashboard.services import Services
+from runwell.wire import shorten
+
+router = APIRouter(tags=["findings"])
+
+STATUSES = ("open", "acknowledged", "muted", "resolved")
+
+
+@router.get("/findings")
+def get_all(
+    request: Request,
+    status: Annotated[list[str] | None, Query(description="; ".join(STATUSES))] = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+) -> Json:
+    """Findings of all runs, newest first."""
+    for name in status or []:
+        if name not in STATUSES:
+            raise Refused(f"status {shorten(name)} is unknown; it takes one of {', '.join(STATUSES)}")
+    found = services(request).store.findings(statuses=status, limit=limit)
+    return Json({"findings": [present.finding(one) for one in found]})
+
+
+@router.get("/runs/{run_id}/findings")
+def get_of_run(run_id: str, request: Request) -> Json:
+    """A run's verdict, its findings newest first, and coverage: which rules ran, and which could not and why."""
+    store = services(request).store
+    found = present.findings(store.run(run_id).verdict, store.findings(run_id))
+    return Json(found | {"coverage": dict(store.coverage(run_id))})
+
+
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["status"],
+                    "properties": {
+                        "status": {"enum": list(STATUSES)},
+                        "subject": {
+                            "type": "string",
+                            "description": "which of the rule's findings, when there are several",
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post("/runs/{run_id}/findings/{rule}/status", openapi_extra=_BODY)
+async def post_status(run_id: str, rule: str, request: Request) -> Json:
+    """Acknowledge, mute, resolve or reopen a finding."""
+    body = await read_object(request)
+    status, subject = body.get("status"), body.get("subject") or ""
+    if not isinstance(status, str) or not isinstance(subject, str):
+        raise Refused(
+            f"status is {shorten(status)} and subject {shorten(subject)}; both take text, status one of {', '.join(STATUSES)}"
+        )
+    return Json(await run_in_threadpool(_decide, services(request), run_id, rule, subject, status))
+
+
+def _decide(parts: Services, run_id: str, rule: str, subject: str, status: str) -> dict[str, object]:
+    record = parts.store.set_finding_status(run_id, rule, subject, status)
+    verdict = parts.store.run(run_id).verdict
+    parts.hub.publish("findings", run_id, present.findings(verdict, parts.store.findings(run_id)))
+    return present.finding(record)
