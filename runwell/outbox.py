@@ -82,48 +82,64 @@ def _segment_of(source: Source, seq: int) -> Segment | None:
 
 
 class LeftSpool:
-    """The spool of a writer that is gone. Holding its lock, nobody else sends or removes it."""
+    """The spool of a writer that is gone. Holding its lock, nobody else sends or removes it.
 
-    def __init__(self, folder: Path, descriptor: int, warn: Warn) -> None:
+    It opens `ahead` segments at a time: a gigabyte that was left must not cost a gigabyte of reading at once.
+    """
+
+    def __init__(self, folder: Path, descriptor: int, warn: Warn, ahead: int = 1) -> None:
         self.folder = folder
         self.run_id, self.writer = check_run_id(folder.parent.name), check_writer(folder.name)
         self.meta = read_json(folder / META)
         self.lock = threading.RLock()
         self.segments: list[Segment] = []
-        self._descriptor = descriptor
-        for path in sorted(folder.glob(f"*{SUFFIX}")):
-            try:
-                self.segments.append(segments.read(path))
-            except (BadFrames, OSError, ValueError) as error:
-                warn(f"damaged {path}", f"{path} cannot be read and is left where it is: {error}")
+        self._descriptor, self._warn, self._ahead = descriptor, warn, ahead
+        self._damaged = False
+        self._paths = sorted(folder.glob(f"*{SUFFIX}"))
+        self._next_seq = 1
+        self._load()
 
     @property
     def next_seq(self) -> int:
-        """The sequence number after the last record."""
-        return self.segments[-1].next_seq if self.segments else 1
+        """The sequence number after the last record of the segments opened so far."""
+        return self._next_seq
 
     def release(self, acked: int) -> None:
-        """Remove the segments whose records the server all has."""
-        done = [segment for segment in self.segments if segment.next_seq <= acked + 1]
-        for segment in done[:-1] if len(done) == len(self.segments) else done:
+        """Remove the segments whose records the server all has, and open the next ones."""
+        for segment in [segment for segment in self.segments if segment.next_seq <= acked + 1]:
             self.segments.remove(segment)
             segment.close(keep=False)
+        self._load()
 
     def close(self, acked: int) -> None:
         """Let go of the folder; it is removed when the server has everything in it."""
-        done = self.next_seq <= acked + 1
+        done = not self._paths and not self._damaged and self.next_seq <= acked + 1
         for segment in self.segments:
-            # its length says nothing about what it holds: a damaged tail may be wanted by someone who can read it
-            with contextlib.suppress(BufferError):
-                segment.memory.close()
-        if done and len(self.segments) == len(list(self.folder.glob(f"*{SUFFIX}"))):
+            segment.memory.close()
+        self.segments = []
+        if done:
             remove_folder(self.folder)
         os.close(self._descriptor)
 
+    def _load(self) -> None:
+        while self._paths and len(self.segments) < self._ahead:
+            path = self._paths.pop(0)
+            try:
+                segment = segments.read(path)
+            except (BadFrames, OSError, ValueError) as error:
+                self._damaged = True
+                self._warn(f"damaged {path}", f"{path} cannot be read and is left where it is: {error}")
+                continue
+            self.segments.append(segment)
+            self._next_seq = segment.next_seq
 
-def open_left(folder: Path, warn: Warn) -> LeftSpool | None:
-    """The spool in `folder` if its writer is gone and nobody else is sending it, else None."""
-    if not (folder / META).is_file():
+
+def open_left(folder: Path, warn: Warn, *, url: str | None = None, ahead: int = 1) -> LeftSpool | None:
+    """The spool in `folder` if its writer is gone and nobody else is sending it, else None.
+
+    With `url`, only a spool that was meant for that server.
+    """
+    if not (folder / META).is_file() or (url is not None and read_json(folder / META).get("url") != url):
         return None
     try:
         descriptor = try_lock(folder / LOCK)
@@ -131,15 +147,14 @@ def open_left(folder: Path, warn: Warn) -> LeftSpool | None:
         return None
     if descriptor is None:
         return None
-    if not (folder / META).is_file():
-        # someone else sent and removed it between the two looks
-        os.close(descriptor)
-        return None
     try:
-        return LeftSpool(folder, descriptor, warn)
-    except ValueError:
-        os.close(descriptor)
-        return None
+        # someone else may have sent and removed it between the two looks
+        if (folder / META).is_file():
+            return LeftSpool(folder, descriptor, warn, ahead)
+    except ValueError as error:
+        warn(f"folder {folder}", f"{folder} is not a writer's folder: {error}")
+    os.close(descriptor)
+    return None
 
 
 def writer_folders(root: Path, run_id: str | None = None) -> list[Path]:

@@ -50,7 +50,8 @@ class Run:
         self._commands: deque[dict[str, Any]] = deque()
         self._heard: set[int] = set()
         self._finish_lock = threading.RLock()
-        self._owner = 0
+        self._owner = os.getpid()
+        self._spool: Spool | _Later
         self._open()
 
     def __repr__(self) -> str:
@@ -74,11 +75,15 @@ class Run:
                 step = self._step + 1
             elif type(step) is not int or not 0 <= step <= MAX_STEP:
                 step = check_step(_whole(step))
+        except Exception as error:
+            self._complain(f"step {type(step).__name__}", f"log() wrote nothing: {error}", error)
+            return
+        try:
             # refuses itself, cheaply, all that is not plain names and numbers
             self._spool.metrics(values, step, time.time())
-            self._step = step
-        except Exception as error:
-            self._log_slowly(values, step, error)
+        except Exception:
+            self._log_slowly(values, step)
+        self._step = step
 
     def sample(self, prompt: str, text: str, step: int | None = None) -> None:
         """Write down what the model wrote for a prompt."""
@@ -139,6 +144,8 @@ class Run:
 
     def flush(self, timeout: float = FINISH_SECONDS) -> int:
         """Wait until the server has all that was logged; returns how many records still wait."""
+        if isinstance(self._spool, _Later):
+            return 0
         return self._sender.flush(timeout)
 
     def finish(self, state: str = "finished", reason: str = "", timeout: float = FINISH_SECONDS) -> None:
@@ -153,10 +160,13 @@ class Run:
         try:
             self._end(state, reason, timeout)
         except Exception as error:
-            self._complain("finish", f"run {self.id} could not be ended properly: {error!r}")
+            self._complain("finish", f"run {self.id} could not be ended properly: {error!r}", error)
 
     def _end(self, state: str, reason: str, timeout: float) -> None:
+        if isinstance(self._spool, _Later):
+            return  # a forked child that never wrote anything has nothing to end
         if self._owner == os.getpid():
+            # only the process that began the run may say that it is over
             self._spool.report_drops(reserve=True)
             event: Event = {"type": "state", "time": time.time(), "state": state, "reason": self._text(reason)}
             if self._step >= 0:
@@ -193,7 +203,7 @@ class Run:
         writer = f"w-{os.urandom(6).hex()}"
         event = self._run_event()
         environment = self._environment
-        self._spool = Spool(
+        spool = self._spool = Spool(
             environment.spool,
             self.id,
             writer,
@@ -201,25 +211,30 @@ class Run:
             warn=self._warn,
             meta={"url": environment.url, "pid": os.getpid(), "host": socket.gethostname(), "run_event": event},
         )
-        if self._owner == 0:
-            self._owner = os.getpid()
-        self._spool.event(event)
+        spool.event(event)
         transport = HttpTransport(environment.url, environment.token)
-        self._courier = Courier(self._spool, transport, self._warn, self._receive)
+        self._courier = Courier(spool, transport, self._warn, self._receive)
 
         def carry_left(left: LeftSpool) -> Courier:
             return Courier(left, transport, self._warn)
 
-        self._sender = Sender(self._spool, self._courier, self._warn, url=environment.url, new_courier=carry_left)
+        self._sender = Sender(spool, self._courier, self._warn, url=environment.url, new_courier=carry_left)
         self._sender.start()
 
     def _reopen_in_child(self) -> None:
         """After a fork: the parent's spool is the parent's; the child gets its own at its next record."""
-        self._spool.forget()
+        if isinstance(self._spool, Spool):
+            self._spool.forget()
         self._finish_lock = threading.RLock()
         self._warn = Notices()
         if not self.ended:
-            self._spool = _Later(self)  # type: ignore[assignment]
+            self._spool = _Later(self)
+
+    def _open_in_child(self, later: _Later) -> Spool | _Later:
+        with self._finish_lock:
+            if self._spool is later:  # else another thread of the child was first
+                self._open()
+            return self._spool
 
     def _run_event(self) -> Event:
         event = {"type": "run", "time": time.time(), **self._about, "host": socket.gethostname(), "pid": os.getpid()}
@@ -236,31 +251,27 @@ class Run:
             if step is not None:
                 event["step"] = check_step(_whole(step))
             event["time"] = time.time()
-            if self.ended:
-                raise BadEvent(f"run {self.id} has ended ({self.ended}); start another with runwell.init()")
+            self._check_open()
             self._spool.event(event)
         except Exception as error:
-            if self.strict:
-                raise
-            self._complain(f"{event.get('type')} {error}", f"a {event.get('type')} record was not written: {error}")
+            kind = event["type"]
+            self._complain(f"{kind} {error}", f"a {kind} record was not written: {error}", error)
 
-    def _log_slowly(self, values: Any, step: Any, error: Exception) -> None:
+    def _log_slowly(self, values: Any, step: int) -> None:
         """The whole story of `log`, for anything that is not plain names and numbers."""
         try:
-            if self.ended:
-                raise BadEvent(f"run {self.id} has ended ({self.ended}); start another with runwell.init()")
+            self._check_open()
             if not isinstance(values, Mapping):
-                raise BadEvent(f"log() takes a mapping of names to numbers, not {shorten(values)}; nothing was written")
-            if not isinstance(step, int):
-                raise error
+                raise BadEvent(f"it takes a mapping of names to numbers, not {shorten(values)}")
             flat = {name: number for name, number in flatten(values, self._refuse).items() if self._name_is_fine(name)}
             if flat:
                 self._spool.metrics(flat, step, time.time())
-            self._step = step
-        except Exception as problem:
-            if self.strict:
-                raise
-            self._complain(f"log {type(problem).__name__} {problem}", f"log() wrote nothing: {problem}")
+        except Exception as error:
+            self._complain(f"log {type(error).__name__} {error}", f"log() wrote nothing: {error}", error)
+
+    def _check_open(self) -> None:
+        if self.ended:
+            raise BadEvent(f"run {self.id} has ended ({self.ended}); start another with runwell.init()")
 
     def _refuse(self, name: str, why: str) -> None:
         sentence = f"metric {shorten(name)} {why}; it is left out, the rest is logged"
@@ -278,9 +289,9 @@ class Run:
             return False
         return True
 
-    def _complain(self, cause: str, sentence: str) -> None:
+    def _complain(self, cause: str, sentence: str, error: Exception | None = None) -> None:
         if self.strict:
-            raise WireError(sentence)
+            raise error or WireError(sentence)
         self._warn(cause, sentence)
 
     def _text(self, text: object) -> str:
@@ -299,13 +310,11 @@ class _Later:
 
     def metrics(self, values: Mapping[str, float], step: int, time: float) -> None:
         """Open the child's spool and write there."""
-        self._run._open()
-        self._run._spool.metrics(values, step, time)
+        self._run._open_in_child(self).metrics(values, step, time)
 
     def event(self, event: Event, *, reserve: bool = False) -> None:
         """Open the child's spool and write there."""
-        self._run._open()
-        self._run._spool.event(event, reserve=reserve)
+        self._run._open_in_child(self).event(event, reserve=reserve)
 
 
 def _whole(step: Any) -> Any:

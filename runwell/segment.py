@@ -72,11 +72,16 @@ class Segment:
 
     def close(self, *, keep: bool) -> None:
         """Let go of the memory; the file is cut to what was written, or removed."""
-        with contextlib.suppress(BufferError):  # a slice is still being read somewhere: it is freed with that
+        try:
             self.memory.close()
+            closed = True
+        except BufferError:
+            closed = False  # being read this moment: it is freed with that, and must not be cut under the reader
         if self.path is None:
             return
         with contextlib.suppress(OSError):
+            if keep and not closed:
+                return
             if keep:
                 os.truncate(self.path, self.end)
             else:

@@ -116,7 +116,10 @@ class Sender:
         return 0.0 if outcome is Outcome.SENT else INTERVAL_SECONDS
 
     def _send_own(self, now: float) -> Outcome:
+        outcome = Outcome.IDLE
         for _ in range(MAX_POSTS_A_TURN):
+            if self._stop.is_set():
+                return Outcome.AWAY
             outcome = self._courier.send()
             self._spool.prepare()
             if outcome is not Outcome.SENT:
@@ -155,13 +158,9 @@ class Sender:
         self._let_go()
         # at the end, only what this run's own forked children left is waited for
         for folder in writer_folders(root, self._spool.run_id if self._finishing else None):
-            left = open_left(folder, self._warn)
-            if left is None:
-                continue
-            if left.meta.get("url") == self._url:
+            left = open_left(folder, self._warn, url=self._url)
+            if left is not None:
                 self._left.append(left)
-            else:
-                left.close(0)
 
     def _send_left(self) -> Outcome:
         if not self._left or self._new_courier is None:

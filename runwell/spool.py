@@ -123,18 +123,20 @@ class Spool:
                 return
             self._busy = True
             try:
-                self._append(encode_event_frame(payload), reserve)
+                if not self._append(encode_event_frame(payload), reserve):
+                    self._drop()
             finally:
                 self._busy = False
                 if self._deferred:
                     self._write_deferred()
 
-    def _append(self, frame: bytes, reserve: bool = False) -> None:
+    def _append(self, frame: bytes, reserve: bool = False) -> bool:
+        """Whether there was room."""
         if self._current.end + len(frame) > self._current.size and not self._roll(reserve=reserve):
-            self._drop()
-            return
+            return False
         self._put(frame)
         self._current.next_seq += 1
+        return True
 
     def _write_deferred(self) -> None:
         # a signal handler or a value's __float__ logged while a record was half written: its turn is now
@@ -282,8 +284,7 @@ class Spool:
     def report_drops(self, *, reserve: bool = False) -> None:
         """Write down, as an alert, how many records were dropped since this was last written."""
         with self.lock:
-            count, self.dropped = self.dropped, 0
-            if not count:
+            if not (count := self.dropped):
                 return
             event = {
                 "type": "alert",
@@ -292,7 +293,9 @@ class Spool:
                 "level": "warning",
                 "dropped": count,
             }
-            self._append(encode_event_frame(dumps(event).encode()), reserve)
+            self.dropped = 0
+            if not self._append(encode_event_frame(dumps(event).encode()), reserve):
+                self.dropped = count
 
     # -- the end ---------------------------------------------------------------------------------------------------
 

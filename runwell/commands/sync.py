@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+ALL = 1_000_000
+"""Segments to open at once: all, so that the progress has a total."""
+
 
 def add_parser(subparsers: Any) -> None:
     """Flags of `runwell sync`."""
@@ -43,7 +46,7 @@ def _sync(root: Path, url: str, token: str, run_ids: list[str]) -> int:
         print(f"{run_id}: nothing waits in {root}")
     transport, warn, waiting = HttpTransport(url, token), Notices(), 0
     for folder in folders:
-        left = open_left(folder, warn)
+        left = open_left(folder, warn, ahead=ALL)
         if left is None:
             print(f"{folder.parent.name}: its writer is alive and sends by itself")
             continue
