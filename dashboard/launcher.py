@@ -23,7 +23,7 @@ from dashboard.records import Run, State
 from dashboard.settings import Settings
 from dashboard.store import Store
 from dashboard.tail import Ingest, append_last
-from dashboard.workers import WorkerFolder
+from dashboard.workers import WorkerCommand, WorkerFolder, trainer_command
 from trainer.config import TrainConfig
 
 log = logging.getLogger(__name__)
@@ -44,13 +44,16 @@ class Launcher:
         *,
         ingest: Ingest | None = None,
         environ: Mapping[str, str] | None = None,
+        command: WorkerCommand = trainer_command,
     ) -> None:
         """`ingest` stores a batch and tells everyone who waits for it; by default it only stores. The server gives `Collector.accept`.
 
-        `clock` gives seconds since 1970; `environ` is what workers inherit a part of (default: the server's own).
+        `clock` gives seconds since 1970; `environ` is what workers inherit a part of (default: the server's own); `command` is what a
+        worker runs.
         """
         self._store, self._hub, self._settings, self._clock = store, hub, settings, clock
         self._ingest: Ingest = ingest or store.append
+        self._command = command
         self._environ = os.environ if environ is None else environ
         self._keeper = Keeper(store, settings.home, self._ingest, self._announce, clock, watching_since=clock())
         self._lock = threading.RLock()
@@ -226,7 +229,7 @@ class Launcher:
         """Workers that an earlier server started: every folder whose end has not been taken up yet."""
         with self._lock:
             for path in sorted(self._settings.home.glob("runs/*/supervisor.json")):
-                folder = WorkerFolder(path.parent)
+                folder = WorkerFolder(path.parent, self._command)
                 if not folder.settled:
                     self._folders[path.parent.name] = folder
 
@@ -237,7 +240,7 @@ class Launcher:
         self._holding.discard(run_id)
 
     def _folder(self, run_id: str) -> WorkerFolder:
-        return WorkerFolder(self._settings.home / "runs" / run_id)
+        return WorkerFolder(self._settings.home / "runs" / run_id, self._command)
 
     def _new_id(self) -> str:
         moment = time.strftime("%Y%m%d-%H%M%S", time.localtime(self._clock()))

@@ -6,6 +6,7 @@ Decides nothing about a run's state.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -76,6 +77,10 @@ def store_spool(run_id: str, spool: Path, ingest: Ingest) -> int:
     """
     stored = 0
     for writer in sorted(path for path in _children(spool / run_id) if path.is_dir()):
+        if _renumbered(writer):
+            # The SDK goes on under another name and other numbers here; only it knows which, so it must send them.
+            log.warning("run %s: %s waits for `runwell sync`", run_id, writer)
+            continue
         for found in sorted(_segments(run_id, writer), key=lambda found: found.batch.first_seq):
             try:
                 stored += ingest(run_id, found.batch).stored
@@ -97,6 +102,14 @@ def _segments(run_id: str, folder: Path) -> Iterator[FrameBatch]:
             continue
         if found.run_id == run_id and found.batch.events:
             yield found
+
+
+def _renumbered(writer: Path) -> bool:
+    try:
+        value = json.loads((writer / "ack.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(value, dict) and bool(value.get("alias"))
 
 
 def _children(folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,22 @@ from dashboard.processes import Exit, Process, read_exit, read_process
 CONFIG_FILE, STOP_FILE, CURSOR_FILE = "config.json", "stop.json", "reading.json"
 
 
+WorkerCommand = Callable[[Path], list[str]]
+"""From a config file to the command line of its worker."""
+
+
+def trainer_command(config: Path) -> list[str]:
+    """Our own trainer. `-P`: a `trainer.py` in somebody's working folder must not take the place of ours."""
+    return [sys.executable, "-P", "-m", "trainer", "--config", str(config)]
+
+
 class WorkerFolder:
     """`$home/runs/<id>`: what was asked (`config.json`), what happened (see `dashboard.supervisor`), what was read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, command: WorkerCommand = trainer_command) -> None:
+        """`command` says what to run for a config file; the trainer unless told otherwise."""
         self.path = path
+        self._command = command
         self._cursor: Cursor | None = None
         self._supervisor: subprocess.Popen[bytes] | None = None
 
@@ -39,12 +50,10 @@ class WorkerFolder:
         """Start supervisor and worker, unless that was done before (also by a server that is gone). Raises OSError."""
         if self.claimed or self.booting:
             return
-        # -P: a `trainer.py` in somebody's working folder must not take the place of ours.
-        python = [sys.executable, "-P", "-m"]
-        worker = [*python, "trainer", "--config", str(self.path / CONFIG_FILE)]
+        worker = self._command(self.path / CONFIG_FILE)
         with (self.path / supervisor.OUTPUT_FILE).open("ab") as output:
             self._supervisor = subprocess.Popen(
-                [*python, "dashboard.supervisor", str(self.path), *worker],
+                [sys.executable, "-P", "-m", "dashboard.supervisor", str(self.path), *worker],
                 cwd=self.path,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
