@@ -104,10 +104,9 @@ def decode_number(value: object) -> float:
     if isinstance(value, float):
         return value
     if isinstance(value, int):
-        try:
-            return float(value)
-        except OverflowError:
-            raise BadEvent(f"{shorten(value)} is too large for a number; log ±Infinity if that is what it is") from None
+        if abs(value) >= MAX_INTEGER:
+            raise BadEvent(f"{shorten(value)} is too large; log Infinity if that is what it is")
+        return float(value)
     if isinstance(value, str) and value in NON_FINITE:
         return NON_FINITE[value]
     raise BadEvent(f'{shorten(value)} is not a number; it takes a JSON number, "NaN", "Infinity" or "-Infinity"')
