@@ -40,7 +40,7 @@ def merge(track: Track, rule: Rule, sighting: Sighting | None, now: Moment) -> T
     if sighting is None:
         return _absent(track, rule, now)
     if finding is not None and finding.status == "open":
-        return Track(_updated(finding, rule, sighting, now), track.looks, now.points)
+        return Track(_updated(finding, sighting, now), track.looks, now.points)
     looks = track.looks + 1
     if looks < rule.life.open_after_looks:
         return replace(track, looks=looks)
@@ -71,7 +71,7 @@ def _absent(track: Track, rule: Rule, now: Moment) -> Track:
     hold = min(FEW_CLOSE, rule.life.close_after_points) if now.points < FEW_POINTS else rule.life.close_after_points
     if rule.life.resolved is None or now.points - track.seen_points < hold:
         return track
-    lasting = finding.occurrences >= rule.life.recurring_after
+    lasting = _recurs(rule, finding.occurrences)
     severity = finding.severity if lasting else min(finding.severity, rule.life.resolved, key=lambda s: s.rank)
     length = max(0, finding.last_step - finding.first_step)
     again = f", {finding.occurrences} times so far" if finding.occurrences > 1 else ""
@@ -106,7 +106,11 @@ def _opened(rule: Rule, sighting: Sighting, now: Moment) -> Finding:
     )
 
 
-def _updated(finding: Finding, rule: Rule, sighting: Sighting, now: Moment) -> Finding:
+def _recurs(rule: Rule, times: int) -> bool:
+    return rule.life.recurring_after is not None and times >= rule.life.recurring_after
+
+
+def _updated(finding: Finding, sighting: Sighting, now: Moment) -> Finding:
     return _with_title(
         replace(
             finding,
@@ -125,7 +129,7 @@ def _updated(finding: Finding, rule: Rule, sighting: Sighting, now: Moment) -> F
 def _reopened(finding: Finding, rule: Rule, sighting: Sighting, now: Moment) -> Finding:
     times = finding.occurrences + 1
     severity = sighting.severity
-    if times >= rule.life.recurring_after:
+    if _recurs(rule, times):
         severity = worst(severity, Severity.WARNING)
     fresh = _opened(rule, sighting, now)
     return replace(fresh, detected_step=finding.detected_step, occurrences=times, severity=severity)

@@ -45,8 +45,8 @@ class Life:
     """Points without a sighting before it is called over (3 while a run has fewer than 50 points)."""
     resolved: Severity | None = Severity.INFO
     """Severity once it is over; None: it never resolves, what happened has happened."""
-    recurring_after: int = 3
-    """From this many occurrences on it keeps its severity even when it is over."""
+    recurring_after: int | None = None
+    """From this many occurrences on it is a warning and stays one even when it is over; None: never."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -87,6 +87,11 @@ class SeriesView:
         return stats.median(self.values[-self.window :])
 
     @cached_property
+    def level_error(self) -> float:
+        """Standard error of the level: what noise alone may make of it."""
+        return 1.25 * self.noise / math.sqrt(min(self.window, self.size))
+
+    @cached_property
     def start(self) -> float:
         """Where it began: the median of the first three finite points once there are 30, else the first one."""
         values = self.first_points[1]

@@ -19,7 +19,7 @@ from diagnostics.view import RunView
     severity=Severity.CRITICAL,
     life=Life(close_after_points=30, resolved=Severity.WARNING),
 )
-def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 6.0, floor: float = 0.3) -> Sighting | None:
+def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: float = 0.3) -> Sighting | None:
     """The training loss climbed away from its best level and stays there.
 
     ## What it means
@@ -51,7 +51,7 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 6.0, floor: 
 
     ## Options
     - `rise` (0.2): share of the best level.
-    - `sigmas` (6): standard errors of a window.
+    - `sigmas` (9): standard errors of a window. The best of many windows is itself lucky, hence so many.
     - `floor` (0.3): nats.
 
     ## Example
@@ -91,7 +91,8 @@ def _diverged_at_once(train: SeriesView) -> tuple[float, float] | None:
     first = float(values[0])
     if train.size > 40 or first <= 0.5:
         return None
-    limit = max(2 * first, first + 2.0)
+    # Below 3 nats one lucky batch can be half of the true level; 12 is beyond what any vocabulary gives by ignorance.
+    limit = max(2 * first, first + 2.0, 12.0 if first < 3.0 else 0.0)
     recent = values[-5:]
     if int((recent > limit).sum()) >= 4:
         return limit, stats.median(recent)
@@ -103,7 +104,10 @@ def _levels(train: SeriesView, best: float, asked: float, sigmas: float) -> tupl
     if train.size < 30:
         if train.size < 8:
             return -np.inf, np.inf
-        limit = best + max(asked, 0.25 * abs(best), 4 * train.noise)
+        rising = float((np.diff(train.values[-5:]) > 0).mean()) >= 0.75
+        # Second differences see a bent curve's noise, but by luck too little of it: trust them only on a clean climb.
+        sigma = train.noise if rising else max(train.noise, stats.mad_sigma(np.diff(train.values)) / np.sqrt(2))
+        limit = best + max(asked, 0.25 * abs(best), (4 if rising else 6) * sigma)
         return float(train.values[-4:].min()), limit
     k = train.window
     limit = best + max(asked, sigmas * train.noise / np.sqrt(k))

@@ -81,6 +81,8 @@ def exploding_gradients(
 
 def _steep_climb(values: Floats, climb: float) -> float | None:
     """The level before, when the last norms climb step by step by orders of magnitude; else None."""
+    if values.size < 3:
+        return None  # all finite norms lie further back than the tail reaches
     a, b, c = (float(value) for value in values[-3:])
     if not (b >= 3 * a and c >= 3 * b and c > 20):
         return None

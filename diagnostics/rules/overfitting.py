@@ -75,8 +75,8 @@ def overfitting(
     if values.size < 2 or best_value <= 0:
         return None
     above = values / best_value - 1
-    limit = max(rise, 3 * val.noise / best_value)
-    clear = max(clear_rise, 3 * val.noise / best_value)
+    sigma = _noise(val)
+    limit, clear = max(rise, 3 * sigma / best_value), max(clear_rise, 3 * sigma / best_value)
     long = values.size >= evaluations and bool((above[-evaluations:] > limit).all())
     short = bool((above[-2:] > clear).all())
     train = view.train
@@ -87,6 +87,13 @@ def overfitting(
         return None
     grave = values.size >= 4 and bool((above[-4:] > max(critical_rise, clear)).all())
     return _sighting(view, val, train, best_value, best_step, limit, Severity.CRITICAL if grave else Severity.WARNING)
+
+
+def _noise(val: SeriesView) -> float:
+    """Noise of the evaluations; second differences too, because a steep fall before the turn passes for noise in the first."""
+    recent = val.values[-64:]
+    bend = stats.mad_sigma(np.diff(recent, 2)) / np.sqrt(6) if recent.size >= 4 else 0.0
+    return max(min(val.noise, float(bend)), 5e-4 * abs(val.last))
 
 
 def _best(val: SeriesView) -> tuple[float, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from diagnostics import say
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.progress import flatness, read_progress
@@ -16,7 +18,7 @@ from diagnostics.view import RunView
     helps=("learning_rate", "val_loss"),
     blind="a plateau cannot be seen",
     severity=Severity.INFO,
-    life=Life(open_after_looks=2, close_after_points=20),
+    life=Life(open_after_looks=3, close_after_points=100),
 )
 def plateau(
     view: RunView, *, fall: float = 0.005, share: float = 0.4, high: float = 0.66, rate_share: float = 0.3
@@ -80,8 +82,9 @@ def plateau(
         and seen.warm_points >= 60
         and (seen.warm_steps >= 200 or (view.progress or 0) >= 0.2)
     )
-    grave = late and seen is not None and train.level > high * seen.reference
-    return _sighting(view, train, gain, fall, share, Severity.WARNING if grave else Severity.INFO)
+    clear = 4 * train.noise < 0.01 * train.level * np.sqrt(share * train.size)
+    grave = late and clear and seen is not None and train.level > high * seen.reference
+    return _sighting(view, train, gain, fall, share, Severity.WARNING if bool(grave) else Severity.INFO)
 
 
 def _clearly_flat(train: SeriesView) -> bool:
