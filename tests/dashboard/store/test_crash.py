@@ -1,0 +1,85 @@
+"""A store whose process is killed: everything that was acknowledged is there, once, and the rest can be sent again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from dashboard.errors import StoreError
+from dashboard.store import Store
+from runwell.wire import Batch
+
+CHILD = """
+import sys
+from dashboard.store import Store
+from runwell.wire import Batch
+store = Store.open(sys.argv[1])
+store.append("r1", Batch("w", 1, ({"type": "run", "time": 0.0},)))
+seq = 2
+while True:
+    events = tuple({"type": "metrics", "step": seq + k, "time": float(seq + k), "a": float(seq + k)} for k in range(50))
+    print(store.append("r1", Batch("w", seq, events)).stored_through, flush=True)
+    seq += 50
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batches", [1, 17, 40])
+def test_nothing_acknowledged_is_lost_when_the_process_is_killed(path: Path, batches: int) -> None:
+    with subprocess.Popen([sys.executable, "-c", CHILD, str(path)], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        acknowledged = [int(child.stdout.readline()) for _ in range(batches)][-1]
+        os.kill(child.pid, signal.SIGKILL)
+        acknowledged = max([acknowledged, *map(int, child.stdout.read().split())])
+        assert child.wait() == -signal.SIGKILL
+    with closing(Store.open(path)) as store:
+        receipt = store.append("r1", Batch("w", 2, ()))
+        assert receipt.stored_through >= acknowledged
+        steps = store.series("r1", "a", buckets=10**6).step.tolist()
+        assert steps == list(range(2, receipt.stored_through + 1))  # whole batches, nothing twice
+        assert [number for number, _ in store.replay("r1")] == list(range(1, receipt.stored_through + 1))
+
+
+def test_many_threads_lose_nothing(store: Store) -> None:
+    def write(name: str) -> None:
+        store.append("r1", Batch(name, 1, ({"type": "run"},)))
+        for seq in range(2, 12):
+            store.append("r1", Batch(name, seq, ({"type": "metrics", "step": seq, "time": 1.0, f"{name}/a": 1.0},)))
+
+    threads = [threading.Thread(target=write, args=(f"w{number}",)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(store.series_names("r1")) == [f"w{number}/a" for number in range(8)]
+    assert [number for number, _ in store.replay("r1")] == list(range(1, 89))
+
+
+def test_two_processes_share_a_database(store: Store, path: Path) -> None:
+    with closing(Store.open(path)) as other:
+        store.append("r1", Batch("a", 1, ({"type": "run"}, {"type": "metrics", "step": 1, "time": 1.0, "x": 1.0})))
+        other.append("r1", Batch("a", 1, ({"type": "run"}, {"type": "metrics", "step": 1, "time": 1.0, "x": 1.0})))
+        other.append("r1", Batch("b", 1, ({"type": "metrics", "step": 2, "time": 2.0, "x": 2.0},)))
+        assert store.series("r1", "x").step.tolist() == other.series("r1", "x").step.tolist() == [1, 2]
+
+
+def test_a_full_disk_is_said_and_costs_nothing_stored(store: Store, path: Path) -> None:
+    store.append("r1", Batch("w", 1, ({"type": "run"}, {"type": "metrics", "step": 1, "time": 1.0, "a": 1.0})))
+    with store._database.read() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+    with store._database.engine.connect() as connection:
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+        big = tuple({"type": "log", "text": "x" * 10_000} for _ in range(50))
+    with pytest.raises(StoreError, match=r"full.*nothing was changed"):
+        store.append("r1", Batch("w", 3, big))
+    assert store.series("r1", "a").last.tolist() == [1.0] and store.logs("r1") == []
+    with store._database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count=1000000")
+    assert store.append("r1", Batch("w", 3, big)).stored == 50
