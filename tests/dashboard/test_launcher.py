@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -300,6 +302,30 @@ def test_an_sdk_run_whose_process_is_gone_is_crashed_after_silence(
     clock.pass_(1000)
     launcher.reconcile()
     assert store.run("mine").state is State.RUNNING, "it came back, and its process lives"
+
+
+def test_what_a_killed_script_left_in_its_spool_is_taken_up_before_it_is_called_crashed(
+    make: Callable[..., Launcher], store: Store, clock: Any, settings: Settings
+) -> None:
+    code = """
+import math, os, signal, runwell
+run = runwell.init("mine")
+for step in range(1, 1001):
+    run.log({"loss": math.nan if step == 1000 else float(step)}, step=step)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    environment = {"RUNWELL_HOME": str(settings.home), "RUNWELL_RUN_ID": "mine", "RUNWELL_URL": "http://127.0.0.1:9"}
+    with subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL) as process:
+        began = identity(process.pid)["started_at"]
+    assert process.returncode == -9
+    begin(store, "mine", clock, host=hostname(), pid=process.pid, pid_started_at=began)
+    launcher = make()
+    clock.pass_(GONE_AFTER_SECONDS)
+    launcher.reconcile()
+    assert store.run("mine").state is State.CRASHED
+    found = [(event["step"], event["loss"]) for _, event in store.replay("mine") if event["type"] == "metrics"]
+    assert found[:-1] == [(step, float(step)) for step in range(1, 1000)]
+    assert found[-1][0] == 1000 and math.isnan(found[-1][1])
 
 
 def test_a_run_elsewhere_is_lost_and_comes_back(make: Callable[..., Launcher], store: Store, clock: Any) -> None:
