@@ -116,21 +116,30 @@ def _mark(step: int, time: float, last: float, bad: int, count: int) -> Mark:
     return Mark(step, time, f"{fmt.nonfinite(last)} at step {step:,}{several}", edge)
 
 
-def smooth(line: Line, half_life: float) -> list[float | None]:
-    """An exponential mean over `half_life` steps, gaps left out. Spacing counts, so buckets and raw points agree.
+@dataclass(frozen=True, slots=True)
+class Smoothed:
+    """A smoothed line, and the state from which live points continue it: the weighted sum and the sum of weights."""
 
-    Only ever drawn beside the raw line, never instead of it.
+    values: list[float | None]
+    total: float
+    weight: float
+
+
+def smooth(line: Line, half_life: float) -> Smoothed:
+    """An exponential mean over `half_life` steps, gaps left out, without a bias towards the first value.
+
+    The spacing of steps counts, so buckets and raw points agree. Only ever drawn beside the raw line, never instead of it.
     """
-    result: list[float | None] = []
-    level: float | None = None
-    before = 0
+    values: list[float | None] = []
+    total = weight = 0.0
+    before: int | None = None
     for step, value in zip(line.steps, line.values, strict=True):
         if value is not None:
-            weight = 0.5 ** (max(step - before, 1) / half_life)
-            level = value if level is None else weight * level + (1 - weight) * value
-            before = step
-        result.append(level if value is not None else None)
-    return result
+            # The first value weighs as one step does: were it to weigh 1, it would stand against all later ones together.
+            keep = 0.5 ** ((max(step - before, 1) if before is not None else 1) / half_life)
+            total, weight, before = keep * total + (1 - keep) * value, keep * weight + (1 - keep), step
+        values.append(total / weight if value is not None else None)
+    return Smoothed(values, total, weight)
 
 
 def perplexity(value: float | None) -> float | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dashboard.records import Series
@@ -36,7 +36,7 @@ FEW_POINTS = 80
 class View:
     """How the reader wants the curves: the state that stands in the page's address."""
 
-    axis: curves.Axis = curves.Axis()
+    axis: curves.Axis = field(default_factory=curves.Axis)
     half_life: float = 0.0
     log: bool = False
     perplexity: bool = False
@@ -109,7 +109,8 @@ def _traces(name: str, color: str, line: curves.Line, view: View) -> list[dict[s
 
 
 def _smoothed(name: str, label: str, color: str, x: list[float], line: curves.Line, view: View) -> dict[str, Any]:
-    y = curves.smooth(line, view.half_life)
+    smoothed = curves.smooth(line, view.half_life)
+    y = smoothed.values
     return {
         "type": "scatter",
         "name": f"{label} (smoothed)",
@@ -123,7 +124,8 @@ def _smoothed(name: str, label: str, color: str, x: list[float], line: curves.Li
             "draws": "smooth",
             "exp": view.perplexity,
             "halfLife": view.half_life,
-            "level": next((value for value in reversed(y) if value is not None), None),
+            "total": smoothed.total,
+            "weight": smoothed.weight,
         },
     }
 
@@ -136,10 +138,10 @@ def _marks(name: str, label: str, line: curves.Line, view: View) -> dict[str, An
         "mode": "markers",
         "yaxis": "y2",
         "x": [view.axis.place(mark.step, mark.time) for mark in line.marks],
-        "y": [0.965 if mark.edge == "top" else 0.035 for mark in line.marks],
+        "y": [1.0 if mark.edge == "top" else 0.0 for mark in line.marks],
         "text": [mark.words for mark in line.marks],
         "hovertemplate": "%{text}<extra>" + label + "</extra>",
-        "marker": {"symbol": "x", "size": 9, "color": theme.ALARM, "line": {"width": 1, "color": "#fff"}},
+        "marker": {"symbol": "x", "size": 8, "color": theme.ALARM},
         "cliponaxis": False,
         "meta": {"series": name, "draws": "marks"},
     }
@@ -149,7 +151,7 @@ def _layout(chart: Chart, view: View, large: bool) -> dict[str, Any]:
     layout: dict[str, Any] = {
         "autosize": True,
         "uirevision": f"{chart.key}/{view.axis.kind}/{view.log}/{view.perplexity}",
-        "margin": {"l": 52, "r": 14, "t": 12, "b": 38 if large else 32},
+        "margin": {"l": 46, "r": 14, "t": 14, "b": 40 if large else 26},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": "Inter, system-ui, sans-serif", "size": 12, "color": theme.LIMIT},
@@ -192,8 +194,7 @@ def _y_axis(chart: Chart, view: View) -> dict[str, Any]:
         "gridcolor": "rgba(128,138,158,0.16)",
         "griddash": "solid",
         "automargin": True,
-        "exponentformat": "power" if log else "e",
-        "dtick": 1 if log and chart.log else None,
+        "tickformat": ".3~g" if log else ".6~g",
         "nticks": 6,
     }
 

@@ -14,11 +14,16 @@ from dashboard.ui import parts, theme
 
 
 def worst_first(findings: Sequence[FindingRecord]) -> list[FindingRecord]:
-    """Open before handled before resolved, then by severity, then the earliest."""
+    """Open before handled before resolved; what another finding explains after it; then by severity, then the earliest."""
     status = {"open": 0, "acknowledged": 1, "muted": 2, "resolved": 3}
     return sorted(
         findings,
-        key=lambda one: (status.get(one.status, 9), theme.SEVERITY_ORDER.index(_severity(one)), one.first_step),
+        key=lambda one: (
+            status.get(one.status, 9),
+            bool(one.body.get("because")),
+            theme.SEVERITY_ORDER.index(_severity(one)),
+            one.first_step,
+        ),
     )
 
 
@@ -34,8 +39,13 @@ def card(finding: FindingRecord, drawing: Component | None, actions: Sequence[Co
         [
             html.Header([html.H3(fmt.visible(finding.title)), html.Div(actions, className="rw-actions")]),
             html.Div(_facts(finding), className="rw-facts"),
-            html.Div([html.Div(_evidence(evidence), className="rw-grow"), drawing], className="rw-evidence-row"),
-            html.Div([_causes(body.get("causes", ())), _remedies(body.get("remedies", ()))], className="rw-two"),
+            html.Div(
+                [
+                    html.Div([_evidence(evidence), _causes(body.get("causes", ()))], className="rw-finding-side"),
+                    html.Div([drawing, _remedies(body.get("remedies", ()))], className="rw-finding-side"),
+                ],
+                className="rw-two",
+            ),
         ],
         className=f"rw-finding rw-edge-{_severity(finding)} rw-status-{finding.status}",
     )
@@ -119,7 +129,8 @@ def _coverage_row(rule: str, word: str, why: str, tone: str, icon: str) -> Compo
             parts.badge(theme.Look(word, icon, tone)),
             dcc.Link(rule, href=f"/rules/{rule}", className="rw-code-link"),
             html.Span(fmt.visible(why), className="rw-quiet") if why else None,
-        ]
+        ],
+        className="rw-wide" if why else None,
     )
 
 

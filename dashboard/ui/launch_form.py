@@ -108,7 +108,7 @@ def more(values: Mapping[str, Any], datasets: Sequence[DatasetInfo]) -> Componen
 def field(setting: Setting, value: Any, datasets: Sequence[DatasetInfo] = ()) -> Component:
     """The control for one setting, with its meaning below and its error in place of it."""
     common: dict[str, Any] = {
-        "id": field_id(setting.name), "label": labelled(setting.name), "description": setting.help, "value": value,
+        "id": field_id(setting.name), "label": labelled(setting.name), "description": setting.help.replace("`", ""), "value": value,
         "inputWrapperOrder": ["label", "input", "error", "description"],
     }  # fmt: skip
     if setting.name == "dataset":

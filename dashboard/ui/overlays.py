@@ -25,7 +25,7 @@ def windows(findings: Sequence[FindingRecord], place: Place, *, labels: bool = T
     """A shaded window for each finding that is not muted; labels stagger so that neighbours stay readable."""
     shown = [finding for finding in findings if finding.status != "muted"]
     shown.sort(key=lambda finding: finding.first_step)
-    shapes = [_window(finding, place) for finding in shown]
+    shapes = [shape for finding in shown for shape in (_window(finding, place), _onset(finding, place))]
     annotations = [_label(finding, place, row) for row, finding in enumerate(shown[:MAX_LABELS])] if labels else []
     return {"shapes": shapes, "annotations": annotations}
 
@@ -36,8 +36,18 @@ def _window(finding: FindingRecord, place: Place) -> dict[str, Any]:
     return {
         "type": "rect", "xref": "x", "yref": "paper", "layer": "below",
         "x0": place(finding.first_step), "x1": place(max(finding.last_step, finding.first_step)), "y0": 0, "y1": 1,
-        "fillcolor": color, "opacity": 0.07 if faint else 0.13, "line": {"color": color, "width": 1.5},
+        "fillcolor": color, "opacity": 0.04 if faint else 0.09, "line": {"width": 0},
         "name": "finding",
+    }  # fmt: skip
+
+
+def _onset(finding: FindingRecord, place: Place) -> dict[str, Any]:
+    """A line where it began: it is seen even when the window is a single step."""
+    color = theme.SEVERITY_COLORS.get(finding.severity, theme.OTHER)
+    return {
+        "type": "line", "xref": "x", "yref": "paper", "layer": "below", "y0": 0, "y1": 1,
+        "x0": place(finding.first_step), "x1": place(finding.first_step),
+        "opacity": 0.4 if finding.status == "resolved" else 0.9, "line": {"color": color, "width": 1}, "name": "finding",
     }  # fmt: skip
 
 
@@ -45,7 +55,7 @@ def _label(finding: FindingRecord, place: Place, row: int) -> dict[str, Any]:
     color = theme.SEVERITY_COLORS.get(finding.severity, theme.OTHER)
     title = finding.rule.replace("-", " ")
     return {
-        "xref": "x", "x": place(finding.first_step), "xanchor": "left", "yref": "paper", "y": 1 - 0.085 * (row % 4),
+        "xref": "x", "x": place(finding.first_step), "xanchor": "left", "yref": "paper", "y": 0.97 - 0.08 * (row % 5),
         "yanchor": "top", "xshift": 3, "yshift": -2, "showarrow": False, "align": "left",
         "text": f"{GLYPHS.get(finding.severity, '●')} {fmt.for_plot(title)}",
         "hovertext": fmt.for_plot(finding.title), "captureevents": True,

@@ -13,9 +13,9 @@ from urllib.parse import quote
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboard.records import Run, RunSummary
+from dashboard.records import Run, RunSummary, State
+from dashboard.ui import figures, theme
 from dashboard.ui import format as fmt
-from dashboard.ui import theme
 
 Children = Component | str | Sequence[Any] | None
 
@@ -37,9 +37,11 @@ def state_badge(run: Run) -> Component:
     return badge(theme.STATES[run.state.value], title=fmt.visible(run.state_reason) or None)
 
 
-def verdict_badge(verdict: str) -> Component:
-    """Whether the run is well."""
-    return badge(theme.VERDICTS.get(verdict, theme.VERDICTS["unknown"]))
+def verdict_look(run: Run) -> theme.Look:
+    """Whether the run is well. A crash is the verdict of a crashed run, whatever its curves say."""
+    if run.state is State.CRASHED:
+        return theme.STATES["crashed"]
+    return theme.VERDICTS.get(run.verdict, theme.VERDICTS["unknown"])
 
 
 def severity_badge(severity: str) -> Component:
@@ -184,6 +186,16 @@ def spark_svg(values: Sequence[float]) -> str:
         f'<path d="{"".join(lines)}" fill="none" stroke="#000" stroke-width="1.6" stroke-linecap="round" '
         'stroke-linejoin="round" vector-effect="non-scaling-stroke"/></svg>'
     )
+
+
+def plot(
+    figure: figures.Figure, class_name: str = "rw-graph-tiny", component_id: Any = None, *, still: bool = False
+) -> Component:
+    """A chart in a box whose height the class decides; `still` ones have no tool bar. plotly's cloud button is off."""
+    config = figures.CONFIG | ({"displayModeBar": False} if still else {})
+    named = {} if component_id is None else {"id": component_id}
+    graph = dcc.Graph(figure=figure, config=config, responsive=True, style={"height": "100%"}, **named)
+    return html.Div(graph, className=f"rw-graph {class_name}")
 
 
 def live(

@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any
 
 import numpy as np
-from dash import dcc, html
+from dash import html
 from dash.development.base_component import Component
 
 from dashboard.records import FindingRecord, Run, Series
@@ -76,7 +76,9 @@ def _figure(
     services: Services, run: Run, chart: charts.Chart, how: figures.View, version: str, *, large: bool
 ) -> figures.Figure:
     series = _series(services, run, list(chart.colors), LARGE_BUCKETS if large else SMALL_BUCKETS)
-    view = how if large else figures.View(axis=how.axis, half_life=how.half_life, log=how.log)
+    # A learning rate has no noise: smoothing it would only draw a rate that was never used.
+    half_life = 0.0 if chart.key == "rate" else how.half_life
+    view = how if large else figures.View(axis=how.axis, half_life=half_life, log=how.log)
     return figures.draw(chart, series, view, version=version, large=large)
 
 
@@ -113,9 +115,7 @@ def _legend(name: str, color: str) -> Component:
 
 def graph(key: str, figure: figures.Figure, class_name: str) -> Component:
     """A chart with plotly's cloud button off."""
-    return dcc.Graph(
-        id={"type": "run-graph", "key": key}, figure=figure, config=figures.CONFIG, className=f"rw-graph {class_name}"
-    )
+    return parts.plot(figure, class_name, {"type": "run-graph", "key": key})
 
 
 def overlay(

@@ -26,7 +26,7 @@ def title(run: Run) -> Component:
 
 def verdict(run: Run, findings: Sequence[FindingRecord]) -> Component:
     """The answer to "is it well?": the verdict in one word and the open findings by title."""
-    look = theme.VERDICTS.get(run.verdict, theme.VERDICTS["unknown"])
+    look = parts.verdict_look(run)
     shown = [finding for finding in worst_first(findings) if finding.status in ("open", "acknowledged")]
     said: list[Component] = [html.Li(_finding_line(finding)) for finding in shown[:4]]
     if len(shown) > 4:
@@ -62,6 +62,8 @@ def _finding_line(finding: FindingRecord) -> list[Component | str]:
 
 
 def _calm(run: Run) -> Component:
+    if run.state is State.CRASHED:
+        return html.P("Until then no rule found anything wrong with its curves.", className="rw-quiet")
     says = {
         "healthy": "No rule finds anything wrong.",
         "unknown": "The verdict comes with the first points.",

@@ -126,12 +126,9 @@ def _tags(summary: RunSummary) -> Component:
     return html.Div([parts.state_badge(run), *words], className="rw-tags")
 
 
-def _health(summary: RunSummary) -> list[Component]:
-    findings = summary.open_findings
-    shown: list[Component] = [parts.verdict_badge(summary.run.verdict)]
-    if findings:
-        rest = f" + {len(findings) - 1} more" if len(findings) > 1 else ""
-        shown.append(
-            html.Div(fmt.visible(findings[0][1]) + rest, className="rw-row-finding", title=fmt.visible(findings[0][1]))
-        )
-    return shown
+def _health(summary: RunSummary) -> list[Component | None]:
+    run, findings = summary.run, summary.open_findings
+    said = run.state_reason if run.state is State.CRASHED else findings[0][1] if findings else ""
+    rest = f" + {len(findings) - 1} more" if len(findings) > 1 else ""
+    line = html.Div(fmt.visible(said) + rest, className="rw-row-finding", title=fmt.visible(said)) if said else None
+    return [parts.badge(parts.verdict_look(run)), line]

@@ -64,7 +64,7 @@
   function state(gd) {
     var known = drawn.get(gd);
     if (!known || known.version !== gd.layout.meta.version) {
-      known = { version: gd.layout.meta.version, last: Object.assign({}, gd.layout.meta.last), levels: {}, before: {} };
+      known = { version: gd.layout.meta.version, last: Object.assign({}, gd.layout.meta.last), means: {} };
       drawn.set(gd, known);
     }
     return known;
@@ -115,7 +115,7 @@
       if (trace.meta.draws === "marks") {
         if (finite) return;
         added.x.push(place(axis, point));
-        added.y.push(value === -Infinity ? 0.035 : 0.965);
+        added.y.push(value === -Infinity ? 0 : 1);
         added.text.push((isNaN(value) ? "NaN" : value > 0 ? "+Inf" : "−Inf") + " at step " + point[0].toLocaleString("en"));
         return;
       }
@@ -129,12 +129,12 @@
   function smoothed(known, trace, point) {
     if (!isFinite(point[2])) return null;
     var name = trace.meta.series;
-    var level = name in known.levels ? known.levels[name] : trace.meta.level;
-    var before = name in known.before ? known.before[name] : known.last[name];
-    var weight = Math.pow(0.5, Math.max(point[0] - before, 1) / trace.meta.halfLife);
-    known.levels[name] = level === null || level === undefined ? point[2] : weight * level + (1 - weight) * point[2];
-    known.before[name] = point[0];
-    return known.levels[name];
+    var mean = known.means[name] || (known.means[name] = { total: trace.meta.total, weight: trace.meta.weight, before: known.last[name] });
+    var keep = Math.pow(0.5, Math.max(point[0] - mean.before, 1) / trace.meta.halfLife);
+    mean.total = keep * mean.total + (1 - keep) * point[2];
+    mean.weight = keep * mean.weight + (1 - keep);
+    mean.before = point[0];
+    return mean.total / mean.weight;
   }
 
   function place(axis, point) {

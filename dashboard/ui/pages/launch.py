@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import dash
-from dash import ALL, Input, Output, State, ctx, dcc, html
+from dash import ALL, Input, Output, State, ctx, html
 from dash.development.base_component import Component
 
 from dashboard.services import Services
@@ -67,12 +67,7 @@ def layout(services: Services, query: Query) -> Component:
 
 
 def _schedule(config: TrainConfig) -> Component:
-    return dcc.Graph(
-        id=SCHEDULE,
-        figure=schedule_figure(config),
-        config=figures.CONFIG | {"displayModeBar": False},
-        className="rw-graph rw-graph-tiny",
-    )
+    return parts.plot(schedule_figure(config), component_id=SCHEDULE, still=True)
 
 
 def schedule_figure(config: TrainConfig) -> figures.Figure:

@@ -10,8 +10,8 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dashboard.services import Services
-from dashboard.ui import figures, parts, rule_text
 from dashboard.ui import format as fmt
+from dashboard.ui import parts, rule_text
 from dashboard.ui.query import Query
 from diagnostics.rule import Rule
 from diagnostics.rules import RULES
@@ -51,9 +51,7 @@ def _example(rule: Rule, text: str) -> list[Component]:
     cards = []
     for example in rule_text.examples(text):
         figure = rule_text.example_figure(example)
-        drawing = dcc.Graph(
-            figure=figure, config=figures.CONFIG | {"displayModeBar": False}, className="rw-graph rw-graph-tiny"
-        )
+        drawing = parts.plot(figure, still=True)
         cards.append(parts.card(drawing, title=example.title))
     return [*cards, parts.card(html.Pre(text, className="rw-patch"), title="The example's numbers")]
 

@@ -172,9 +172,7 @@ def _drawing(services: Services, run: Run, finding: FindingRecord) -> Component 
     figure = figures.draw(chart, {name: series}, View(), version="still")
     figure["layout"]["meta"]["still"] = True
     figure["layout"]["shapes"] = figures_window(first, last, finding.severity)
-    graph = dcc.Graph(
-        figure=figure, config=figures.CONFIG | {"displayModeBar": False}, className="rw-graph rw-graph-tiny"
-    )
+    graph = parts.plot(figure, still=True)
     return html.Figure([graph, html.Figcaption(fmt.visible(name))], className="rw-drawing")
 
 

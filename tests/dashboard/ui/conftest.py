@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dashboard.collector import Collector
-from dashboard.launcher import Launcher
-from dashboard.live import Hub
+from dashboard.app import create_services
 from dashboard.records import State
-from dashboard.services import Services
 from dashboard.settings import Settings
-from dashboard.store import Store
-from dashboard.watcher import Watcher
 from runwell.wire import Batch
 from trainer.presets import build
 
-START = 1_760_000_000.0
+START = time.time() - 600.0
 HOSTILE = '<img src=x onerror="window.hacked=1"> **bold** `${7*7}` {{7*7}} \u202egnp.exe $x^2$ %{x}'
 
 Losses = Callable[[int], tuple[float, float | None]]
@@ -37,13 +33,7 @@ class Site:
     def __init__(self, home: Path) -> None:
         settings = Settings(home=home, data=home / "data", database_url=f"sqlite:///{home / 'runwell.db'}")
         settings.data.mkdir(parents=True)
-        store, hub = Store.open(settings.database_url), Hub()
-        watcher = Watcher(store, hub)
-        collector = Collector(store, hub, watcher.notify)
-        launcher = Launcher(store, hub, settings, ingest=collector.accept)
-        self.services = Services(
-            settings=settings, store=store, hub=hub, watcher=watcher, launcher=launcher, collector=collector
-        )
+        self.services = create_services(settings)
         self._next: dict[str, int] = {}
 
     def send(self, run_id: str, events: Sequence[Mapping[str, Any]]) -> None:
