@@ -18,7 +18,7 @@ FRAMEWORKS = {
     "fastapi", "starlette", "uvicorn", "sqlalchemy", "pydantic", "dash", "plotly", "dash_mantine_components", "dash_ag_grid",
     "a2wsgi", "numpy", "scipy", "psutil", "flask", "websockets",
 }  # fmt: skip
-RUNWELL_FOR_SERVER = {"runwell.home", "runwell.wire", "runwell.frames", "runwell.metrics", "runwell.runlog"}
+RUNWELL_FOR_SERVER = {"runwell.wire", "runwell.frames", "runwell.metrics", "runwell.runlog", "runwell.home"}
 
 
 def modules() -> Iterator[tuple[str, Path]]:

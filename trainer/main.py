@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "trainer") -> int:
 
 def parse(argv: Sequence[str], prog: str = "trainer") -> TrainConfig:
     """Settings from the preset, then the file of --config, then the flags. Raises `ConfigError`; exits for --help."""
-    parser = _parser(prog)
+    parser = build_parser(prog)
     given, unknown = parser.parse_known_args(argv)
     if unknown:
         raise ConfigError(unknown[0][:80], _unknown_flag(unknown[0]))
@@ -55,7 +55,8 @@ def parse(argv: Sequence[str], prog: str = "trainer") -> TrainConfig:
     return build({**values, **{name: value for name, value in flags.items() if value is not None}})
 
 
-def _parser(prog: str) -> argparse.ArgumentParser:
+def build_parser(prog: str) -> argparse.ArgumentParser:
+    """The parser with a flag for every setting; `prog` is the name it calls itself in messages."""
     parser = _Parser(
         prog=prog,
         allow_abbrev=False,

@@ -22,27 +22,27 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write every event of the run in the order in which it arrived."""
-    from dashboard.errors import StoreError
-    from dashboard.settings import Settings, SettingsError
+    from dashboard.errors import DashboardError
+    from dashboard.settings import Settings
     from dashboard.store import Store
     from runwell.runlog import write_events
 
     try:
         store = Store.open(Settings.read(home=args.home).database_url)
         record = store.run(args.run_id)
-    except (SettingsError, StoreError) as error:
+    except DashboardError as error:
         print(f"runwell export: {error}", file=sys.stderr)
         return 1
     events = (event for _, event in store.replay(record.id))
     if args.output is None:
-        write_events(sys.stdout, events)
+        write_events(events, sys.stdout)
         return 0
     # A half-written log must never take the place of a whole one.
     target = Path(args.output)
     partial = target.with_name(target.name + ".part")
     try:
         with partial.open("w", encoding="utf-8") as file:
-            write_events(file, events)
+            write_events(events, file)
         partial.replace(target)
     except OSError as error:
         print(f"runwell export: cannot write {target}: {error.strerror}", file=sys.stderr)
