@@ -74,6 +74,10 @@ class Courier:
         body = encode_json_batch(Batch(self._name, self._wire(self.ack.acked + 1), ()))
         return self._post(body, JSON_TYPE, Cut(b"", self.ack.acked + 1))
 
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._transport.close()
+
     # -- sequence numbers, here and there --------------------------------------------------------------------------
 
     @property

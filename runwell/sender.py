@@ -97,6 +97,7 @@ class Sender:
             self._wake.wait(wait)
             self._wake.clear()
         self._let_go()
+        self._courier.close()
         self._done.set()
 
     def turn(self) -> float:

@@ -63,7 +63,9 @@ class Collector:
             return Answer(400, {"detail": str(error)})
         self.posts.append((run_id, batch))
         key = (run_id, batch.writer)
-        if not any(run == run_id for run, _ in self.events) and not any(event["type"] == "run" for event in batch.events):
+        if not any(run == run_id for run, _ in self.events) and not any(
+            event["type"] == "run" for event in batch.events
+        ):
             return Answer(404, {"detail": f"there is no run {run_id}"})
         through = len(self.events.get(key, []))
         if batch.first_seq > through + 1:
@@ -86,7 +88,11 @@ class Collector:
     def of(self, run_id: str) -> list[Event]:
         """All stored events of a run, writer by writer, refused ones left out."""
         return [
-            event for (run, _), events in self.events.items() if run == run_id for event in events if event["type"] != REFUSED
+            event
+            for (run, _), events in self.events.items()
+            if run == run_id
+            for event in events
+            if event["type"] != REFUSED
         ]
 
     def steps(self, run_id: str) -> list[int]:

@@ -55,7 +55,9 @@ def test_answers_that_are_lost_double_nothing(make_spool: MakeSpool, collector: 
     assert collector.steps("r1") == list(range(200))
 
 
-@pytest.mark.parametrize("trouble", [ConnectionRefusedError("x"), TimeoutError("x"), Answer(500, {}), Answer(503, {}), Answer(429, {})])
+@pytest.mark.parametrize(
+    "trouble", [ConnectionRefusedError("x"), TimeoutError("x"), Answer(500, {}), Answer(503, {}), Answer(429, {})]
+)
 def test_trouble_of_the_servers_is_waited_out(make_spool: MakeSpool, collector: Any, said: Any, trouble: Any) -> None:
     spool = make_spool()
     courier = Courier(spool, collector, said)
@@ -105,7 +107,9 @@ def test_an_ack_file_that_is_ahead_of_the_server_is_corrected(make_spool: MakeSp
     assert collector.steps("r1") == list(range(12))
 
 
-def test_a_server_that_forgot_all_gets_what_is_left_under_a_new_name(make_spool: MakeSpool, collector: Any, said: Any) -> None:
+def test_a_server_that_forgot_all_gets_what_is_left_under_a_new_name(
+    make_spool: MakeSpool, collector: Any, said: Any
+) -> None:
     spool = make_spool()
     courier = Courier(spool, collector, said)
     log(spool, range(50_000))
@@ -168,7 +172,9 @@ def test_a_server_that_has_more_than_this_machine(make_spool: MakeSpool, collect
     assert "this machine has not" in said[0]
 
 
-def test_a_server_that_asks_for_the_same_record_for_ever_is_not_hammered(make_spool: MakeSpool, collector: Any, said: Any) -> None:
+def test_a_server_that_asks_for_the_same_record_for_ever_is_not_hammered(
+    make_spool: MakeSpool, collector: Any, said: Any
+) -> None:
     spool = make_spool()
     courier = Courier(spool, collector, said)
     collector.script = [Answer(409, {"expected_seq": 1})] * 50
@@ -177,7 +183,9 @@ def test_a_server_that_asks_for_the_same_record_for_ever_is_not_hammered(make_sp
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
-def test_one_bad_record_is_found_set_aside_and_named_once(make_spool: MakeSpool, collector: Any, said: Any, status: int) -> None:
+def test_one_bad_record_is_found_set_aside_and_named_once(
+    make_spool: MakeSpool, collector: Any, said: Any, status: int
+) -> None:
     spool = make_spool()
     courier = Courier(spool, collector, said)
     log(spool, range(1000))
@@ -191,7 +199,9 @@ def test_one_bad_record_is_found_set_aside_and_named_once(make_spool: MakeSpool,
     assert len(collector.posts) < 100, "found by halving"
 
 
-def test_a_server_that_refuses_even_an_empty_batch_costs_no_record(make_spool: MakeSpool, collector: Any, said: Any) -> None:
+def test_a_server_that_refuses_even_an_empty_batch_costs_no_record(
+    make_spool: MakeSpool, collector: Any, said: Any
+) -> None:
     spool = make_spool()
     courier = Courier(spool, collector, said)
     log(spool, range(100))
@@ -203,7 +213,9 @@ def test_a_server_that_refuses_even_an_empty_batch_costs_no_record(make_spool: M
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_token_is_said_once_and_nothing_is_lost(make_spool: MakeSpool, collector: Any, said: Any, status: int) -> None:
+def test_a_refused_token_is_said_once_and_nothing_is_lost(
+    make_spool: MakeSpool, collector: Any, said: Any, status: int
+) -> None:
     spool = make_spool()
     courier = Courier(spool, collector, said)
     collector.script = [Answer(status, {"detail": "wrong token"})] * 3
@@ -214,7 +226,9 @@ def test_a_refused_token_is_said_once_and_nothing_is_lost(make_spool: MakeSpool,
 
 
 @pytest.mark.parametrize("answer", [Answer(200, {}), Answer(404, {}), Answer(301, {}), Answer(405, {"detail": "no"})])
-def test_something_else_that_answers_is_not_taken_for_a_server(make_spool: MakeSpool, collector: Any, said: Any, answer: Answer) -> None:
+def test_something_else_that_answers_is_not_taken_for_a_server(
+    make_spool: MakeSpool, collector: Any, said: Any, answer: Answer
+) -> None:
     spool = make_spool()
     courier = Courier(spool, collector, said)
     log(spool, range(3))
@@ -246,7 +260,9 @@ def test_a_heartbeat_fetches_commands_and_stores_nothing(make_spool: MakeSpool, 
     assert len(collector.of("r1")) == before
 
 
-def test_a_heartbeat_to_a_server_that_forgot_introduces_the_run_again(make_spool: MakeSpool, collector: Any, said: Any) -> None:
+def test_a_heartbeat_to_a_server_that_forgot_introduces_the_run_again(
+    make_spool: MakeSpool, collector: Any, said: Any
+) -> None:
     spool = make_spool()
     courier = Courier(spool, collector, said)
     deliver(courier)

@@ -142,7 +142,11 @@ def test_when_there_is_room_again_the_number_dropped_is_written_down(make_spool:
     spool.report_drops()
     fill(spool, 1, start=999_999)
     alert, point = decode_frames(sorted(spool.folder.glob("*.seg"))[-1].read_bytes(), torn=True).batch.events
-    assert alert["type"] == "alert" and alert["dropped"] == dropped and f"{dropped:,} records were dropped" in alert["title"]
+    assert (
+        alert["type"] == "alert"
+        and alert["dropped"] == dropped
+        and f"{dropped:,} records were dropped" in alert["title"]
+    )
     assert point["step"] == 999_999
     assert spool.dropped == 0
 
@@ -219,7 +223,9 @@ def test_a_cut_from_anywhere_is_a_whole_body(make_spool: MakeSpool) -> None:
             found = decode_frames(piece.body).batch
             assert (found.writer, found.first_seq) == ("alias", seq + 100)
             assert len(found.events) == piece.next_seq - seq == min(22 - seq, count or 99)
-            assert [event["step"] for event in found.events if "step" in event] == list(range(max(seq - 2, 0), piece.next_seq - 2))
+            assert [event["step"] for event in found.events if "step" in event] == list(
+                range(max(seq - 2, 0), piece.next_seq - 2)
+            )
 
 
 def test_asking_for_what_is_gone_says_where_it_goes_on(make_spool: MakeSpool) -> None:

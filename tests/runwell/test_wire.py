@@ -14,7 +14,9 @@ from runwell import wire
 from runwell.wire import BadEvent, Batch, WireError, decode_json_batch, encode_json_batch, validate_event
 
 numbers = st.floats(allow_nan=True, allow_infinity=True)
-names = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20).filter(lambda name: name not in wire.RESERVED)
+names = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20).filter(
+    lambda name: name not in wire.RESERVED
+)
 metrics = st.builds(
     lambda step, values: {"type": "metrics", "step": step, **values},
     st.integers(0, 2**53),
@@ -40,16 +42,23 @@ def test_a_batch_survives_json(events: list[dict[str, Any]], first_seq: int) -> 
 @given(numbers)
 def test_a_number_survives_its_encoding(number: float) -> None:
     decoded = wire.decode_number(wire.encode_number(number))
-    assert decoded == number or math.isnan(decoded) and math.isnan(number)
+    assert decoded == number or (math.isnan(decoded) and math.isnan(number))
 
 
 @pytest.mark.parametrize("bare", ["NaN", "Infinity", "-Infinity"])
 def test_bare_non_finite_numbers_are_read_too(bare: str) -> None:
-    batch, _ = decode_json_batch(b'{"writer":"w","first_seq":1,"events":[{"type":"metrics","step":1,"a":%s}]}' % bare.encode())
+    batch, _ = decode_json_batch(
+        b'{"writer":"w","first_seq":1,"events":[{"type":"metrics","step":1,"a":%s}]}' % bare.encode()
+    )
     assert same(batch.events[0]["a"], wire.NON_FINITE[bare])
 
 
-@given(st.recursive(st.none() | st.booleans() | numbers | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | numbers | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
 def test_anything_becomes_strict_json(value: Any) -> None:
     json.loads(wire.dumps(value).encode(), parse_constant=lambda name: pytest.fail(name))
 
@@ -62,7 +71,12 @@ def test_any_bytes_give_a_sentence_or_a_batch(data: bytes) -> None:
         assert str(error)
 
 
-@given(st.recursive(st.none() | st.booleans() | numbers | st.integers() | st.text(), lambda i: st.lists(i) | st.dictionaries(st.text(), i)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | numbers | st.integers() | st.text(),
+        lambda i: st.lists(i) | st.dictionaries(st.text(), i),
+    )
+)
 def test_any_record_is_taken_or_refused_with_a_reason(value: Any) -> None:
     try:
         event = validate_event(value)
@@ -121,7 +135,9 @@ def test_depth_is_bounded() -> None:
 
 
 def test_a_number_of_ten_thousand_digits_costs_its_record_alone() -> None:
-    body = b'{"writer":"w","first_seq":1,"events":[{"type":"metrics","step":1,"a":%s},{"type":"metrics","step":2,"a":1}]}'
+    body = (
+        b'{"writer":"w","first_seq":1,"events":[{"type":"metrics","step":1,"a":%s},{"type":"metrics","step":2,"a":1}]}'
+    )
     batch, refused = decode_json_batch(body % (b"9" * 10_000))
     assert [seq for seq, _ in refused] == [1]
     assert batch.events[1] == {"type": "metrics", "step": 2, "a": 1.0}

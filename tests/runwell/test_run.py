@@ -1,0 +1,382 @@
+"""A run as a script sees it: what `log` and its kin take, what they say, and that they never raise into training."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import runwell
+from runwell import api
+from runwell.frames import decode_frames
+from runwell.run import Run, end_of
+
+
+@pytest.fixture
+def run(home: Path) -> Iterator[Run]:
+    run = runwell.init(project="p", name="n")
+    yield run
+    run.finish(timeout=0)
+
+
+def stored(run: Run) -> list[dict[str, Any]]:
+    """What lies in the run's files."""
+    root = run._environment.spool / run.id
+    return [
+        event
+        for path in sorted(root.glob("*/*.seg"))
+        for event in decode_frames(path.read_bytes(), torn=True).batch.events
+    ]
+
+
+def points(run: Run) -> list[dict[str, Any]]:
+    return [
+        {k: v for k, v in event.items() if k not in ("type", "time")}
+        for event in stored(run)
+        if event["type"] == "metrics"
+    ]
+
+
+def test_the_first_record_says_who_runs(home: Path) -> None:
+    run = runwell.init("p", "n", {"lr": 3e-4, "hf_token": "s3cr3t"}, tags=("a", "b"))
+    run.finish(timeout=0)
+    event = stored(run)[0]
+    assert event["type"] == "run" and event["project"] == "p" and event["name"] == "n" and event["tags"] == ["a", "b"]
+    assert event["config"] == {"lr": 3e-4, "hf_token": "[hidden]"}
+    assert event["pid"] > 0 and event["host"] and event["pid_started_at"] > 1e9
+    assert not any(b"s3cr3t" in path.read_bytes() for path in home.rglob("*") if path.is_file()), (
+        "never written anywhere"
+    )
+
+
+def test_the_process_start_is_what_psutil_says() -> None:
+    psutil = pytest.importorskip("psutil")
+    from runwell.process import started_at
+
+    assert started_at() == pytest.approx(psutil.Process().create_time(), abs=0.02)
+
+
+def test_numbers_of_every_make_and_non_finite_ones(run: Run) -> None:
+    run.log({"f": 1.5, "i": 2, "b": True, "np": np.float32(0.5), "zero_d": np.array(3.0)}, step=1)
+    run.log({"n": math.nan, "p": math.inf, "m": -math.inf, "q": np.float32("nan")}, step=2)
+    first, second = points(run)
+    assert first == {"step": 1, "f": 1.5, "i": 2.0, "b": 1.0, "np": 0.5, "zero_d": 3.0}
+    assert math.isnan(second["n"]) and second["p"] == math.inf and second["m"] == -math.inf and math.isnan(second["q"])
+
+
+def test_tensors_are_taken_without_torch(run: Run) -> None:
+    torch = pytest.importorskip("torch")
+    run.log(
+        {
+            "t": torch.tensor(1.5),
+            "g": torch.tensor([2.5], requires_grad=True),
+            "h": torch.tensor(0.5, dtype=torch.bfloat16),
+        }
+    )
+    assert points(run) == [{"step": 0, "t": 1.5, "g": 2.5, "h": 0.5}]
+
+
+def test_nested_mappings_are_flattened(run: Run) -> None:
+    run.log({"train": {"loss": 1, "lr": {"adam": 2}}, "x": 3}, step=0)
+    assert points(run) == [{"step": 0, "train/loss": 1.0, "train/lr/adam": 2.0, "x": 3.0}]
+
+
+def test_steps_count_by_themselves_from_the_last_one(run: Run) -> None:
+    run.log({"a": 1})
+    run.log({"a": 1})
+    run.log({"a": 1}, step=10)
+    run.log({"a": 1})
+    run.rewind(5)
+    run.log({"a": 1})
+    run.log({"a": 1}, step=np.int64(8))
+    run.log({"a": 1}, step=9.0)  # type: ignore[arg-type]
+    run.log({"a": 1}, step=2**53)
+    assert [point["step"] for point in points(run)] == [0, 1, 10, 11, 6, 8, 9, 2**53]
+
+
+def test_what_is_no_number_is_left_out_and_named_once(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    for step in range(3):
+        run.log({"loss": 1.0, "note": "hello", "gone": None, "many": np.arange(3)}, step=step)
+    assert points(run) == [{"step": step, "loss": 1.0} for step in range(3)]
+    assert sorted(record.message for record in caplog.records) == [
+        "runwell: metric 'gone' is None, not a number; it is left out, the rest is logged",
+        "runwell: metric 'many' has 3 elements, not one; log its mean, or one name for each; it is left out, the rest is logged",
+        "runwell: metric 'note' is 'hello', not a number; it is left out, the rest is logged",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((5,), "log() wrote nothing: it takes a mapping of names to numbers, not 5"),
+        (("abc",), "it takes a mapping of names to numbers, not 'abc'"),
+        ((None,), "it takes a mapping of names to numbers, not None"),
+        (([("a", 1)],), "it takes a mapping of names to numbers, not a list"),
+        (({"a": 1}, -1), "log() wrote nothing: step -1 is not allowed; it takes a whole number from 0 to 2^53"),
+        (({"a": 1}, 1.5), "step 1.5 is not allowed"),
+        (({"a": 1}, "ten"), "step 'ten' is not allowed"),
+        (({"a": 1}, True), "step 'True' is not allowed"),
+        (({"a": 1}, 2**60), "is not allowed"),
+        (({"step": 1},), "metric 'step' cannot be logged: 'step' cannot be a metric name"),
+        (({"a\nb": 1},), "1 to 250 printable characters"),
+    ],
+)
+def test_bad_input_is_named_once_and_never_raises(
+    run: Run, caplog: pytest.LogCaptureFixture, arguments: tuple[Any, ...], sentence: str
+) -> None:
+    run.log(*arguments)
+    run.log(*arguments)
+    assert points(run) == []
+    (record,) = caplog.records
+    assert sentence in record.message
+
+
+def test_a_value_that_raises_does_not_reach_training(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken:
+        def __float__(self) -> float:
+            raise RuntimeError("device lost")
+
+    run.log({"a": 1.0, "b": Broken()}, step=1)
+    assert points(run) == [{"step": 1, "a": 1.0}]
+    assert "metric 'b' cannot be read (RuntimeError('device lost'))" in caplog.text
+
+
+def test_strict_raises(home: Path) -> None:
+    run = runwell.init(strict=True)
+    with pytest.raises(runwell.BadEvent, match="metric 'a' is None"):
+        run.log({"a": None})
+    with pytest.raises(runwell.BadEvent, match="step -1"):
+        run.log({"a": 1}, step=-1)
+    with pytest.raises(runwell.WireError, match="it takes info, warning or critical"):
+        run.alert("t", level="loud")
+    run.log({"a": 1})
+    run.finish(timeout=0)
+    with pytest.raises(runwell.BadEvent, match="has ended"):
+        run.log({"a": 1})
+
+
+def test_everything_else_that_can_be_reported(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    run.log({"a": 1}, step=7)
+    run.sample("To be", "or not <b>", step=7)
+    run.sample("x", "y")
+    run.alert("Careful", "text", "critical", step=7)
+    run.alert("Odd", level="loud")
+    run.checkpoint(Path("/x/7"), 7, val_loss=math.inf, best=True)
+    run.output("a line")
+    run.acknowledge(3, True, "done", step=7)
+    run.rewind(4)
+    events = [{k: v for k, v in event.items() if k != "time"} for event in stored(run)[2:]]
+    assert events == [
+        {"type": "sample", "step": 7, "prompt": "To be", "text": "or not <b>"},
+        {"type": "sample", "step": 7, "prompt": "x", "text": "y"},
+        {"type": "alert", "step": 7, "title": "Careful", "text": "text", "level": "critical"},
+        {"type": "alert", "title": "Odd", "text": "", "level": "warning"},
+        {"type": "checkpoint", "step": 7, "path": "/x/7", "best": True, "val_loss": math.inf},
+        {"type": "log", "stream": "worker", "text": "a line"},
+        {"type": "ack", "step": 7, "command": 3, "ok": True, "text": "done"},
+        {"type": "rewind", "step": 4},
+    ]
+    assert "alert level 'loud' is not allowed; it takes info, warning or critical" in caplog.text
+
+
+def test_a_long_text_is_cut_and_that_is_said(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    run.sample("p", "x" * 70_000, step=1)
+    assert len(stored(run)[-1]["text"]) == 64 * 1024 + 1
+    assert "a text of 70,000 characters was cut to 65,536" in caplog.text
+
+
+def test_a_run_that_has_ended_takes_nothing_and_says_so(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    run.finish(timeout=0)
+    run.finish("crashed", timeout=0)
+    caplog.clear()
+    run.log({"a": 1})
+    run.log({"a": 1})
+    run.sample("p", "t")
+    assert [record.message.partition(": ")[2].partition(":")[0] for record in caplog.records] == [
+        "log() wrote nothing",
+        "a sample record was not written",
+    ]
+    assert [event["state"] for event in stored(run) if event["type"] == "state"] == ["finished"]
+
+
+def test_without_a_server_the_end_says_where_the_records_are(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    run.log({"a": 1})
+    run.finish()
+    (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert "the server at http://127.0.0.1:9 has not taken everything (it does not answer" in record.message
+    assert f"3 records wait in {run._environment.spool / run.id}" in record.message
+    assert record.message.endswith("they are sent by the next run or by `runwell sync`")
+    assert [event["type"] for event in stored(run)] == ["run", "metrics", "state"]
+
+
+@pytest.mark.parametrize(
+    ("error", "end"),
+    [
+        (None, ("finished", "")),
+        (TypeError("bad\nthing"), ("crashed", "TypeError: bad\nthing")),
+        (ValueError(), ("crashed", "ValueError")),
+        (KeyboardInterrupt(), ("stopped", "interrupted from the keyboard")),
+        (SystemExit(0), ("finished", "")),
+        (SystemExit(3), ("crashed", "SystemExit: 3")),
+    ],
+)
+def test_how_a_run_ends(home: Path, error: BaseException | None, end: tuple[str, str]) -> None:
+    assert end_of(type(error) if error else None, error) == end
+    run = runwell.init()
+    run._sender.finish(0)  # nobody to send to: keeps the test short
+    if error is None:
+        with run:
+            run.log({"a": 1})
+    else:
+        with pytest.raises(type(error)), run:
+            raise error
+    state = stored(run)[-1]
+    assert (state["type"], state["state"], state["reason"]) == ("state", *end)
+
+
+def test_the_module_acts_on_the_current_run(home: Path) -> None:
+    with pytest.raises(runwell.NoRun, match=r"there is no run: call runwell.init\(project=…\) first"):
+        runwell.log({"a": 1})
+    outer, inner = runwell.init("outer"), runwell.init("inner")
+    runwell.log({"a": 1})
+    inner.finish(timeout=0)
+    runwell.log({"b": 1})
+    assert points(inner) == [{"step": 0, "a": 1.0}] and points(outer) == [{"step": 0, "b": 1.0}]
+    outer.finish(timeout=0)
+    with pytest.raises(runwell.NoRun):
+        runwell.finish()
+
+
+def test_ids(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert api.new_run_id(0.0).startswith("19700101-000000-") and len(api.new_run_id()) == 22
+    assert api.new_run_id(0.0) != api.new_run_id(0.0)
+    monkeypatch.setenv("RUNWELL_RUN_ID", "given")
+    given, resumed = runwell.init(), runwell.init(resume="older")
+    assert (given.id, resumed.id) == ("given", "older")
+    assert given.url == "http://127.0.0.1:9/run/given"
+    for run in (given, resumed):
+        run.finish(timeout=0)
+    with pytest.raises(runwell.WireError, match="run id '../x' is not allowed"):
+        runwell.init(resume="../x")
+
+
+def test_a_bad_address_sends_nowhere_and_says_so(
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("RUNWELL_URL", "localhost")
+    run = runwell.init()
+    run.log({"a": 1})
+    run.finish()
+    assert "RUNWELL_URL = 'localhost' is not allowed" in caplog.text and "records wait in the spool" in caplog.text
+    assert "3 records wait" in caplog.text
+    with pytest.raises(runwell.SettingError, match="RUNWELL_URL"):
+        runwell.init(strict=True)
+
+
+def test_a_folder_that_cannot_be_written_costs_no_training(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    home.write_text("a file where the folder should be")
+    run = runwell.init()
+    run.log({"a": math.nan})
+    run.finish()
+    assert "cannot be written" in caplog.text and "records are kept in memory" in caplog.text
+    assert "3 records were in memory only and are lost" in caplog.text
+
+
+def test_from_memory_everything_still_arrives(
+    home: Path, make_server: Any, collector: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.write_text("a file where the folder should be")
+    monkeypatch.setenv("RUNWELL_URL", make_server().url)
+    run = runwell.init()
+    for step in range(100):
+        run.log({"a": math.nan, "b": -math.inf}, step=step)
+    run.finish()
+    assert collector.steps(run.id) == list(range(100))
+
+
+def test_nan_and_infinities_reach_the_server(
+    home: Path, make_server: Any, collector: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNWELL_URL", make_server().url)
+    with runwell.init() as run:
+        run.log({"n": math.nan, "p": math.inf, "m": -math.inf}, step=1)
+        run.checkpoint("x", 1, val_loss=math.nan)
+    _, metrics, checkpoint, state = collector.of(run.id)
+    assert math.isnan(metrics["n"]) and metrics["p"] == math.inf and metrics["m"] == -math.inf
+    assert math.isnan(checkpoint["val_loss"]) and state["state"] == "finished"
+    assert list((home / "spool").iterdir()) == [], "what the server has is not kept"
+
+
+def test_a_server_that_comes_late_gets_everything_once(
+    home: Path, make_server: Any, collector: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = make_server().server_port
+    monkeypatch.setenv("RUNWELL_URL", f"http://127.0.0.1:{port}")
+    collector.away = True
+    run = runwell.init()
+    for step in range(500):
+        run.log({"a": step}, step=step)
+        if step == 250:
+            collector.away = False
+    run.flush(30)
+    collector.lose_answers = True
+    run.log({"a": 1}, step=500)
+    collector.wait_for(lambda: 500 in collector.steps(run.id))
+    collector.lose_answers = False
+    run.finish()
+    assert collector.steps(run.id) == list(range(501))
+
+
+def test_the_next_run_sends_what_the_last_one_could_not(
+    home: Path, make_server: Any, collector: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = make_server()
+    monkeypatch.setenv("RUNWELL_URL", server.url)
+    collector.away = True
+    first = runwell.init()
+    first.log({"a": math.nan}, step=3)
+    first.finish()
+    collector.away = False
+    second = runwell.init()
+    collector.wait_for(lambda: len(collector.of(first.id)) == 3)
+    second.finish()
+    assert [event["type"] for event in collector.of(first.id)] == ["run", "metrics", "state"]
+    assert list((home / "spool").iterdir()) == []
+
+
+def test_commands_come_once_each(home: Path, make_server: Any, collector: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNWELL_URL", make_server().url)
+    command = {"id": 4, "kind": "set", "args": {"learning_rate_factor": 0.5}}
+    run = runwell.init()
+    assert run.commands() == []
+    collector.commands = [command]
+    for step in range(3):
+        run.log({"a": 1}, step=step)
+        run.flush(30)
+    assert run.commands() == [command] and run.commands() == []
+    run.acknowledge(4, True, "halved", step=2)
+    run.finish()
+    assert [event["command"] for event in collector.of(run.id) if event["type"] == "ack"] == [4]
+
+
+def test_many_threads_lose_and_mix_nothing(run: Run) -> None:
+    def work(number: int) -> None:
+        for step in range(2000):
+            run.log({f"t{number}": step, "both": number}, step=step)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = points(run)
+    for number in range(4):
+        mine = [point for point in found if f"t{number}" in point]
+        assert [point["step"] for point in mine] == list(range(2000))
+        assert all(point["both"] == number and point[f"t{number}"] == point["step"] for point in mine)

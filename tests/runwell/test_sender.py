@@ -1,0 +1,234 @@
+"""The sender, one turn at a time with a clock of its own; and once with its thread over real HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from runwell.courier import Courier
+from runwell.sender import HEARTBEAT_SECONDS, LOOK_SECONDS, MAX_BACKOFF_SECONDS, Sender
+from runwell.spool import Spool
+from runwell.transport import HttpTransport
+
+MakeSpool = Callable[..., Spool]
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def make_sender(collector: Any, said: Any, clock: Clock) -> Callable[..., Sender]:
+    def make(spool: Spool, url: str = "http://here", transport: Any = None, **more: Any) -> Sender:
+        transport = transport or collector
+        courier = Courier(spool, transport, said)
+        return Sender(spool, courier, said, url=url, new_courier=lambda left: Courier(left, transport, said), **more)
+
+    return make
+
+
+def log(spool: Spool, steps: range) -> None:
+    for step in steps:
+        spool.metrics({"a": 1.0}, step, 0.0)
+
+
+def test_a_turn_sends_what_is_new(make_spool: MakeSpool, make_sender: Any, collector: Any, clock: Clock) -> None:
+    spool = make_spool()
+    sender = make_sender(spool, clock=clock)
+    log(spool, range(5))
+    sender.turn()
+    assert collector.steps("r1") == list(range(5))
+
+
+def test_an_idle_run_beats_every_few_seconds(
+    make_spool: MakeSpool, make_sender: Any, collector: Any, clock: Clock
+) -> None:
+    spool = make_spool()
+    sender = make_sender(spool, clock=clock)
+    for _ in range(100):
+        sender.turn()
+        clock.now += 0.1
+    beats = [batch for _, batch in collector.posts if not batch.events]
+    assert len(beats) == pytest.approx(10 / HEARTBEAT_SECONDS, abs=1)
+
+
+def test_a_server_that_is_away_is_asked_less_and_less_often(
+    make_spool: MakeSpool, make_sender: Any, collector: Any, clock: Clock
+) -> None:
+    spool = make_spool()
+    sender = make_sender(spool, clock=clock)
+    collector.away = True
+    tries: list[float] = []
+    post = collector.post
+    collector.post = lambda *args: (tries.append(clock.now), post(*args))[1]
+    for _ in range(2000):
+        clock.now += max(sender.turn(), 0.001)
+    gaps = [after - before for before, after in zip(tries, tries[1:], strict=False)]
+    assert gaps[0] < 1 and max(gaps) <= MAX_BACKOFF_SECONDS + 0.2
+    assert min(gaps[-3:]) >= MAX_BACKOFF_SECONDS / 2
+    assert len(set(gaps)) > len(gaps) / 2, "with jitter"
+    collector.away = False
+    clock.now += MAX_BACKOFF_SECONDS
+    sender.turn()
+    assert [event["type"] for event in collector.of("r1")] == ["run"]
+
+
+def test_while_the_server_is_away_the_spool_is_still_prepared(
+    make_spool: MakeSpool, make_sender: Any, collector: Any, clock: Clock
+) -> None:
+    spool = make_spool()
+    sender = make_sender(spool, clock=clock)
+    collector.away = True
+    sender.turn()
+    log(spool, range(9000))
+    sender.turn()
+    assert list(spool.folder.glob("spare*"))
+
+
+def test_dropped_records_are_reported_as_soon_as_there_is_room(
+    make_spool: MakeSpool, make_sender: Any, collector: Any, clock: Clock
+) -> None:
+    spool = make_spool(limit_mib=4)
+    sender = make_sender(spool, clock=clock)
+    collector.away = True
+    log(spool, range(150_000))
+    dropped = spool.dropped_total
+    collector.away = False
+    for _ in range(5):
+        sender.turn()
+        clock.now += 1
+    log(spool, range(150_000, 150_003))
+    sender.turn()
+    events = collector.of("r1")
+    (alert,) = [event for event in events if event["type"] == "alert"]
+    assert alert["dropped"] == dropped and spool.dropped == 0
+    assert len(collector.steps("r1")) == 150_003 - dropped
+    assert collector.steps("r1")[-3:] == [150_000, 150_001, 150_002]
+
+
+def test_what_others_left_for_this_server_is_sent_too(
+    make_spool: MakeSpool, make_sender: Any, collector: Any, clock: Clock
+) -> None:
+    left, elsewhere, alive = make_spool("old"), make_spool("other", url="http://there"), make_spool("alive")
+    for spool in (left, elsewhere, alive):
+        log(spool, range(7))
+    left.close(0)
+    elsewhere.close(0)
+    sender = make_sender(make_spool("new"), clock=clock)
+    for _ in range(5):
+        sender.turn()
+    assert collector.steps("old") == list(range(7))
+    assert not left.folder.parent.exists()
+    assert collector.of("other") == [] and elsewhere.folder.exists()
+    assert collector.of("alive") == [] and alive.folder.exists()
+    alive.close(0)
+    clock.now += LOOK_SECONDS + 1
+    for _ in range(5):
+        sender.turn()
+    assert collector.steps("alive") == list(range(7)), "it looks again now and then"
+
+
+def test_a_left_spool_that_cannot_be_sent_stays(
+    make_spool: MakeSpool, make_sender: Any, collector: Any, clock: Clock
+) -> None:
+    left = make_spool("old")
+    log(left, range(7))
+    left.close(0)
+    spool = make_spool("new")
+    sender = make_sender(spool, clock=clock)
+    post = collector.post
+    collector.post = lambda run_id, *rest: collector.script.pop() if run_id == "old" else post(run_id, *rest)
+    collector.script = [ConnectionResetError("x")] * 9
+    for _ in range(3):
+        sender.turn()
+    assert left.folder.exists()
+
+
+def test_the_thread_survives_whatever_happens(
+    make_spool: MakeSpool, make_sender: Any, collector: Any, said: Any
+) -> None:
+    spool = make_spool()
+    broken = [True]
+    post = collector.post
+
+    def fail_once(*args: Any) -> Any:
+        if broken.pop() if broken else False:
+            raise RuntimeError("a bug")
+        return post(*args)
+
+    collector.post = fail_once
+    sender = make_sender(spool)
+    sender.start()
+    log(spool, range(5))
+    collector.wait_for(lambda: collector.steps("r1") == list(range(5)))
+    assert sender.finish(30) == 0
+    assert said == ["sending failed unexpectedly (RuntimeError('a bug')); records wait in the spool, trying again"]
+
+
+def test_over_http_with_token_and_keep_alive(
+    make_spool: MakeSpool, make_sender: Any, make_server: Any, collector: Any
+) -> None:
+    server = make_server()
+    spool = make_spool()
+    sender = make_sender(spool, transport=HttpTransport(server.url, "secret"))
+    sender.start()
+    log(spool, range(1000))
+    assert sender.flush(30) == 0
+    assert collector.steps("r1") == list(range(1000))
+    assert set(server.tokens) == {"Bearer secret"}
+    assert sender.finish(30) == 0
+
+
+def test_an_idle_connection_that_the_server_closed_is_no_outage(make_server: Any, collector: Any) -> None:
+    server = make_server()
+    transport = HttpTransport(server.url)
+    body = b'{"writer":"w","first_seq":1,"events":[{"type":"run"}]}'
+    assert transport.post("r1", body, "application/json").status == 200
+    assert transport._connection is not None and transport._connection.sock is not None
+    transport._connection.sock.shutdown(2)
+    assert transport.post("r1", body, "application/json").value["duplicates"] == 1
+    transport.close()
+
+
+def test_bodies_are_compressed_for_a_server_elsewhere(make_server: Any, collector: Any) -> None:
+    server = make_server()
+    near, far = HttpTransport(server.url), HttpTransport(server.url)
+    far._compresses = True  # as for any address that is not loopback, of which a test has none
+    assert not near._compresses and HttpTransport("http://example.org")._compresses
+    from runwell.frames import encode_event_frame, encode_header
+
+    body = encode_header("r1", "w", 1) + encode_event_frame(b'{"type":"run"}') * 50
+    assert far.post("r1", body, "application/vnd.runwell.frames").value["stored"] == 50
+    far.close()
+
+
+def test_an_answer_that_is_no_http_is_an_outage_not_a_crash(make_spool: MakeSpool) -> None:
+    import socket
+    import threading
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"220 mail.example.org ready\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(OSError, match="cannot be read"):
+            HttpTransport(f"http://127.0.0.1:{listener.getsockname()[1]}").post("r", b"{}", "application/json")
+        thread.join()
