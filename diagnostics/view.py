@@ -97,6 +97,12 @@ class RunView:
             return 1.0
         return self.rate.last / float(self.rate.blocks[0][:, 5].max())
 
+    def rate_raised_since(self, step: int) -> bool:
+        """Whether the rate has been raised by half since a step after the warm-up: a warm restart lifts the loss too."""
+        if self.rate is None or self.first_warm_step is None or step <= self.first_warm_step:
+            return False
+        return self.rate.last > 1.5 * self.rate.near(step)
+
     @property
     def progress(self) -> float | None:
         """Share of the planned steps done, 0 to 1 and more; None when the plan is unknown."""

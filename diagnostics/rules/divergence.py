@@ -73,7 +73,7 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
         sentence = f"The loss went from {say.number(train.start)} to {say.number(observed)} at once."
         return _sighting(view, train, first, observed, limit, sentence, Severity.CRITICAL)
     best = train.best
-    asked = max(rise * _strictness(view, best.step) * abs(best.value), floor, 0.15 * (train.start - best.value))
+    asked = max(rise * (2 if view.rate_raised_since(best.step) else 1) * abs(best.value), floor, 0.15 * (train.start - best.value))
     observed, limit = _levels(train, best.value, asked, sigmas)
     if not observed > limit:
         return None
@@ -112,14 +112,6 @@ def _levels(train: SeriesView, best: float, asked: float, sigmas: float) -> tupl
     k = train.window
     limit = best + max(asked, sigmas * train.noise / np.sqrt(k))
     return min(stats.median(train.values[-k:]), stats.median(train.values[-2 * k : -k])), limit
-
-
-def _strictness(view: RunView, best_step: int) -> float:
-    """2 when the rate has jumped up since the best level (a warm restart), else 1."""
-    rate = view.rate
-    if rate is None or view.first_warm_step is None or best_step <= view.first_warm_step:
-        return 1.0
-    return 2.0 if rate.last > 1.5 * rate.near(best_step) else 1.0
 
 
 def _agrees(view: RunView, best_step: int) -> bool:

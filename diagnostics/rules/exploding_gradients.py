@@ -73,22 +73,25 @@ def exploding_gradients(
     if grown:
         first = int(grad.steps[-recent])
         return _sighting(view, grad, first, now, growth * then, then)
-    base = _steep_climb(values, climb)
-    if base is None:
+    steep = _steep_climb(values, climb)
+    if steep is None:
         return None
-    return _sighting(view, grad, int(grad.steps[-3]), float(values[-1]), 3 * base, base)
+    start, base = steep
+    return _sighting(view, grad, int(grad.steps[start]), float(values[-1]), climb * base, base)
 
 
-def _steep_climb(values: Floats, climb: float) -> float | None:
-    """The level before, when the last norms climb step by step by orders of magnitude; else None."""
-    if values.size < 3:
-        return None  # all finite norms lie further back than the tail reaches
-    a, b, c = (float(value) for value in values[-3:])
-    if not (b >= 3 * a and c >= 3 * b and c > 20):
+def _steep_climb(values: Floats, climb: float) -> tuple[int, float] | None:
+    """(index where the last norms began to climb step by step, the level there), when it is by orders of magnitude."""
+    end = values.size - 1
+    start = end
+    while start > max(0, end - 12) and values[start] >= 3 * values[start - 1] > 0:
+        start -= 1
+    top = float(values[end]) if end >= 0 else 0.0
+    if end - start < 2 or top <= 20:
         return None
-    base = min(a, stats.median(values[-12:-2])) if values.size >= 5 else a
-    usual = stats.median(values[:-3]) if values.size >= 6 else a
-    return base if base > 0 and c >= climb * max(base, usual) else None
+    before = values[max(0, start - 20) : start + 1]
+    base = max(float(values[start]), stats.median(before))
+    return (start, base) if top >= climb * base else None
 
 
 def _loss_state(view: RunView, step: int) -> str:

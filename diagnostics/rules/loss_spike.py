@@ -52,7 +52,8 @@ def loss_spike(
     - Clip gradients at 1.0; look at the batches of those steps; lower the rate if it happens again.
 
     ## When it is wrong
-    A switch to other data or a larger rate lifts the level. Pockets of hard text in a fixed order look like spikes that
+    A switch to other data lifts the level. So does a warm restart: while the logged rate is being raised, twice the rise
+    is asked for. Pockets of hard text in a fixed order look like spikes that
     come back every epoch.
 
     ## Options
@@ -77,7 +78,9 @@ def loss_spike(
     base = _baseline(train.values)
     if base is None or base <= 0.1:
         return None
-    limit = base + max(sigmas * _calm_noise(train), rise * base)
+    earlier = int(train.steps[max(0, train.steps.size - RECENT - BASE)])
+    asked = rise * (2 if view.rate_raised_since(earlier) else 1)
+    limit = base + max(sigmas * _calm_noise(train), asked * base)
     is_hot = train.values > limit
     if int(is_hot[-RECENT:].sum()) < hot:
         return None

@@ -70,12 +70,12 @@ def overfitting(
     val = view.val
     if val is None or val.size < 4:
         return None
-    best_value, best_step = _best(val)
+    sigma = _noise(val)
+    best_value, best_step = _best(val, sigma)
     _steps, values = val.since(best_step)
     if values.size < 2 or best_value <= 0:
         return None
     above = values / best_value - 1
-    sigma = _noise(val)
     limit, clear = max(rise, 3 * sigma / best_value), max(clear_rise, 3 * sigma / best_value)
     long = values.size >= evaluations and bool((above[-evaluations:] > limit).all())
     short = bool((above[-2:] > clear).all())
@@ -96,10 +96,10 @@ def _noise(val: SeriesView) -> float:
     return max(min(val.noise, float(bend)), 5e-4 * abs(val.last))
 
 
-def _best(val: SeriesView) -> tuple[float, int]:
-    """The best validation loss and its step: medians of three where evaluations are noisy, else the lowest itself."""
+def _best(val: SeriesView, sigma: float) -> tuple[float, int]:
+    """The best validation loss and its step: medians of three where evaluations are many and noisy, else the lowest."""
     level = abs(stats.median(val.values[-32:]))
-    if val.size < 6 or val.noise <= 0.01 * level:
+    if val.size < 12 or sigma <= 0.01 * level:
         _rows, size = val.blocks
         if size > 1:
             return val.best
