@@ -34,7 +34,7 @@ class Settings:
     data: Path
     """Where training texts lie (`RUNWELL_DATA`; default `data` under home)."""
     database_url: str
-    """The store (`RUNWELL_DATABASE_URL`; default `runwell.db` under home)."""
+    """The store: a database URL or a SQLite file (`RUNWELL_DATABASE_URL`; default `runwell.db` under home)."""
     token: str | None = None
     """What pages, API and WebSocket ask for (`RUNWELL_TOKEN`); None: nothing, on loopback only."""
     max_active_runs: int = 2
@@ -118,7 +118,7 @@ class Settings:
             port=DEFAULT_PORT if port is None else port,
             home=read.home,
             data=read.data,
-            database_url=given.get("RUNWELL_DATABASE_URL") or f"sqlite:///{read.home / 'runwell.db'}",
+            database_url=given.get("RUNWELL_DATABASE_URL") or str(read.home / "runwell.db"),
             token=read.token or None,
             max_active_runs=_whole_number(given, "RUNWELL_MAX_ACTIVE_RUNS", 2),
             first_run=_switch(given, "FIRST_RUN") if first_run is None else first_run,

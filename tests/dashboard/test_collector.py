@@ -1,0 +1,113 @@
+"""The collector stores first, then tells: points, lines, samples and rewinds in order, rows of lists once a second."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from typing import Any
+
+import pytest
+
+from dashboard.collector import Collector
+from dashboard.errors import SequenceGap
+from dashboard.live import Hub
+from dashboard.store import Store
+from runwell.wire import Batch, refusal
+
+RUN = {"type": "run", "project": "p", "time": 1.0}
+
+
+@pytest.fixture
+def told() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def collector(store: Store, hub: Hub, told: list[str], clock: Any) -> Collector:
+    return Collector(store, hub, told.append, clock)
+
+
+def received(
+    hub: Hub, collector: Collector, *batches: Batch, run_id: str | None = "r1", ticks: int = 0
+) -> list[dict[str, Any]]:
+    async def story() -> list[str]:
+        client = hub.attach(run_id, None, None)
+        for batch in batches:
+            collector.accept("r1", batch)
+        for _ in range(ticks):
+            collector.tick()
+        return await client.next()
+
+    return [json.loads(text) for text in asyncio.run(story())][1:]
+
+
+def test_everything_new_is_told_in_order(hub: Hub, collector: Collector, told: list[str]) -> None:
+    batch = Batch(
+        "w", 1,
+        (
+            RUN, {"type": "metrics", "step": 1, "time": 5.0, "a": math.nan}, refusal("bad"),
+            {"type": "log", "text": "hello", "time": 6.0}, {"type": "sample", "step": 1, "time": 7.0, "prompt": "p", "text": "t"},
+            {"type": "rewind", "step": 0, "time": 8.0}, {"type": "metrics", "step": 1, "time": 9.0, "a": 2.0},
+        ),
+    )  # fmt: skip
+    found = received(hub, collector, batch)
+    assert [one["type"] for one in found] == ["sample", "points", "rewind", "points", "log"]
+    assert found[1]["series"] == {"a": {"step": [1], "time": [5.0], "value": ["NaN"]}}
+    assert found[3]["series"]["a"]["value"] == [2.0]
+    assert found[4]["lines"] == [{"number": 3, "time": 6.0, "stream": "stdout", "text": "hello"}]
+    assert found[4]["lines"][0]["number"] == collector._store.logs("r1")[0].number
+    assert told == ["r1"]
+
+
+def test_what_was_sent_before_is_not_told_again(hub: Hub, collector: Collector, told: list[str]) -> None:
+    events = (RUN, {"type": "metrics", "step": 1, "time": 5.0, "a": 1.0}, {"type": "log", "text": "x", "time": 5.0})
+    first = Batch("w", 1, events)
+    longer = Batch("w", 1, (*events, {"type": "metrics", "step": 2, "time": 6.0, "a": 2.0}))
+    received(hub, collector, first)
+    assert received(hub, collector, first) == []
+    hub._sent_at.clear()
+    (points,) = received(hub, collector, longer)
+    assert points["series"]["a"]["step"] == [2]
+    assert told == ["r1", "r1"]
+
+
+def test_what_was_not_stored_is_not_told(hub: Hub, collector: Collector, told: list[str]) -> None:
+    collector.accept("r1", Batch("w", 1, (RUN,)))
+    with pytest.raises(SequenceGap):
+        collector.accept("r1", Batch("w", 9, ({"type": "log", "text": "x"},)))
+    assert hub.seq == 0 and told == ["r1"]
+
+
+def test_rows_of_lists_come_at_most_once_a_second(hub: Hub, collector: Collector, clock: Any) -> None:
+    def beat(seq: int) -> list[dict[str, Any]]:
+        batch = Batch("w", seq, ({"type": "metrics", "step": seq, "time": 1.0, "train/loss": float(seq)},))
+        return received(hub, collector, batch, run_id=None, ticks=3)
+
+    collector.accept("r1", Batch("w", 1, (RUN,)))
+    (row,) = beat(2)
+    assert (row["type"], row["run"], row["summary"]["latest"]) == ("run", "r1", {"train/loss": 2.0})
+    assert beat(3) == []
+    clock.now += 1
+    assert beat(4)[0]["summary"]["latest"] == {"train/loss": 4.0}
+    clock.now += 1
+    assert received(hub, collector, run_id=None, ticks=1) == []
+
+
+def test_a_deleted_run_is_passed_over(store: Store, hub: Hub, collector: Collector) -> None:
+    collector.accept("r1", Batch("w", 1, (RUN,)))
+    store.delete_run("r1")
+    assert received(hub, collector, run_id=None, ticks=1) == []
+
+
+def test_the_thread_sends_what_waits_and_ends(hub: Hub, collector: Collector) -> None:
+    async def story() -> list[str]:
+        client = hub.attach(None, None, None)
+        collector.start()
+        collector.accept("r1", Batch("w", 1, (RUN,)))
+        await client.next()
+        texts = await asyncio.wait_for(client.next(), 30)
+        collector.stop()
+        return texts
+
+    assert [json.loads(text)["type"] for text in asyncio.run(story())] == ["run"]
