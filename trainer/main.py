@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from runwell.home import SettingError, read_environment
 from trainer.config import ConfigError, Setting, TrainConfig, settings
 from trainer.control import StopSignal
 from trainer.presets import PRESETS, build
+from trainer.threads import wait_politely
 
 BAD_INPUT = 2
 
@@ -39,6 +41,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "trainer") -> int:
     except (ConfigError, SettingError) as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return BAD_INPUT
+    wait_politely(os.environ)
     from trainer.worker import work
 
     return work(config, environment.home, environment.data, stop)
