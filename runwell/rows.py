@@ -51,10 +51,10 @@ class Rows:
         by_name = {name.lower(): name for name in list(numbers)[::-1]}
         step_name, step = self._step(numbers, by_name)
         event: Event = {"type": "metrics", "step": step}
-        time = next((numbers[by_name[name]] for name in TIME_NAMES if name in by_name), math.nan)
-        if abs(time) < 1e12:
-            event["time"] = time
-        fine = {name: number for name, number in numbers.items() if name != step_name and _is_name(name)}
+        time_name = next((by_name[name] for name in TIME_NAMES if name in by_name), "")
+        if abs(numbers.get(time_name, math.nan)) < 1e12:
+            event["time"] = numbers[time_name]
+        fine = {name: value for name, value in numbers.items() if name not in (step_name, time_name) and _is_name(name)}
         if not fine:
             raise BadEvent("there is no number in it")
         event.update(fine)

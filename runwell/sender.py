@@ -44,7 +44,7 @@ class Sender:
         self._spool, self._courier, self._warn, self._url = spool, courier, warn, url
         self._new_courier, self._clock = new_courier, clock
         self._wake, self._done, self._stop = threading.Event(), threading.Event(), threading.Event()
-        self._finishing = False
+        self._finishing = self._ending = False
         self._attempt_at = self._beat_at = self._look_at = 0.0
         self._failures = 0
         self._own = Outcome.SENT
@@ -71,8 +71,7 @@ class Sender:
         A server that never answered is tried once; one that did is waited for until the timeout.
         """
         if self._thread.is_alive():
-            self._attempt_at = self._look_at = 0.0
-            self._own, self._finishing = Outcome.SENT, True
+            self._finishing = True
             self._wake.set()
             self._done.wait(timeout_seconds)
             self._stop.set()
@@ -92,7 +91,7 @@ class Sender:
                     "sender", f"sending failed unexpectedly ({error!r}); records wait in the spool, trying again"
                 )
                 wait = self._back_off()
-            if self._finishing and self._settled():
+            if self._ending and self._settled():
                 break
             self._wake.wait(wait)
             self._wake.clear()
@@ -103,6 +102,10 @@ class Sender:
     def turn(self) -> float:
         """Do what is due now; returns the seconds until something may be due again."""
         now = self._clock()
+        if self._finishing and not self._ending:
+            # one more look and one more try, whatever the back-off says
+            self._ending, self._own = True, Outcome.SENT
+            self._attempt_at = self._look_at = 0.0
         self._spool.prepare()
         if now >= self._look_at:
             self._look_around(now)
@@ -136,7 +139,7 @@ class Sender:
 
     def _back_off(self) -> float:
         self._failures += 1
-        limit = 0.5 if self._finishing else MAX_BACKOFF_SECONDS
+        limit = 0.5 if self._ending else MAX_BACKOFF_SECONDS
         full = min(limit, FIRST_BACKOFF_SECONDS * 2.0 ** min(self._failures - 1, 10))
         # jitter, so that a hundred runs do not all come back in the same instant
         delay = full * (0.5 + os.urandom(1)[0] / 510)
@@ -154,11 +157,11 @@ class Sender:
         self._look_at = now + LOOK_SECONDS
         root = self._spool.folder.parent.parent
         self._spool.others_bytes = bytes_under(root, but=self._spool.folder)
-        if self._new_courier is None or (self._left and not self._finishing):
+        if self._new_courier is None or (self._left and not self._ending):
             return
         self._let_go()
         # at the end, only what this run's own forked children left is waited for
-        for folder in writer_folders(root, self._spool.run_id if self._finishing else None):
+        for folder in writer_folders(root, self._spool.run_id if self._ending else None):
             left = open_left(folder, self._warn, url=self._url)
             if left is not None:
                 self._left.append(left)

@@ -1,6 +1,7 @@
 """One keep-alive HTTP connection to the server: bytes out, an answer in. It decides nothing; `courier` does.
 
-Standard library only, and `http.client` is loaded on first use, because it is half of what `import runwell` would cost.
+Standard library only, and `http.client` is loaded with the first transport, because it is half of what `import runwell`
+would cost.
 """
 
 from __future__ import annotations
@@ -46,6 +47,11 @@ class HttpTransport:
     """Posts batches to `url`, with `token` as bearer when not empty. Not thread-safe: one thread owns it."""
 
     def __init__(self, url: str, token: str = "", timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        # Loaded here, in the thread that begins the run: a process that forks while another thread is in the middle of an
+        # import leaves its child with half a module for ever. `encodings.idna` is what every look-up of a host loads.
+        import encodings.idna  # noqa: F401
+        import http.client  # noqa: F401
+
         parts = urlsplit(url)
         self._secure, self._host, self._prefix = parts.scheme == "https", parts.hostname or "", parts.path.rstrip("/")
         self._port = parts.port

@@ -262,7 +262,7 @@ def test_ids(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert given.url == "http://127.0.0.1:9/run/given"
     for run in (given, resumed):
         run.finish(timeout=0)
-    with pytest.raises(runwell.WireError, match="run id '../x' is not allowed"):
+    with pytest.raises(runwell.WireError, match=r"run id '\.\./x' is not allowed"):
         runwell.init(resume="../x")
 
 

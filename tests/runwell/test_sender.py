@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -76,7 +77,7 @@ def test_a_server_that_is_away_is_asked_less_and_less_often(
     collector.post = lambda *args: (tries.append(clock.now), post(*args))[1]
     for _ in range(2000):
         clock.now += max(sender.turn(), 0.001)
-    gaps = [after - before for before, after in zip(tries, tries[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(tries)]
     assert gaps[0] < 1 and max(gaps) <= MAX_BACKOFF_SECONDS + 0.2
     assert min(gaps[-3:]) >= MAX_BACKOFF_SECONDS / 2
     assert len(set(gaps)) > len(gaps) / 2, "with jitter"
