@@ -8,39 +8,19 @@ from pathlib import Path
 
 import trainer.config
 
-KEPT = frozenset(
-    (
-        "PATH",
-        "HOME",
-        "USER",
-        "LOGNAME",
-        "SHELL",
-        "LANG",
-        "LANGUAGE",
-        "TZ",
-        "TMPDIR",
-        "VIRTUAL_ENV",
-        "LD_LIBRARY_PATH",
-        "XDG_CACHE_HOME",
-    )
-)
-"""Variables a Python process needs to find its interpreter, its libraries and its user's folders."""
+# fmt: off
+KEPT = frozenset((
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH",
+    "XDG_CACHE_HOME", "RUNWELL_SPOOL_MIB",
+))
+"""What a Python process needs to find its interpreter, its libraries and its user's folders; and the spool's bound."""
 
 KEPT_PREFIXES = (
-    "LC_",
-    "CUDA_",
-    "NVIDIA_",
-    "OMP_",
-    "MKL_",
-    "OPENBLAS_",
-    "KMP_",
-    "TORCH_",
-    "TORCHINDUCTOR_",
-    "PYTORCH_",
-    "NCCL_",
-    "GLOO_",
+    "LC_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_", "OMP_", "MKL_", "OPENBLAS_", "KMP_",
+    "TORCH_", "TORCHINDUCTOR_", "PYTORCH_", "NCCL_", "GLOO_",
 )
 """Variables by which people steer GPUs, threads and PyTorch. Names that look secret are left out all the same."""
+# fmt: on
 
 _SECRET = ("TOKEN", "SECRET", "PASSWORD", "KEY", "CREDENTIAL")
 

@@ -5,13 +5,14 @@ The only place where a run's state is changed by the server. Knows neither the q
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dashboard.lifecycle import Decision, Facts, Presence, decide, kill_due
+from dashboard.lifecycle import STOP_GRACE_SECONDS, Decision, Facts, Presence, decide, kill_due
 from dashboard.output import last_lines
 from dashboard.processes import Exit, Process, hostname
 from dashboard.records import Run, State
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 
 LAST_WORDS = 20
 """Lines of output from which the reason of a crash is taken."""
+
+KEPT_WORDS = 5
+"""Of these, how many go with the end itself onto the timeline."""
 
 RESUMED_AFTER_SECONDS = 1.0
 """A process that began this long after a recorded end is another one, that resumed the run."""
@@ -56,7 +60,7 @@ class Keeper:
             self._see_to_the_stop(run, folder, facts)
         decision = decide(facts)
         if decision is not None:
-            run = self._apply(run, decision)
+            run = self._apply(run, decision, facts)
         elif end is not None and run.state.ended and run.exit_code is None:
             run = self.store.set_state(run.id, run.state, reason=run.state_reason, exit_code=end.returncode)
             self.announce(run.id)
@@ -92,6 +96,7 @@ class Keeper:
             heard_since_decision=heard_at > self._lost_at.get(run.id, self.watching_since),
             exit=end,
             stop_asked_seconds=None if asked_at is None else now - asked_at,
+            ended_seconds=now - run.ended_at if run.state.ended and run.ended_at is not None else None,
         )
 
     def _take_up(self, run: Run, folder: WorkerFolder | None, facts: Facts) -> Facts:
@@ -101,20 +106,11 @@ class Keeper:
         if folder is not None:
             whole = store_output(run.id, folder, self.ingest, self.clock(), dead=True)
             words = last_lines(folder.output, LAST_WORDS)
-        return Facts(
-            state=self.store.run(run.id).state,
-            launched=facts.launched,
-            presence=facts.presence,
-            silent_seconds=facts.silent_seconds,
-            exit=facts.exit,
-            unread=not whole,
-            stop_asked_seconds=facts.stop_asked_seconds,
-            last_words=words,
-        )
+        return dataclasses.replace(facts, state=self.store.run(run.id).state, unread=not whole, last_words=words)
 
     # -- what follows ------------------------------------------------------------------------------------------------
 
-    def _apply(self, run: Run, decision: Decision) -> Run:
+    def _apply(self, run: Run, decision: Decision, facts: Facts) -> Run:
         if decision.state.ended:
             # As an event, so that the run's record, its export and every rule know it too.
             event: dict[str, Any] = {
@@ -123,6 +119,8 @@ class Keeper:
                 "reason": decision.reason,
                 "time": self.clock(),
             }
+            if facts.last_words:
+                event["last_lines"] = list(facts.last_words)[-KEPT_WORDS:]
             if decision.exit_code is not None:
                 event["exit_code"] = decision.exit_code
             if run.last_step is not None:
@@ -138,10 +136,10 @@ class Keeper:
 
     def _see_to_the_stop(self, run: Run, folder: WorkerFolder, facts: Facts) -> None:
         worker = folder.worker
-        if facts.stop_asked_seconds is None or worker is None:
+        if worker is None:
             return
         if kill_due(facts):
-            log.warning("run %s did not end in time after it was asked to stop; killing it", run.id)
+            log.warning("run %s is still there %d s after it should have ended; killing it", run.id, STOP_GRACE_SECONDS)
             worker.kill_group()
-        elif run.id not in self._signalled and worker.terminate():
+        elif facts.stop_asked_seconds is not None and run.id not in self._signalled and worker.terminate():
             self._signalled.add(run.id)

@@ -17,7 +17,7 @@ from dashboard import present
 from dashboard.environment import worker_environment
 from dashboard.errors import DashboardError, UnknownRun
 from dashboard.keeper import Keeper
-from dashboard.lifecycle import STOPPING, Presence, waiting_reason
+from dashboard.lifecycle import ASKED_TO_STOP, STOPPING, Presence, waiting_reason
 from dashboard.live import Hub
 from dashboard.records import Run, State
 from dashboard.settings import Settings
@@ -144,7 +144,8 @@ class Launcher:
         folder = self._folders.get(run.id)
         if folder is not None:
             folder.ask_to_stop(self._clock())  # the next look sends SIGTERM, also after a restart in between
-        return self._store.set_state(run.id, run.state, reason=STOPPING)
+        reason = STOPPING if folder is not None else ASKED_TO_STOP
+        return self._store.set_state(run.id, run.state, reason=reason)
 
     # -- the look at all runs ----------------------------------------------------------------------------------------
 

@@ -24,6 +24,8 @@ STOP_GRACE_SECONDS = 60.0
 """How long a worker may take to write its checkpoint after it was asked to stop."""
 
 STOPPING = "stopping: writing a checkpoint"
+ASKED_TO_STOP = "stopping: its script was asked to end"
+"""For a run that was not launched here: it gets the command, and no signal."""
 
 _BEFORE_THE_END = (State.STARTING, State.RUNNING, State.LOST)
 
@@ -56,6 +58,8 @@ class Facts:
     """Whether the dead process left records or output that have not been read yet."""
     stop_asked_seconds: float | None = None
     """Since a person asked the run to stop; None when nobody did."""
+    ended_seconds: float | None = None
+    """Since the worker said that it had ended; None when it did not."""
     last_words: Sequence[str] = ()
     """The last lines of its output, oldest first."""
 
@@ -83,9 +87,12 @@ def decide(facts: Facts) -> Decision | None:
 
 
 def kill_due(facts: Facts, grace_seconds: float = STOP_GRACE_SECONDS) -> bool:
-    """Whether a worker that was asked to stop has had its time and is still there."""
-    asked = facts.stop_asked_seconds
-    return facts.launched and facts.presence is Presence.ALIVE and asked is not None and asked >= grace_seconds
+    """Whether a worker that was asked to stop, or that said it had ended, has had its time and is still there.
+
+    One that hangs in its last line would hold its place in the queue for ever.
+    """
+    since = [seconds for seconds in (facts.stop_asked_seconds, facts.ended_seconds) if seconds is not None]
+    return facts.launched and facts.presence is Presence.ALIVE and bool(since) and max(since) >= grace_seconds
 
 
 def waiting_reason(position: int) -> str:
@@ -110,7 +117,8 @@ def complaint(last_words: Sequence[str]) -> str:
 
 def _ended(facts: Facts, end: Exit) -> Decision:
     if facts.stop_asked_seconds is not None and end.returncode in (0, -15):
-        return Decision(State.STOPPED, "stopped on request, before it had anything to save", end.returncode)
+        late = "" if end.returncode == 0 else ", before its training could save anything"
+        return Decision(State.STOPPED, "stopped on request" + late, end.returncode)
     if facts.stop_asked_seconds is not None and end.returncode == -9:
         return Decision(State.STOPPED, "killed: it did not end in time after it was asked to stop", end.returncode)
     if end.returncode == 0:

@@ -36,16 +36,27 @@ SAVE_SECONDS = 1.0
 """What only moves on (the last step seen, how far was judged) is stored at most this often; news at once."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What was last stored of a run."""
+
+    body: tuple[Any, Any]
+    """Findings, and coverage without how far was judged."""
+    cursor: int
+    muted: frozenset[tuple[str, str]]
+    at: float
+
+    @property
+    def news(self) -> tuple[Any, ...]:
+        """The part of it that a person must be told at once."""
+        shown = [(f["rule"], f["subject"], f["status"], f["severity"], f["because"]) for f in self.body[0]]
+        return (shown, self.body[1], self.muted)
+
+
 @dataclass(slots=True)
 class _Watched:
-    """A judgement and what was last stored of it."""
-
     judgement: Judgement
-    news: tuple[Any, ...] | None = None
-    body: tuple[Any, ...] | None = None
-    cursor: int = -1
-    saved_at: float = 0.0
-    muted: frozenset[tuple[str, str]] = frozenset()
+    said: _Said | None = None
 
 
 class Watcher:
@@ -187,29 +198,35 @@ class Watcher:
         return watched
 
     def _save(self, run_id: str, watched: _Watched, *, looked_again: bool) -> float | None:
-        judgement, now = watched.judgement, self._clock()
-        findings, coverage = judgement.findings(), judgement.coverage()
-        body = (findings, {name: value for name, value in coverage.items() if name != THROUGH})
-        news = ([(f["rule"], f["subject"], f["status"], f["severity"], f["because"]) for f in findings], body[1])
-        if (body, judgement.cursor) == (watched.body, watched.cursor) and not looked_again:
+        """Store and publish what is new; when to come back for what is only newer, if it is."""
+        said = self._now_said(run_id, watched.judgement)
+        before, watched.said = watched.said, said
+        if (
+            before is None
+            or before.news != said.news
+            or looked_again
+            or self._hurry
+            or said.at >= before.at + SAVE_SECONDS
+        ):
+            if before is None or (before.body, before.cursor, before.muted) != (said.body, said.cursor, said.muted):
+                self._store_and_publish(run_id, watched.judgement, before, said)
             return None
-        if news == watched.news and not looked_again and not self._hurry and now < watched.saved_at + SAVE_SECONDS:
-            return watched.saved_at + SAVE_SECONDS
-        records = self._store.save_findings(run_id, findings, coverage)
-        muted = frozenset((record.rule, record.subject) for record in records if record.status == "muted")
-        verdict = judgement.verdict(muted)
+        watched.said = before
+        return before.at + SAVE_SECONDS
+
+    def _now_said(self, run_id: str, judgement: Judgement) -> _Said:
+        coverage = {name: value for name, value in judgement.coverage().items() if name != THROUGH}
+        muted = frozenset((record.rule, record.subject) for record in self._store.findings(run_id, statuses=["muted"]))
+        return _Said((judgement.findings(), coverage), judgement.cursor, muted, self._clock())
+
+    def _store_and_publish(self, run_id: str, judgement: Judgement, before: _Said | None, said: _Said) -> None:
+        verdict = judgement.verdict(said.muted)
         changed = self._store.run(run_id).verdict != verdict
         if changed:
+            # Before the findings: whoever sees a finding then sees the verdict that belongs to it.
             self._store.set_verdict(run_id, verdict)
-        if body != watched.body or changed or muted != watched.muted:
+        records = self._store.save_findings(run_id, said.body[0], {**said.body[1], THROUGH: said.cursor})
+        if before is None or changed or (before.body, before.muted) != (said.body, said.muted):
             self._hub.publish("findings", run_id, present.findings(verdict, records))
-        if changed or news != watched.news:
+        if before is None or changed or before.news != said.news:
             self._hub.publish("run", run_id, {"summary": present.summary(self._store.summary(run_id))})
-        watched.body, watched.news, watched.cursor, watched.saved_at, watched.muted = (
-            body,
-            news,
-            judgement.cursor,
-            now,
-            muted,
-        )
-        return None

@@ -151,7 +151,8 @@ def test_a_crash_says_why_and_keeps_every_line_once(make: Callable[..., Launcher
     for _ in range(3):
         launcher.reconcile()
     assert lines(store, run.id) == shown
-    assert [entry.data["state"] for entry in store.timeline(run.id, ["state"])] == ["crashed"]
+    (entry,) = store.timeline(run.id, ["state"])
+    assert entry.data["state"] == "crashed" and entry.data["last_lines"][-1] == "ValueError: loss is nan"
     assert not launcher.active()
 
 
@@ -246,6 +247,25 @@ def test_a_worker_that_does_not_end_is_killed_after_the_grace_time_only(
     clock.pass_(1)
     run = until(launcher, run_id, State.STOPPED)
     assert run.exit_code == -9 and "did not end in time" in run.state_reason
+
+
+def test_a_worker_that_hangs_after_its_end_gives_its_place_back(
+    make: Callable[..., Launcher], store: Store, printed: Any, eventually: Any, clock: Any
+) -> None:
+    launcher = make(STUBBORN)
+    run_id = launcher.submit(TrainConfig()).id
+    printed(launcher, run_id, "up")
+    store.append(run_id, Batch("w-1", 1, ({"type": "state", "state": "finished", "time": clock()},)))
+    launcher.reconcile()
+    assert [run.id for run in launcher.active()] == [run_id]
+    clock.pass_(STOP_GRACE_SECONDS)
+
+    def given_back() -> bool:
+        launcher.reconcile()
+        return not launcher.active()
+
+    eventually(given_back)
+    assert store.run(run_id).state is State.FINISHED, "what the worker said of its end stands"
 
 
 def test_a_request_to_stop_survives_a_killed_server(make: Callable[..., Launcher], printed: Any, until: Any) -> None:

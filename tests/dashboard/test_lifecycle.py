@@ -113,6 +113,13 @@ def test_a_stop_is_enforced_only_after_the_grace_time() -> None:
     assert not kill_due(ended(-9, stop_asked_seconds=1e9))
 
 
+def test_a_worker_that_said_its_end_and_hangs_does_not_hold_its_place_for_ever() -> None:
+    hanging = dataclasses.replace(RUNNING, state=State.CRASHED, ended_seconds=STOP_GRACE_SECONDS)
+    assert kill_due(hanging) and decide(hanging) is None
+    assert not kill_due(dataclasses.replace(hanging, ended_seconds=STOP_GRACE_SECONDS - 0.1))
+    assert not kill_due(dataclasses.replace(hanging, launched=False))
+
+
 def test_the_queue_is_told_in_words() -> None:
     assert [waiting_reason(n) for n in range(3)] == [
         "waiting: next to start",
