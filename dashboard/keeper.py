@@ -95,6 +95,7 @@ class Keeper:
             silent_seconds=now - max(heard_at, self.watching_since),
             heard_since_decision=heard_at > self._lost_at.get(run.id, self.watching_since),
             exit=end,
+            killed_by_us=folder is not None and folder.killed,
             stop_asked_seconds=None if asked_at is None else now - asked_at,
             ended_seconds=now - run.ended_at if run.state.ended and run.ended_at is not None else None,
         )
@@ -113,12 +114,8 @@ class Keeper:
     def _apply(self, run: Run, decision: Decision, facts: Facts) -> Run:
         if decision.state.ended:
             # As an event, so that the run's record, its export and every rule know it too.
-            event: dict[str, Any] = {
-                "type": "state",
-                "state": decision.state.value,
-                "reason": decision.reason,
-                "time": self.clock(),
-            }
+            event: dict[str, Any] = {"type": "state", "state": decision.state.value, "reason": decision.reason}
+            event["time"] = self.clock()
             if facts.last_words:
                 event["last_lines"] = list(facts.last_words)[-KEPT_WORDS:]
             if decision.exit_code is not None:
@@ -140,6 +137,6 @@ class Keeper:
             return
         if kill_due(facts):
             log.warning("run %s is still there %d s after it should have ended; killing it", run.id, STOP_GRACE_SECONDS)
-            worker.kill_group()
+            folder.kill(worker, self.clock())
         elif facts.stop_asked_seconds is not None and run.id not in self._signalled and worker.terminate():
             self._signalled.add(run.id)

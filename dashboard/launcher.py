@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 
 from dashboard import present
 from dashboard.environment import worker_environment
-from dashboard.errors import DashboardError, UnknownRun
+from dashboard.errors import StoreError, UnknownRun
 from dashboard.keeper import Keeper
 from dashboard.lifecycle import ASKED_TO_STOP, STOPPING, Presence, waiting_reason
 from dashboard.live import Hub
@@ -46,10 +46,10 @@ class Launcher:
         environ: Mapping[str, str] | None = None,
         command: WorkerCommand = trainer_command,
     ) -> None:
-        """`ingest` stores a batch and tells everyone who waits for it; by default it only stores. The server gives `Collector.accept`.
+        """`ingest` stores a batch and tells everyone who waits for it (the server gives `Collector.accept`); by default it only stores.
 
-        `clock` gives seconds since 1970; `environ` is what workers inherit a part of (default: the server's own); `command` is what a
-        worker runs.
+        `clock` gives seconds since 1970; `environ` is what workers inherit a part of (default: the server's own);
+        `command` is what a worker runs.
         """
         self._store, self._hub, self._settings, self._clock = store, hub, settings, clock
         self._ingest: Ingest = ingest or store.append
@@ -94,11 +94,16 @@ class Launcher:
     # -- what people ask ---------------------------------------------------------------------------------------------
 
     def submit(self, config: TrainConfig, *, parent_id: str | None = None) -> Run:
-        """Put a run into the queue; it starts when a place is free. Raises OSError when its folder cannot be written."""
+        """Put a run into the queue; it starts when a place is free. Raises StoreError when its folder cannot be written."""
         with self._lock:
             run_id = self._new_id()
             folder = self._folder(run_id)
-            folder.write_config(config.to_mapping())
+            try:
+                folder.write_config(config.to_mapping())
+            except OSError as error:
+                raise StoreError(
+                    f"{folder.path} cannot be written: {error.strerror or error}; nothing was launched"
+                ) from None
             name = config.name or f"{config.preset} on {config.dataset}"
             run = self._store.create_run(
                 run_id,
@@ -145,7 +150,8 @@ class Launcher:
         if folder is not None:
             folder.ask_to_stop(self._clock())  # the next look sends SIGTERM, also after a restart in between
         reason = STOPPING if folder is not None else ASKED_TO_STOP
-        return self._store.set_state(run.id, run.state, reason=reason)
+        run = self._store.run(run.id)  # it may have ended by itself meanwhile
+        return run if run.state.ended else self._store.set_state(run.id, run.state, reason=reason)
 
     # -- the look at all runs ----------------------------------------------------------------------------------------
 
@@ -218,10 +224,10 @@ class Launcher:
         try:
             action(run)
             self._complained.discard(run.id)
-        except (DashboardError, OSError, ValueError) as error:
-            # Once per trouble, not once per second.
+        except Exception:
+            # Whatever it is (a locked database, a full disk), it is this run's alone. Said once, not once a second.
             if run.id not in self._complained:
-                log.exception("run %s cannot be looked after just now: %s", run.id, error)
+                log.exception("run %s cannot be looked after just now; it is tried again", run.id)
                 self._complained.add(run.id)
 
     # -- folders -----------------------------------------------------------------------------------------------------

@@ -56,6 +56,8 @@ class Facts:
     """How the process ended, when that was recorded."""
     unread: bool = False
     """Whether the dead process left records or output that have not been read yet."""
+    killed_by_us: bool = False
+    """Whether the server sent SIGKILL after the grace time."""
     stop_asked_seconds: float | None = None
     """Since a person asked the run to stop; None when nobody did."""
     ended_seconds: float | None = None
@@ -119,7 +121,7 @@ def _ended(facts: Facts, end: Exit) -> Decision:
     if facts.stop_asked_seconds is not None and end.returncode in (0, -15):
         late = "" if end.returncode == 0 else ", before its training could save anything"
         return Decision(State.STOPPED, "stopped on request" + late, end.returncode)
-    if facts.stop_asked_seconds is not None and end.returncode == -9:
+    if facts.killed_by_us and end.returncode == -9:
         return Decision(State.STOPPED, "killed: it did not end in time after it was asked to stop", end.returncode)
     if end.returncode == 0:
         return Decision(State.CRASHED, "ended with exit status 0, but never said that it had finished", 0)
@@ -132,8 +134,11 @@ def _gone(facts: Facts) -> Decision | None:
     # another one (a launcher script, a resume), so silence must confirm it.
     if not facts.launched and facts.silent_seconds < GONE_AFTER_SECONDS:
         return None
+    if facts.stop_asked_seconds is not None:
+        return Decision(State.STOPPED, "stopped on request; how its process ended was not recorded")
+    said = complaint(facts.last_words)
     reason = "its process is gone, and nothing was left to say how it ended"
-    return Decision(State.CRASHED, reason)
+    return Decision(State.CRASHED, reason + (f"; its last line: {said}" if said else ""))
 
 
 def _unseen(facts: Facts) -> Decision | None:

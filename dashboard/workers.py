@@ -47,8 +47,8 @@ class WorkerFolder:
         supervisor.write_json(self.path / CONFIG_FILE, dict(config))
 
     def start(self, environment: Mapping[str, str]) -> None:
-        """Start supervisor and worker, unless that was done before (also by a server that is gone). Raises OSError."""
-        if self.claimed or self.booting:
+        """Start supervisor and worker, unless that was tried before (also by a server that is gone). Raises OSError."""
+        if self.claimed or self._supervisor is not None:
             return
         worker = self._command(self.path / CONFIG_FILE)
         with (self.path / supervisor.OUTPUT_FILE).open("ab") as output:
@@ -118,6 +118,16 @@ class WorkerFolder:
         """Write down that a person asked for the end (the first time counts). `at` is seconds since 1970."""
         if self.stop_asked_at is None:
             supervisor.write_json(self.path / STOP_FILE, {"asked_at": at})
+
+    def kill(self, worker: Process, at: float) -> None:
+        """SIGKILL to the worker and its children, written down first: its end is then our doing, not a crash."""
+        supervisor.write_json(self.path / STOP_FILE, {"asked_at": self.stop_asked_at or at, "killed": True})
+        worker.kill_group()
+
+    @property
+    def killed(self) -> bool:
+        """Whether `kill` was used."""
+        return self._read(STOP_FILE).get("killed") is True
 
     @property
     def stop_asked_at(self) -> float | None:

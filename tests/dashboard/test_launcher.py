@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from dashboard.errors import StoreError
 from dashboard.launcher import Launcher
 from dashboard.lifecycle import GONE_AFTER_SECONDS, LOST_AFTER_SECONDS, STOP_GRACE_SECONDS, STOPPING
 from dashboard.live import Hub
@@ -403,3 +404,44 @@ def test_a_folder_that_cannot_be_used_is_a_crash_with_a_sentence(
     run = until(launcher, run_id, State.CRASHED)
     assert run.state_reason.startswith("its worker could not be started: ")
     assert not launcher.active()
+
+
+def test_a_supervisor_that_dies_at_once_is_a_crash_and_is_not_started_for_ever(
+    make: Callable[..., Launcher], store: Store, until: Any, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    launcher = make()
+    broken = settings.home / "broken-python"
+    broken.parent.mkdir(parents=True, exist_ok=True)
+    broken.write_text("#!/bin/sh\necho started >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr("dashboard.workers.sys.executable", str(broken))
+    run = until(launcher, launcher.submit(TrainConfig()).id, State.CRASHED)
+    assert run.state_reason.endswith("its last line: started") and lines(store, run.id) == ["started"]
+
+
+def test_one_runs_trouble_costs_only_itself(
+    make: Callable[..., Launcher], store: Store, until: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    launcher = make("pass", max_active_runs=5)
+    sick, well = (launcher.submit(TrainConfig(name=name)).id for name in ("sick", "well"))
+    look = launcher._keeper.look
+
+    def trouble(run: Any, folder: Any) -> Any:
+        if run.id == sick:
+            raise ZeroDivisionError("by design")
+        return look(run, folder)
+
+    monkeypatch.setattr(type(launcher._keeper), "look", lambda _, run, folder: trouble(run, folder))
+    until(launcher, well, State.CRASHED)
+    assert sum("cannot be looked after" in record.message for record in caplog.records) == 1
+
+
+def test_a_home_that_cannot_be_written_launches_nothing_and_says_so(
+    make: Callable[..., Launcher], store: Store, settings: Settings
+) -> None:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    (settings.home / "runs").write_text("in the way")
+    with pytest.raises(StoreError, match=r"cannot be written: .*; nothing was launched"):
+        make().submit(TrainConfig())
+    assert store.runs() == []
+    (settings.home / "runs").unlink()

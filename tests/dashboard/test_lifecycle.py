@@ -75,10 +75,25 @@ def test_nothing_is_decided_before_everything_left_behind_was_read() -> None:
     assert decide(ended(0, unread=True)) is None
 
 
-@pytest.mark.parametrize(("returncode", "word"), [(-15, "on request"), (0, "on request"), (-9, "killed")])
-def test_an_end_after_a_request_to_stop_is_stopped(returncode: int, word: str) -> None:
+@pytest.mark.parametrize("returncode", [-15, 0])
+def test_an_end_after_a_request_to_stop_is_stopped(returncode: int) -> None:
     decision = decide(ended(returncode, stop_asked_seconds=2.0))
-    assert decision is not None and decision.state is State.STOPPED and word in decision.reason
+    assert decision is not None and decision.state is State.STOPPED and "on request" in decision.reason
+
+
+def test_a_kill_while_stopping_is_ours_or_a_crash() -> None:
+    ours = decide(ended(-9, stop_asked_seconds=61.0, killed_by_us=True))
+    assert ours is not None and ours.state is State.STOPPED and "did not end in time" in ours.reason
+    others = decide(ended(-9, stop_asked_seconds=2.0))
+    assert others is not None and others.state is State.CRASHED and "SIGKILL" in others.reason
+
+
+def test_an_unrecorded_end_says_what_is_known() -> None:
+    gone = dataclasses.replace(RUNNING, presence=Presence.GONE)
+    crashed = decide(dataclasses.replace(gone, last_words=("step 7",)))
+    assert crashed is not None and crashed.state is State.CRASHED and crashed.reason.endswith("its last line: step 7")
+    stopped = decide(dataclasses.replace(gone, stop_asked_seconds=5.0))
+    assert stopped is not None and stopped.state is State.STOPPED
 
 
 def test_a_crash_while_stopping_is_still_a_crash() -> None:
