@@ -89,7 +89,9 @@ def finetune(rng: Generator) -> Curve:
     drop = floor * rng.choice([0.02, 0.1, 0.3, 0.8, 2.0])
     mean = floor + drop * np.exp(-np.arange(n) / rng.uniform(2, n / 5 + 3)) - 0.03 * floor * np.arange(n) / n
     noise = noisy(rng, mean, rng.choice([0.02, 0.06, 0.15, 0.3]))
-    rate = schedule(rng, steps, steps[-1] + 1, int(rng.choice([0, 0.03 * n * every])), peak=10 ** rng.uniform(-5.5, -3.5))
+    rate = schedule(
+        rng, steps, steps[-1] + 1, int(rng.choice([0, 0.03 * n * every])), peak=10 ** rng.uniform(-5.5, -3.5)
+    )
     series = {"loss": noise, "learning_rate": rate, "grad_norm": gradients(rng, n, level=rng.choice([0.5, 3, 30]))}
     return Curve("finetune", (), {}, steps, series, evaluations=evaluate(rng, steps, mean * rng.uniform(0.97, 1.2)))
 
@@ -146,7 +148,11 @@ def restarts(rng: Generator) -> Curve:
     rate = 1e-3 * 0.5 * (1 + np.cos(np.pi * (np.arange(n) % cycle) / cycle)) + 1e-5
     mean = 2.2 + 5 * (1 + np.arange(n) / 20) ** -0.7 + rng.uniform(0.05, 0.35) * (rate / 1e-3)
     return Curve(
-        "restarts", (), {}, np.arange(n) * 10, {"loss": noisy(rng, mean, 0.02), "lr": rate, "grad_norm": gradients(rng, n)}
+        "restarts",
+        (),
+        {},
+        np.arange(n) * 10,
+        {"loss": noisy(rng, mean, 0.02), "lr": rate, "grad_norm": gradients(rng, n)},
     )
 
 
@@ -165,7 +171,9 @@ def evaluations_only(rng: Generator) -> Curve:
     steps = (np.arange(n) + 1) * 100
     mean = 1.8 + 2 * np.exp(-np.arange(n) / 6)
     values = noisy(rng, mean, 0.01)
-    return Curve("evaluations_only", (), {}, steps, {}, evaluations=dict(zip(steps.tolist(), values.tolist(), strict=True)))
+    return Curve(
+        "evaluations_only", (), {}, steps, {}, evaluations=dict(zip(steps.tolist(), values.tolist(), strict=True))
+    )
 
 
 # -- sick ------------------------------------------------------------------------------------------------------------
@@ -306,7 +314,9 @@ def noisy(rng: Generator, mean: np.ndarray, relative: float) -> np.ndarray:
 def gradients(rng: Generator, n: int, level: float = 1.0) -> np.ndarray:
     """Gradient norms: high at first, then log-normal about a slowly changing level."""
     at = np.arange(n)
-    return np.asarray(level * (1 + 4 * np.exp(-at / (n / 20 + 1)) + rng.uniform(0, 1.5) * at / n) * np.exp(rng.normal(0, 0.35, n)))
+    return np.asarray(
+        level * (1 + 4 * np.exp(-at / (n / 20 + 1)) + rng.uniform(0, 1.5) * at / n) * np.exp(rng.normal(0, 0.35, n))
+    )
 
 
 def evaluate(rng: Generator, steps: np.ndarray, mean: np.ndarray) -> dict[int, float]:
@@ -404,7 +414,9 @@ def main() -> None:
     healthy = [score for score in scores.values() if not score.delays]
     sick = [score for score in scores.values() if score.delays]
     print(f"false alarms {sum(s.alarms for s in healthy)} of {sum(s.runs for s in healthy)} healthy;", end=" ")
-    print(f"found {sum(s.found for s in sick)} of {sum(s.runs for s in sick)} sick; {time.perf_counter() - begun:.1f} s")
+    print(
+        f"found {sum(s.found for s in sick)} of {sum(s.runs for s in sick)} sick; {time.perf_counter() - begun:.1f} s"
+    )
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ NOT_METRICS = frozenset(("type", "step", "time"))
 CONFIG_EVENTS = ("run", "config")
 ENDED = ("finished", "stopped", "crashed")
 KEPT_CHECKPOINTS = 256
+MAX_STEP = 2**53
 NAMED_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -143,6 +144,8 @@ class Engine:
         if type(step) is not int:
             number = _number(step)
             step = int(number) if number is not None and math.isfinite(number) else self._next_step
+        if abs(step) > MAX_STEP:
+            step = self._next_step  # no counter gets there: a time stamp or a broken line
         self._next_step = step + 1
         return step
 

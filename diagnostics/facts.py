@@ -93,13 +93,12 @@ def _flatten(config: Mapping[str, Any]) -> dict[str, Any]:
 def _first_number(flat: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
     for name in names:
         value = flat.get(name)
-        if isinstance(value, str):
-            try:
-                value = float(value)
-            except ValueError:
-                continue
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
-            return float(value)
+        try:
+            value = float(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else value
+        except (ValueError, OverflowError):
+            continue
+        if isinstance(value, float) and math.isfinite(value) and value >= 0:
+            return value
     return None
 
 

@@ -109,9 +109,9 @@ class SeriesView:
         """Lowest smoothed value so far. Smoothed, because the lowest of many noisy points is luck."""
         rows, size = self.blocks
         if self.size <= TAIL and self.values.size:
-            means, ends, width = self.values, self.steps, self.window
+            means, width, ends = self.values, self.window, self.steps.astype(np.float64)
         else:
-            means, ends, width = rows[:, 3], rows[:, 1], max(3, math.ceil(self.window / size))
+            means, width, ends = rows[:, 3], max(3, math.ceil(self.window / size)), rows[:, 1]
         smooth = stats.sliding_median(means, width)
         at = int(np.argmin(smooth))
         width = min(width, means.size)

@@ -73,7 +73,11 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
         sentence = f"The loss went from {say.number(train.start)} to {say.number(observed)} at once."
         return _sighting(view, train, first, observed, limit, sentence, Severity.CRITICAL)
     best = train.best
-    asked = max(rise * (2 if view.rate_raised_since(best.step) else 1) * abs(best.value), floor, 0.15 * (train.start - best.value))
+    asked = max(
+        rise * (2 if view.rate_raised_since(best.step) else 1) * abs(best.value),
+        floor,
+        0.15 * (train.start - best.value),
+    )
     observed, limit = _levels(train, best.value, asked, sigmas)
     if not observed > limit:
         return None

@@ -73,6 +73,8 @@ def loss_not_decreasing(
         return None
     if 2 * seen.series.level_error > fall * seen.reference:
         return None  # too noisy still to tell so small a fall from none
+    if seen.series.level > 1.1 * seen.reference or seen.series.best.value < (1 - 2 * fall) * seen.reference:
+        return None  # it has risen, or had fallen before: not flat from the start, other rules speak
     if seen.uniform and seen.fall < stuck and seen.warm_points >= stuck_points and not _gains(seen, stuck):
         return _sighting(view, seen, Severity.CRITICAL, stuck)
     late = seen.warm_points >= points or (view.progress or 0) >= 0.1
@@ -81,8 +83,6 @@ def loss_not_decreasing(
         return None
     if seen.fall >= fall or seen.falling or view.rate_share < 0.5 or _validation_fell(view, fall):
         return None
-    if seen.series.level > 1.1 * seen.reference or seen.series.best.value < (1 - 2 * fall) * seen.reference:
-        return None  # it has risen, or had fallen before: not flat from the start, other rules speak
     grave = seen.uniform or seen.series.start >= LANGUAGE_FROM_SCRATCH
     return _sighting(view, seen, Severity.WARNING if grave else Severity.INFO, fall)
 

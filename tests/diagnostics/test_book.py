@@ -18,7 +18,12 @@ OVERFIT = (
 BLOWN = [4.2, 5.1, 3.8, 6.2, 4.5, 7.8, 5.2, math.inf, math.nan, math.nan]
 SLOW_STEPS, SLOW = [1, 10, 100, 500, 1000, 5000], [8.52, 8.51, 8.49, 8.47, 8.45, 8.40]
 STEPS = [range(10), range(1, 11), range(0, 1000, 100), range(100, 1100, 100), range(0, 50_000, 5000)]
-NAMES = [("train_loss", "val_loss"), ("train/loss", "val/loss"), ("loss", "eval_loss"), ("Train Loss", "Validation Loss")]
+NAMES = [
+    ("train_loss", "val_loss"),
+    ("train/loss", "val/loss"),
+    ("loss", "eval_loss"),
+    ("Train Loss", "Validation Loss"),
+]
 
 each_steps = pytest.mark.parametrize("steps", STEPS, ids=str)
 each_name = pytest.mark.parametrize("names", NAMES, ids=str)
@@ -69,7 +74,9 @@ def test_validation_alone_that_climbs_for_long_is_overfitting(assert_finds: Any,
 
 @each_steps
 @pytest.mark.parametrize("name", ["train_loss", "loss", "train/loss"])
-def test_blown_up_loss_is_non_finite_with_the_rate_as_first_cause(findings: Any, run: Any, steps: range, name: str) -> None:
+def test_blown_up_loss_is_non_finite_with_the_rate_as_first_cause(
+    findings: Any, run: Any, steps: range, name: str
+) -> None:
     first = findings(run(steps, **{name: BLOWN}))[0]
     assert (first.rule, str(first.severity)) == ("non-finite-loss", "critical")
     assert first.because is None
@@ -89,7 +96,9 @@ def test_swings_alone_are_the_learning_rate(assert_finds: Any, run: Any) -> None
 
 
 @pytest.mark.parametrize("name", ["train_loss", "loss", "val_loss"])
-@pytest.mark.parametrize("config", [{"vocab_size": 5000}, {"model": {"vocab_size": 5000}}, {"vocab": "5000"}, {}], ids=str)
+@pytest.mark.parametrize(
+    "config", [{"vocab_size": 5000}, {"model": {"vocab_size": 5000}}, {"vocab": "5000"}, {}], ids=str
+)
 def test_slow_exercise(assert_finds: Any, run: Any, config: dict[str, Any], name: str) -> None:
     events = run(SLOW_STEPS, **{name: SLOW})
     finding = assert_finds(events, "learning-rate-too-low", "loss-not-decreasing", config=config)
@@ -104,7 +113,13 @@ def test_slow_exercise_with_more_points(assert_finds: Any, run: Any) -> None:
 
 @pytest.mark.parametrize(
     "norms",
-    [[10, 100, 1000], [1, 10, 100, 1000], [0.8, 1.1, 0.9, 10, 100, 1000], [2, 10, 50, 250, 1250], [1.0] * 30 + [10, 100, 1000]],
+    [
+        [10, 100, 1000],
+        [1, 10, 100, 1000],
+        [0.8, 1.1, 0.9, 10, 100, 1000],
+        [2, 10, 50, 250, 1250],
+        [1.0] * 30 + [10, 100, 1000],
+    ],
     ids=str,
 )
 def test_exploding_gradients(assert_finds: Any, run: Any, norms: list[float]) -> None:
@@ -113,7 +128,9 @@ def test_exploding_gradients(assert_finds: Any, run: Any, norms: list[float]) ->
 
 
 @pytest.mark.parametrize("count", [3, 4, 5, 6, 8])
-@pytest.mark.parametrize("losses", [[4.2] * 8, [4.2, 4.19, 4.21, 4.2, 4.19, 4.2, 4.21, 4.2], [2.5, 2.49, 2.5, 2.51, 2.5, 2.5, 2.5, 2.5]])
+@pytest.mark.parametrize(
+    "losses", [[4.2] * 8, [4.2, 4.19, 4.21, 4.2, 4.19, 4.2, 4.21, 4.2], [2.5, 2.49, 2.5, 2.51, 2.5, 2.5, 2.5, 2.5]]
+)
 def test_vanishing_gradients(assert_finds: Any, run: Any, losses: list[float], count: int) -> None:
     norms = [0.1 / 10**at for at in range(count)]
     assert_finds(run(train_loss=losses[:count], grad_norm=norms), "vanishing-gradients")

@@ -100,7 +100,9 @@ def test_noisy_validation(assert_silent: Any, run: Any) -> None:
 
 def test_grokking_is_overfitting_now_and_over_when_it_groks(findings: Any, run: Any) -> None:
     train = np.concatenate([np.linspace(4.6, 0.05, 20), np.full(40, 0.04), np.full(20, 0.02)])
-    val = np.concatenate([np.linspace(4.7, 4.4, 6), np.linspace(4.5, 9, 30), np.linspace(8.5, 0.1, 30), np.full(14, 0.05)])
+    val = np.concatenate(
+        [np.linspace(4.7, 4.4, 6), np.linspace(4.5, 9, 30), np.linspace(8.5, 0.1, 30), np.full(14, 0.05)]
+    )
     (overfit,) = (f for f in findings(run(train_loss=train, val_loss=val)) if f.rule == "overfitting")
     assert overfit.status == "resolved"
     assert overfit.severity == "info"

@@ -1,0 +1,174 @@
+"""`runwell diagnose`, `rules` and `explain`: formats, exit statuses and every error's sentence."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runwell.cli import main
+
+BLOWN = ["4.2", "5.1", "3.8", "6.2", "4.5", "7.8", "5.2", "inf", "nan", "nan"]
+HEALTHY = ["4.2", "3.8", "3.3", "2.9", "2.5", "2.2", "1.9", "1.7", "1.6", "1.5"]
+KEYS = {
+    "rule",
+    "severity",
+    "title",
+    "first_step",
+    "detected_step",
+    "last_step",
+    "evidence",
+    "causes",
+    "remedies",
+    "confidence",
+}
+
+
+def write_csv(path: Path, losses: list[str], name: str = "train_loss") -> str:
+    path.write_text("\n".join([f"step,{name}", *(f"{step},{loss}" for step, loss in enumerate(losses))]) + "\n")
+    return str(path)
+
+
+def write_jsonl(path: Path, losses: list[str]) -> str:
+    spelled = {"inf": '"Infinity"', "nan": "NaN"}
+    lines = [
+        f'{{"type": "metrics", "step": {step}, "train/loss": {spelled.get(loss, loss)}}}'
+        for step, loss in enumerate(losses)
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+@pytest.mark.parametrize("write", [write_csv, write_jsonl])
+def test_json_has_the_promised_shape(tmp_path: Path, capsys: Any, write: Any) -> None:
+    file = write(tmp_path / "log", BLOWN)
+    assert main(["diagnose", file, "--format", "json"]) == 2
+    (result,) = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"bare {name} is not JSON"))
+    assert (result["source"], result["verdict"]) == (file, "critical")
+    assert set(result["coverage"]) == {"ran", "skipped", "failed"}
+    first = result["findings"][0]
+    assert set(first) >= KEYS
+    assert (first["rule"], first["first_step"], first["detected_step"], first["status"]) == (
+        "non-finite-loss",
+        7,
+        7,
+        "open",
+    )
+    assert first["evidence"][0]["observed"] == "Infinity"
+    assert "learning rate" in first["causes"][0]["cause"]
+
+
+def test_exit_status_is_that_of_the_worst_file(tmp_path: Path, capsys: Any) -> None:
+    good, bad = write_csv(tmp_path / "good.csv", HEALTHY), write_csv(tmp_path / "bad.csv", BLOWN)
+    assert main(["diagnose", good]) == 0
+    assert main(["diagnose", good, bad, "--format", "json"]) == 2
+    capsys.readouterr()
+    assert main(["diagnose", good, str(tmp_path / "none.csv"), "--format", "json"]) == 3
+    verdicts = [result["verdict"] for result in json.loads(capsys.readouterr().out)]
+    assert verdicts == ["healthy", "unreadable"], "one unreadable file does not hide the others"
+
+
+def test_warning_and_config(tmp_path: Path, capsys: Any) -> None:
+    log = tmp_path / "slow.csv"
+    log.write_text("step,loss\n1,4.17\n10,4.17\n100,4.16\n500,4.16\n1000,4.15\n5000,4.14\n")
+    settings = tmp_path / "config.json"
+    settings.write_text('{"vocab_size": 65}')
+    assert main(["diagnose", str(log)]) == 0, "without the vocabulary nobody knows where it began"
+    assert main(["diagnose", str(log), "--config", str(settings)]) == 1
+    assert "Learning rate too low" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", ["text", "markdown"])
+def test_people_get_the_finding_its_evidence_and_what_to_do(tmp_path: Path, capsys: Any, form: str) -> None:
+    main(["diagnose", write_csv(tmp_path / "x.csv", BLOWN), "--format", form])
+    out = capsys.readouterr().out
+    for words in (
+        "critical",
+        "Training loss is Inf since step 7",
+        "learning rate too high",
+        "learning_rate ×0.1",
+        "val/loss",
+    ):
+        assert words in out
+    if form == "text":
+        assert "▁" in out and "×××" in out, "a small curve, with its end marked as not finite"
+
+
+def test_control_characters_of_a_log_never_reach_the_terminal(tmp_path: Path, capsys: Any) -> None:
+    file = tmp_path / "evil\x1b[31m.csv"
+    write_csv(file, BLOWN)
+    main(["diagnose", str(file)])
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("step,loss\n" + "".join(f"{i},{v}\n" for i, v in enumerate(BLOWN))))
+    assert main(["diagnose", "-", "--format", "json"]) == 2
+    assert json.loads(capsys.readouterr().out)[0]["source"] == "-"
+
+
+def test_map_names_a_series(tmp_path: Path, capsys: Any) -> None:
+    file = write_csv(tmp_path / "x.csv", BLOWN, name="my_number")
+    assert main(["diagnose", file]) == 3
+    assert "holds no series that a rule knows; name one with --map" in capsys.readouterr().err
+    assert main(["diagnose", file, "--map", "my_number=train_loss"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--map", "x=los"], "'x' is mapped to 'los', which is no role; roles are: train_loss"),
+        (["--map", "x"], "--map 'x' must be NAME=ROLE"),
+        (["--config", "/nowhere.json"], "--config /nowhere.json cannot be read: No such file"),
+    ],
+)
+def test_wrong_flags_get_one_sentence(tmp_path: Path, capsys: Any, flags: list[str], sentence: str) -> None:
+    assert main(["diagnose", write_csv(tmp_path / "x.csv", HEALTHY), *flags]) == 3
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("text", "sentence"), [("[1]", "must be an object of settings"), ("{", "is not JSON")])
+def test_a_wrong_config_file(tmp_path: Path, capsys: Any, text: str, sentence: str) -> None:
+    settings = tmp_path / "c.json"
+    settings.write_text(text)
+    assert main(["diagnose", write_csv(tmp_path / "x.csv", HEALTHY), "--config", str(settings)]) == 3
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x01\x02\xff\xfe", b"hello\n"])
+def test_files_that_are_no_log(tmp_path: Path, capsys: Any, content: bytes) -> None:
+    file = tmp_path / "x"
+    file.write_bytes(content)
+    assert main(["diagnose", str(file)]) == 3
+    assert str(file) in capsys.readouterr().err
+
+
+def test_a_folder_is_not_a_file(tmp_path: Path, capsys: Any) -> None:
+    assert main(["diagnose", str(tmp_path)]) == 3
+    assert "Is a directory" in capsys.readouterr().err
+
+
+def test_rules_are_listed(capsys: Any) -> None:
+    assert main(["rules"]) == 0
+    assert "overfitting" in capsys.readouterr().out
+    assert main(["rules", "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["id"] for row in rows} >= {"non-finite-loss", "plateau"}
+
+
+def test_a_rule_is_explained(capsys: Any) -> None:
+    assert main(["explain", "overfitting"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("# overfitting")
+    assert "## What to do" in out
+
+
+def test_an_unknown_rule_is_guessed_at(capsys: Any) -> None:
+    assert main(["explain", "overfiting"]) == 2
+    assert "did you mean overfitting?" in capsys.readouterr().err
