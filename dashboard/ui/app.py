@@ -4,6 +4,9 @@ The server mounts its Flask side (`create_ui(services).server`) at "/" through a
 never on the event loop. Everything is served from this machine: no CDN, no fonts, no telemetry.
 """
 
+# Dash's decorators have no types; the functions under them have.
+# mypy: disallow-untyped-decorators=False
+
 from __future__ import annotations
 
 import logging
@@ -14,7 +17,9 @@ import dash
 from dash import ClientsideFunction, Input, Output, State
 from dash.development.base_component import Component
 
+from dashboard.errors import DashboardError
 from dashboard.services import Services
+from dashboard.ui import format as fmt
 from dashboard.ui import parts, shell
 from dashboard.ui.pages import PAGES, find
 from dashboard.ui.query import parse
@@ -50,9 +55,12 @@ def create_ui(services: Services) -> dash.Dash:
 
 
 def _on_error(error: Exception) -> None:
-    """A callback failed: the log gets the traceback, the reader one sentence, and the page stays as it was."""
-    log.error("a page callback failed", exc_info=error)
-    said = shell.notification("Something went wrong", f"{type(error).__name__}: {error}"[:300], bad=True)
+    """A callback failed: the reader gets one sentence, the log the traceback of what nobody foresaw, the page stays."""
+    if isinstance(error, DashboardError):
+        said = shell.notification("That is not possible", fmt.visible(str(error)), bad=True)
+    else:
+        log.error("a page callback failed", exc_info=error)
+        said = shell.notification("Something went wrong", f"{type(error).__name__}: {error}"[:300], bad=True)
     dash.set_props("notifications", {"sendNotifications": said})
 
 

@@ -78,6 +78,12 @@ def _other(name: str) -> Chart:
     )
 
 
+def lone(name: str) -> Chart:
+    """A chart of one series by itself, in the colour that it has on the run's charts."""
+    color = ROLE_COLORS.get(role_of(name) or "", theme.OTHER)
+    return Chart(key=f"lone:{name}", title=name, unit="", colors={name: color})
+
+
 def _colors(names: Sequence[str], roles: Sequence[str]) -> dict[str, str]:
     return {name: ROLE_COLORS[role] for role in roles for name in names if role_of(name) == role}
 

@@ -214,6 +214,21 @@ def _limit(chart: Chart, view: View) -> tuple[list[dict[str, Any]], list[dict[st
     return [shape], [label]
 
 
+def excerpt(chart: Chart, series: Mapping[str, Series], first: int, last: int, severity: str) -> Figure:
+    """A still drawing of a piece of a curve with the window of steps that a finding speaks of."""
+    figure = draw(chart, series, View(), version="still")
+    color = theme.SEVERITY_COLORS.get(severity, theme.OTHER)
+    figure["layout"]["meta"]["still"] = True
+    figure["layout"]["xaxis"]["rangemode"] = "normal"
+    figure["layout"]["shapes"] = [
+        {
+            "type": "rect", "xref": "x", "yref": "paper", "x0": first, "x1": last, "y0": 0, "y1": 1, "layer": "below",
+            "fillcolor": color, "opacity": 0.15, "line": {"color": color, "width": 1},
+        }
+    ]  # fmt: skip
+    return figure
+
+
 def small_line(x: Sequence[float], lines: Mapping[str, tuple[str, Sequence[float | None]]], x_title: str) -> Figure:
     """A plain figure outside any run: the learning rate schedule, the example on a rule's page."""
     chart = Chart(key="plain", title="", unit="", colors={})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 from dash import dcc, html
@@ -17,7 +17,7 @@ from dashboard.records import Run, RunSummary, State
 from dashboard.ui import figures, theme
 from dashboard.ui import format as fmt
 
-Children = Component | str | Sequence[Any] | None
+Children: TypeAlias = Component | str | Sequence[Any] | None
 
 
 def icon(name: str) -> Component:

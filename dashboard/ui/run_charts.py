@@ -6,8 +6,9 @@ snapshot and never leave a hole.
 
 from __future__ import annotations
 
+import math
+import secrets
 from collections.abc import Sequence
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,6 @@ from dashboard.ui.query import Query, choice, flag
 LARGE_BUCKETS, SMALL_BUCKETS = 1000, 300
 SMOOTHING = (0, 5, 10, 25, 50, 100, 250, 500, 1000)
 """Half-lives in steps that the slider offers."""
-
-_versions = count(1)
 
 
 def view(services: Services, run: Run, query: Query) -> figures.View:
@@ -59,13 +58,14 @@ def tokens_per_step(services: Services, run: Run) -> float:
         if len(series.step) and series.step[-1] > 0 and np.isfinite(series.last[-1]):
             return float(series.last[-1]) / float(series.step[-1])
     sizes = [run.config.get(key) for key in ("batch_size", "accumulation_steps", "context_length")]
-    return float(np.prod(sizes)) if all(isinstance(size, (int, float)) for size in sizes) else 0.0
+    numbers = [float(size) for size in sizes if isinstance(size, (int, float))]
+    return math.prod(numbers) if len(numbers) == len(sizes) else 0.0
 
 
 def grid(services: Services, run: Run, how: figures.View) -> list[Component]:
     """Every chart of the run, drawn from what is stored now."""
     names = services.store.series_names(run.id)
-    version = f"{run.id}/{next(_versions)}"
+    version = secrets.token_hex(6)
     loss = charts.loss_chart(names)
     large = _figure(services, run, loss, how, version, large=True)
     sides = [_small(services, run, chart, how, version) for chart in charts.side_charts(names, run.config)]
@@ -73,7 +73,7 @@ def grid(services: Services, run: Run, how: figures.View) -> list[Component]:
 
 
 def _figure(
-    services: Services, run: Run, chart: charts.Chart, how: figures.View, version: str, *, large: bool
+    services: Services, run: Run, chart: figures.Chart, how: figures.View, version: str, *, large: bool
 ) -> figures.Figure:
     series = _series(services, run, list(chart.colors), LARGE_BUCKETS if large else SMALL_BUCKETS)
     # A learning rate has no noise: smoothing it would only draw a rate that was never used.
@@ -87,7 +87,7 @@ def _series(services: Services, run: Run, names: Sequence[str], buckets: int) ->
     return {name: services.store.series(run.id, name, buckets=buckets) for name in names if name in known}
 
 
-def _loss_card(chart: charts.Chart, figure: figures.Figure, how: figures.View) -> Component:
+def _loss_card(chart: figures.Chart, figure: figures.Figure, how: figures.View) -> Component:
     names = [_legend(name, color) for name, color in chart.colors.items()]
     title = "Perplexity" if how.perplexity else "Loss"
     return parts.card(
@@ -98,7 +98,7 @@ def _loss_card(chart: charts.Chart, figure: figures.Figure, how: figures.View) -
     )
 
 
-def _small(services: Services, run: Run, chart: charts.Chart, how: figures.View, version: str) -> Component:
+def _small(services: Services, run: Run, chart: figures.Chart, how: figures.View, version: str) -> Component:
     figure = _figure(services, run, chart, how, version, large=False)
     legend = [_legend(name, color) for name, color in chart.colors.items()] if len(chart.colors) > 1 else []
     return parts.card(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from dash import html
 from dash.development.base_component import Component
@@ -141,14 +142,24 @@ def _duration(run: Run, now: float) -> str | None:
     return f"{'ran' if run.state.ended else 'running'} for {fmt.duration((run.ended_at or now) - run.started_at)}"
 
 
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """Which actions make sense now. The buttons themselves stay in the page: one that is made anew forgets its clicks."""
+
+    command: bool
+    stop: bool
+
+    @classmethod
+    def of(cls, run: Run) -> Offers:
+        """Only workers that this server started are known to take commands."""
+        return cls(run.launched and run.state in COMMANDABLE, run.launched and run.state in STOPPABLE)
+
+
 def actions(run: Run) -> list[Component]:
-    """What can be done now. Every button is always there, so that its callback has it; those without sense are hidden."""
-    commanded = run.launched and run.state in COMMANDABLE
+    """The buttons; those without sense now are hidden."""
+    offers = Offers.of(run)
     return [
-        parts.button("Sample now", "run-sample", "quote", kind="plain", hidden=not commanded),
-        parts.button("Checkpoint now", "run-checkpoint", "save", kind="plain", hidden=not commanded),
-        parts.button(
-            "Cancel" if run.state is State.QUEUED else "Stop", "run-stop", "stop", kind="danger",
-            hidden=not (run.launched and run.state in STOPPABLE),
-        ),
-    ]  # fmt: skip
+        parts.button("Sample now", "run-sample", "quote", hidden=not offers.command),
+        parts.button("Checkpoint now", "run-checkpoint", "save", hidden=not offers.command),
+        parts.button("Stop", "run-stop", "stop", kind="danger", hidden=not offers.stop),
+    ]

@@ -74,7 +74,7 @@ def config(run: Run) -> Component:
     for name, value in run.config.items():
         setting = known.get(name) if ours else None
         changed = setting is not None and value != setting.default
-        rows.append(_config_row(name, value, setting.help if setting else "", changed))
+        rows.append(_config_row(name, value, setting.help.replace("`", "") if setting else "", changed))
     return html.Div(
         [
             html.P("Marked settings differ from the trainer's defaults.", className="rw-quiet") if ours else None,

@@ -4,6 +4,9 @@ Filter by severity, status and rule; acknowledge, mute, reopen; each leads to it
 (filters, live messages and decisions → list), `decide` (a button of a row → the store).
 """
 
+# Dash's decorators have no types; the functions under them have.
+# mypy: disallow-untyped-decorators=False
+
 from __future__ import annotations
 
 import time
@@ -15,6 +18,7 @@ import dash_mantine_components as dmc
 from dash import ALL, Input, Output, State, ctx, dcc, html
 from dash.development.base_component import Component
 
+from dashboard import present
 from dashboard.records import FindingRecord, Run
 from dashboard.services import Services
 from dashboard.ui import format as fmt
@@ -156,12 +160,15 @@ def decisions(kind: str, finding: FindingRecord) -> list[Component]:
 
 
 def apply_decision(services: Services, button: Any) -> bool:
-    """Carry out the decision whose button was pressed; False when nothing was really pressed."""
+    """Carry out the decision whose button was pressed and tell every open page; False when nothing was really pressed."""
     pressed = any(entry.get("value") for entry in ctx.triggered)
     if not pressed or not isinstance(button, Mapping) or button.get("to") not in ("open", "acknowledged", "muted"):
         return False
     subject = "" if button["subject"] == "-" else str(button["subject"])
-    services.store.set_finding_status(str(button["run"]), str(button["rule"]), subject, str(button["to"]))
+    run_id = str(button["run"])
+    services.store.set_finding_status(run_id, str(button["rule"]), subject, str(button["to"]))
+    verdict = services.store.run(run_id).verdict
+    services.hub.publish("findings", run_id, present.findings(verdict, services.store.findings(run_id)))
     return True
 
 

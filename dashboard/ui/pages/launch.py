@@ -5,6 +5,9 @@ before the start. Callbacks: `fill` (preset → fields), `check` (fields → err
 launcher → the run's page).
 """
 
+# Dash's decorators have no types; the functions under them have.
+# mypy: disallow-untyped-decorators=False
+
 from __future__ import annotations
 
 from collections.abc import Sequence

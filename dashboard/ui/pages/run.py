@@ -5,6 +5,9 @@ Callbacks: `draw` (controls, refresh → charts), `lay` (findings, charts → ov
 `write_output` (live messages → that part), `ask`/`stop` (buttons → the launcher or a command), `decide` (finding buttons).
 """
 
+# Dash's decorators have no types; the functions under them have.
+# mypy: disallow-untyped-decorators=False
+
 from __future__ import annotations
 
 import time
@@ -28,7 +31,8 @@ from dashboard.ui.query import Query, choice
 PATH = "/run/{run_id}"
 TITLE = "Run"
 
-RUN, HEAD, ACTIONS, CHARTS, OVERLAY = "run-id", "run-head", "run-actions", "run-charts", "run-overlay"
+RUN, NAME, HEAD, CHARTS, OVERLAY = "run-id", "run-name", "run-head", "run-charts", "run-overlay"
+FOUND = "run-tab-found"
 TABS, SAMPLES, DIAGNOSIS, OUTPUT, DECIDED = "run-tabs", "run-samples", "run-diagnosis", "run-output", "run-decided"
 X, SMOOTH, LOG, READ, STOP_DIALOG = "run-x", "run-smooth", "run-log-scale", "run-read", "run-stop-dialog"
 TAB_NAMES = ("curves", "samples", "diagnosis", "config", "output")
@@ -53,6 +57,10 @@ def layout(services: Services, query: Query, run_id: str) -> Component:
             dcc.Store(id=RUN, data=run.id),
             dcc.Store(id=OVERLAY, data=run_charts.overlay(services, run, found, how)),
             dcc.Store(id=DECIDED, data=0),
+            html.Div(
+                [html.Div(run_header.title(run), id=NAME), html.Div(run_header.actions(run), className="rw-actions")],
+                className="rw-run-top",
+            ),
             html.Div(_head(services, run, found), id=HEAD),
             _tabs(services, run, found, query, how),
             _stop_dialog(run),
@@ -65,9 +73,6 @@ def layout(services: Services, query: Query, run_id: str) -> Component:
 def _head(services: Services, run: Run, found: Sequence[FindingRecord]) -> list[Component | None]:
     lines = services.store.tail_logs(run.id, run_header.LAST_LINES) if run.state in ("crashed", "lost") else []
     return [
-        html.Div(
-            [run_header.title(run), html.Div(run_header.actions(run), className="rw-actions")], className="rw-run-top"
-        ),
         run_header.story(run, lines),
         html.Div(
             [run_header.verdict(run, found), run_header.stats(services.store.summary(run.id), time.time())],
@@ -77,10 +82,10 @@ def _head(services: Services, run: Run, found: Sequence[FindingRecord]) -> list[
 
 
 def _tabs(services: Services, run: Run, found: Sequence[FindingRecord], query: Query, how: View) -> Component:
-    labels = {
+    labels: dict[str, Any] = {
         "curves": "Curves",
         "samples": "Samples",
-        "diagnosis": "Diagnosis",
+        "diagnosis": ["Diagnosis", html.Span(_open_count(found), id=FOUND, className="rw-tab-count")],
         "config": "Config",
         "output": "Output",
     }
@@ -100,6 +105,11 @@ def _tabs(services: Services, run: Run, found: Sequence[FindingRecord], query: Q
         value=choice(query, "tab", TAB_NAMES, "curves"),
         className="rw-tabs",
     )
+
+
+def _open_count(found: Sequence[FindingRecord]) -> str:
+    waiting = sum(finding.status == "open" for finding in found)
+    return str(waiting) if waiting else ""
 
 
 def _controls(services: Services, run: Run, how: View) -> Component:
@@ -167,22 +177,8 @@ def _drawing(services: Services, run: Run, finding: FindingRecord) -> Component 
     name, first, last = window
     margin = max((last - first) // 2, 10)
     series = services.store.series(run.id, name, start=max(first - margin, 0), stop=last + margin, buckets=200)
-    color = charts.ROLE_COLORS.get(charts.role_of(name) or "", figures.theme.OTHER)
-    chart = charts.Chart(key=f"evidence:{finding.rule}:{finding.subject}", title="", unit="", colors={name: color})
-    figure = figures.draw(chart, {name: series}, View(), version="still")
-    figure["layout"]["meta"]["still"] = True
-    figure["layout"]["shapes"] = figures_window(first, last, finding.severity)
-    graph = parts.plot(figure, still=True)
-    return html.Figure([graph, html.Figcaption(fmt.visible(name))], className="rw-drawing")
-
-
-def figures_window(first: int, last: int, severity: str) -> list[dict[str, Any]]:
-    """The shaded window of a small drawing."""
-    color = figures.theme.SEVERITY_COLORS.get(severity, figures.theme.OTHER)
-    return [
-        {"type": "rect", "xref": "x", "yref": "paper", "x0": first, "x1": last, "y0": 0, "y1": 1, "layer": "below",
-         "fillcolor": color, "opacity": 0.15, "line": {"color": color, "width": 1}}
-    ]  # fmt: skip
+    figure = figures.excerpt(charts.lone(name), {name: series}, first, last, finding.severity)
+    return html.Figure([parts.plot(figure, still=True), html.Figcaption(fmt.visible(name))], className="rw-drawing")
 
 
 def _stop_dialog(run: Run) -> Component:
@@ -257,12 +253,16 @@ def _register_curves(app: dash.Dash, services: Services) -> None:
 
 def _register_parts(app: dash.Dash, services: Services) -> None:
     @app.callback(
-        Output(HEAD, "children"),
+        Output(NAME, "children"), Output(HEAD, "children"), Output(FOUND, "children"),
+        Output("run-sample", "hidden"), Output("run-checkpoint", "hidden"), Output("run-stop", "hidden"),
         Input("run-live-run", "data"), Input("run-live-findings", "data"), Input(DECIDED, "data"), State(RUN, "data"),
         prevent_initial_call=True,
     )  # fmt: skip
-    def head(_run: Any, _found: Any, _decided: Any, run_id: str) -> list[Component | None]:
-        return _head(services, services.store.run(run_id), services.store.findings(run_id))
+    def head(_run: Any, _found: Any, _decided: Any, run_id: str) -> tuple[Any, ...]:
+        run, found = services.store.run(run_id), services.store.findings(run_id)
+        offers = run_header.Offers.of(run)
+        shown = run_header.title(run), _head(services, run, found), _open_count(found)
+        return *shown, not offers.command, not offers.command, not offers.stop
 
     @app.callback(
         Output(DIAGNOSIS, "children"),
