@@ -64,6 +64,7 @@ class Loop:
         self._parameters = list(session.model.parameters())
         self._stop_asked = ""
         self._saved_step: int | None = None
+        self._saved = checkpoints.folder
         tokens = self.config.batch_size * self.config.accumulation_steps * self.config.context_length
         self._vitals = Vitals(session.model, tokens, len(corpus.train), GpuMeter(session.precision.device))
 
@@ -197,17 +198,24 @@ class Loop:
         self.run.sample(prompt, text, step=session.step)
         return text
 
-    def checkpoint(self, best: bool = False) -> Path:
-        """Save now, once a step; a disk that refuses is said and training goes on."""
+    def checkpoint(self, best: bool = False) -> None:
+        """Save now; a disk that refuses is said as an alert, and training goes on: its weights are still in memory."""
+        try:
+            self._save(best)
+        except CheckpointError as error:
+            self.run.alert("A checkpoint could not be written", str(error), "warning", self.session.step)
+            self._progress.say(f"step {self.session.step:,} · {error}; training goes on")
+        self._vitals.pause()
+
+    def _save(self, best: bool = False) -> Path:
+        """Save once a step, and again only to mark it as the best. Raises `CheckpointError`."""
         session = self.session
-        path = self._checkpoints.folder / f"step-{session.step:09d}"
         if self._saved_step != session.step or best:
-            path = self._checkpoints.save(to_checkpoint(session), best=best)
+            self._saved = self._checkpoints.save(to_checkpoint(session), best=best)
             self._saved_step = session.step
             is_best = best or session.best_step == session.step
-            self.run.checkpoint(str(path), session.step, val_loss=session.last_val_loss, best=is_best)
-        self._vitals.pause()
-        return path
+            self.run.checkpoint(str(self._saved), session.step, val_loss=session.last_val_loss, best=is_best)
+        return self._saved
 
     # -- being told ------------------------------------------------------------------------------------------------
 
@@ -227,7 +235,7 @@ class Loop:
             self._stop_asked = "stopped from the page"
             return "stopping after a checkpoint"
         if kind == "checkpoint":
-            return f"checkpoint written: {self.checkpoint().name}"
+            return f"checkpoint written: {self._save().name}"
         if kind == "sample":
             return self._sample_as_asked(args)
         if kind == "set":

@@ -22,6 +22,9 @@ class Reporter(Protocol):
     def checkpoint(self, path: str, step: int, val_loss: float | None = None, best: bool = False) -> None:
         """Report a checkpoint that is on disk."""
 
+    def alert(self, title: str, text: str = "", level: str = "warning", step: int | None = None) -> None:
+        """Tell the owner of something that does not end the run."""
+
     def commands(self) -> Sequence[Mapping[str, Any]]:
         """Commands that came since the last call: `id`, `kind`, `args`."""
 

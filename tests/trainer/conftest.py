@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ class RecordingRun:
         self.before_step: dict[int, dict[str, Any]] = {}
         """Commands that come before the step of that number."""
         self.rewinds: list[int] = []
+        self.alerts: list[tuple[int, str, str]] = []
         self.ended: tuple[str, str] | None = None
 
     def log(self, values: Mapping[str, float], step: int) -> None:
@@ -60,6 +62,9 @@ class RecordingRun:
 
     def checkpoint(self, path: str, step: int, val_loss: float | None = None, best: bool = False) -> None:
         self.checkpoints.append((step, path, val_loss, best))
+
+    def alert(self, title: str, text: str, level: str, step: int) -> None:
+        self.alerts.append((step, title, text))
 
     def commands(self) -> Sequence[Mapping[str, Any]]:
         given, self.inbox = self.inbox, []
@@ -109,13 +114,22 @@ MakeLoop = Callable[..., Loop]
 
 @pytest.fixture
 def make_loop(tmp_path: Path, corpus: Callable[[TrainConfig], Corpus], run: RecordingRun) -> MakeLoop:
-    """A loop over a config: fresh, or over a given session; reports to `run` (or another)."""
+    """A loop over a config: fresh, or over a given session or data; reports to `run`."""
 
-    def make(config: TrainConfig, session: Session | None = None, to: RecordingRun | None = None) -> Loop:
-        data = corpus(config)
+    def make(config: TrainConfig, session: Session | None = None, data: Corpus | None = None) -> Loop:
+        data = data or corpus(config)
         session = session or new_session(config, data.tokenizer, choose(config))
         folder = CheckpointFolder(tmp_path / "checkpoints")
         progress = Progress(session.step, config.max_steps, write=lambda line: None)
-        return Loop(session, data, to or run, folder, StopSignal(), progress)
+        return Loop(session, data, run, folder, StopSignal(), progress)
 
     return make
+
+
+@pytest.fixture
+def undisturbed_signals() -> Iterator[None]:
+    """Puts the signal handlers back that a worker's `main` replaces."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
