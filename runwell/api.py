@@ -6,6 +6,7 @@ The only module of the SDK with state: the runs of this process.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 import time
@@ -50,6 +51,9 @@ def init(
     environment = _environment(strict)
     run_id = check_run_id(resume) if resume else environment.run_id or new_run_id()
     run = Run(run_id, environment, describe(project, name, config, tags), strict=strict)
+    if environment.url:
+        with contextlib.suppress(OSError, ValueError):  # standard error may be closed
+            print(f"runwell: run {run.id} is at {run.url}", file=sys.stderr)
     _runs.open.append(run)
     _hook()
     return run

@@ -24,12 +24,13 @@ from runwell.sender import Sender
 from runwell.spool import Spool
 from runwell.transport import HttpTransport
 from runwell.values import flatten, to_json
-from runwell.wire import MAX_EVENT_BYTES, MAX_STEP, BadEvent, Event, WireError, check_step, clean_text, shorten
+from runwell.wire import MAX_EVENT_BYTES, MAX_STEP, BadEvent, Event, WireError, check_step, clean_text, dumps, shorten
 
 FINISH_SECONDS = 10.0
 MAX_TEXT = 64 * 1024
 """Characters of one sample or log text that are kept."""
 MAX_RUN_EVENT = MAX_EVENT_BYTES // 2
+"""Bytes of the record that introduces a run; it also lies in `writer.json` and may be sent again."""
 
 
 class Run:
@@ -241,6 +242,15 @@ class Run:
         began = started_at()
         if began is not None:
             event["pid_started_at"] = began
+        size = len(dumps(event).encode())
+        if size > MAX_RUN_EVENT:
+            self._warn(
+                "config",
+                f"the config of {size:,} bytes is too large ({MAX_RUN_EVENT:,} allowed): only its keys are kept",
+            )
+            config = event.get("config")
+            keys = sorted(config)[:1000] if isinstance(config, dict) else []
+            event["config"] = {"keys": [key[:100] for key in keys]}
         return event
 
     def _write(self, event: Event, *, need_step: bool = False) -> None:
@@ -342,9 +352,13 @@ def end_of(kind: type[BaseException] | None, error: BaseException | None) -> tup
 
 def describe(project: str, name: str | None, config: Any, tags: Iterable[str]) -> dict[str, Any]:
     """What the run says about itself, as plain JSON data with secrets hidden."""
-    about: dict[str, Any] = {"project": clean_text(str(project)), "tags": [clean_text(str(tag)) for tag in tags]}
+    tags = (tags,) if isinstance(tags, str) else tags
+    about: dict[str, Any] = {
+        "project": clean_text(str(project))[:200],
+        "tags": [clean_text(str(tag))[:200] for tag in tags],
+    }
     if name:
-        about["name"] = clean_text(str(name))
+        about["name"] = clean_text(str(name))[:200]
     if config is not None:
         plain = to_json(config)
         about["config"] = plain if isinstance(plain, dict) else {"config": plain}

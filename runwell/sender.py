@@ -86,6 +86,8 @@ class Sender:
             try:
                 wait = self.turn()
             except Exception as error:
+                if self._stop.is_set():
+                    break  # the spool was closed under it, because the time to finish was over
                 # whatever it is, training must not feel it and records must not be lost: they are in the spool
                 self._warn(
                     "sender", f"sending failed unexpectedly ({error!r}); records wait in the spool, trying again"

@@ -216,8 +216,13 @@ class Spool:
         if fresh.path is not None:
             # numbered only now: the first sequence number was not known when the spare was made
             path = self.folder / f"{fresh.first_seq:020d}{SUFFIX}"
-            fresh.path.rename(path)
-            fresh.path = path
+            try:
+                fresh.path.rename(path)
+                fresh.path = path
+            except OSError as error:
+                # somebody removed the folder: the mapping still works, it is memory now
+                self._warn_unwritable(error)
+                fresh.path = None
         self._plans.clear()
         self._current = fresh
         self.segments.append(fresh)

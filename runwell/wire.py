@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from runwell.fields import FIELDS
@@ -253,10 +253,11 @@ def _validate_fields(event: Event, value: Mapping[str, object]) -> Event:
 
 
 def _bounded(value: Any, budget: list[int], depth: int) -> Any:
-    """A clean copy of untrusted JSON data; `budget[0]` is what is left of the record's size, about one unit a byte."""
+    """A clean copy of untrusted JSON data; `budget[0]` is the bytes left for the record."""
     if depth > MAX_DEPTH:
         raise BadEvent(f"the record is nested too deep; at most {MAX_DEPTH} levels are allowed")
-    budget[0] -= 8 + (len(value) if isinstance(value, str) else 0)
+    # no more than the value's own JSON needs, so that what a writer could write is never refused for its size here
+    budget[0] -= 2 + (len(value) if isinstance(value, str) else 0)
     if budget[0] < 0:
         raise BadEvent(f"the record is too large; at most {MAX_EVENT_BYTES // 1024} KiB are allowed")
     if isinstance(value, str):
@@ -317,6 +318,3 @@ def encode_json_batch(batch: Batch) -> bytes:
 def encode_event(event: Mapping[str, Any]) -> str:
     """One event as one line of a run log (no newline at the end)."""
     return dumps(event)
-
-
-Decoder = Callable[[bytes], tuple[Batch, Refused]]

@@ -55,6 +55,25 @@ def test_the_first_record_says_who_runs(home: Path) -> None:
     )
 
 
+def test_a_huge_config_is_cut_to_its_keys(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = runwell.init(config={"words": ["word"] * 100_000, "lr": 1}, tags="one")
+    run.finish(timeout=0)
+    assert stored(run)[0]["config"] == {"keys": ["lr", "words"]} and stored(run)[0]["tags"] == ["one"]
+    assert "bytes is too large (262,144 allowed): only its keys are kept" in caplog.text
+
+
+def test_a_large_config_that_fits_is_taken_whole(home: Path) -> None:
+    run = runwell.init(config={"numbers": [1] * 120_000})
+    run.finish(timeout=0)
+    assert len(stored(run)[0]["config"]["numbers"]) == 120_000
+
+
+def test_where_the_run_is_is_printed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = runwell.init()
+    run.finish(timeout=0)
+    assert capsys.readouterr().err == f"runwell: run {run.id} is at http://127.0.0.1:9/run/{run.id}\n"
+
+
 def test_the_process_start_is_what_psutil_says() -> None:
     psutil = pytest.importorskip("psutil")
     from runwell.process import started_at

@@ -64,13 +64,13 @@ def test_lines_of_other_tools_are_metrics_when_they_hold_numbers() -> None:
 
 @pytest.mark.parametrize("spelling", ["NaN", '"NaN"', '"nan"', '"-nan"'])
 def test_nan_in_any_spelling(spelling: str) -> None:
-    (point,) = numbers('{"step":1,"loss":%s}\n' % spelling)
+    (point,) = numbers(f'{{"step":1,"loss":{spelling}}}\n')
     assert math.isnan(point["loss"])
 
 
 @pytest.mark.parametrize("spelling", ["-Infinity", '"-Infinity"', '"-inf"', '"-INF"'])
 def test_infinity_in_any_spelling(spelling: str) -> None:
-    assert numbers('{"step":1,"loss":%s}\n' % spelling) == [{"step": 1, "loss": -math.inf}]
+    assert numbers(f'{{"step":1,"loss":{spelling}}}\n') == [{"step": 1, "loss": -math.inf}]
 
 
 def test_rows_without_a_step_are_counted() -> None:

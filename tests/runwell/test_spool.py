@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -208,6 +209,15 @@ def test_a_disk_that_fills_up_and_has_room_again(
         steps += [event["step"] for event in decode_frames(piece.body).batch.events]
         seq = piece.next_seq
     assert steps == list(range(120_000))
+
+
+def test_a_folder_that_is_removed_under_the_writer(make_spool: MakeSpool, said: list[str]) -> None:
+    spool = make_spool()
+    fill(spool, 10)
+    shutil.rmtree(spool.folder)
+    fill(spool, 60_000)
+    assert spool.dropped == 0 and spool.next_seq == 60_012
+    assert "cannot be written" in said[0] and "kept in memory" in said[0]
 
 
 # -- reading -------------------------------------------------------------------------------------------------------
