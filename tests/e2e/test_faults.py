@@ -215,6 +215,22 @@ def test_a_killed_server_misses_nothing_and_finds_its_worker_again(server: Any, 
     assert shown and shown.count(shown[0]) == 1, "its first line of output was not stored again by the second server"
 
 
+def test_ctrl_c_ends_the_server_cleanly_and_its_worker_goes_on(server: Any, eventually: Any) -> None:
+    run_id = server.launch(**LONG)
+    eventually(lambda: reached(server, run_id, 10))
+    worker = server.worker_pid(run_id)
+    os.killpg(server.process.pid, signal.SIGINT)  # as a terminal does it: to the whole group
+    assert server.process.wait(timeout=30) == 0
+    seen = spooled_steps(server, run_id)
+    eventually(lambda: spooled_steps(server, run_id) > seen + 20, what="the worker trains on")
+    server.process = None
+    server.restart()
+    assert server.worker_pid(run_id) == worker
+    server.post(f"/runs/{run_id}/stop", {})
+    eventually(lambda: state(server, run_id) == "stopped")
+    assert_each_step_once(steps(server, run_id), server.get(f"/runs/{run_id}")["last_step"])
+
+
 def test_a_worker_killed_while_the_server_is_away_is_known_afterwards(server: Any, eventually: Any) -> None:
     run_id = server.launch(**LONG)
     eventually(lambda: reached(server, run_id, 20))
