@@ -95,13 +95,13 @@ class Spool:
                 start = now.end
                 try:
                     plan.pack_into(now.memory, start, plan.length, 0, 0, plan.key_set, step, time, *values.values())
+                    now.memory[start + KIND_OFFSET] = SCALARS
+                    now.next_seq += 1
+                    now.end = start + plan.size
                 except BaseException:
                     # half a frame must not lie where the next frame's kind byte is looked for
                     now.memory[start : start + plan.size] = bytes(plan.size)
                     raise
-                now.memory[start + KIND_OFFSET] = SCALARS
-                now.end = start + plan.size
-                now.next_seq += 1
             finally:
                 self._busy = False
                 if self._deferred:

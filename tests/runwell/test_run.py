@@ -166,6 +166,18 @@ def test_a_value_that_raises_does_not_reach_training(run: Run, caplog: pytest.Lo
     assert "metric 'b' cannot be read (RuntimeError('device lost'))" in caplog.text
 
 
+def test_an_interrupt_in_the_middle_of_a_record_passes_and_leaves_the_spool_whole(run: Run) -> None:
+    class Interrupted:
+        def __float__(self) -> float:
+            raise KeyboardInterrupt
+
+    for step in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            run.log({"a": 1.0, "b": 2.0, "c": Interrupted()}, step=step)
+        run.log({"a": 3.0}, step=step)
+    assert points(run) == [{"step": step, "a": 3.0} for step in range(3)]
+
+
 def test_strict_raises(home: Path) -> None:
     run = runwell.init(strict=True)
     with pytest.raises(runwell.BadEvent, match="metric 'a' is None"):
