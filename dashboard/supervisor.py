@@ -62,11 +62,23 @@ def claim(folder: Path) -> bool:
     try:
         # A hard link appears at once, with its content, and only if nothing is there: no lock to leave behind.
         os.link(own, folder / CLAIM_FILE)
+        return True
     except FileExistsError:
         return False
+    except OSError:
+        return _claim_without_links(folder / CLAIM_FILE, own.read_text())
     finally:
         own.unlink()
-    return True
+
+
+def _claim_without_links(path: Path, content: str) -> bool:
+    # FAT and some network shares have no hard links: exclusive all the same, if not whole in the same instant.
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(content)
+        return True
+    except FileExistsError:
+        return False
 
 
 def identity(pid: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -80,15 +80,14 @@ class Watcher:
         self._condition = threading.Condition()
         self._waiting: OrderedDict[str, None] = OrderedDict()
         self._due_at: dict[str, float] = {}
-        self._busy = self._hurry = self._ending = False
+        self._busy = self._hurry = self._ending = self._catching_up = False
         self._thread: threading.Thread | None = None
 
     # -- the thread --------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin judging: first whatever arrived while no watcher ran, newest runs first."""
-        with self._condition:
-            self._busy = True  # until it has caught up, so that `drain` waits for that too
+        """Begin judging: what arrives, and between that what arrived while no watcher ran, newest runs first."""
+        self._catching_up = True
         self._thread = threading.Thread(target=self._repeat, name="watcher", daemon=True)
         self._thread.start()
 
@@ -112,15 +111,17 @@ class Watcher:
             self._hurry = True
             self._condition.notify_all()
             try:
-                if not self._condition.wait_for(lambda: not (self._waiting or self._due_at or self._busy), timeout):
+                if not self._condition.wait_for(self._all_done, timeout):
                     left = ", ".join([*self._waiting, *self._due_at]) or "the one at hand"
                     raise TimeoutError(f"after {timeout:g} s these runs are not judged yet: {left}")
             finally:
                 self._hurry = False
 
+    def _all_done(self) -> bool:
+        return not (self._waiting or self._due_at or self._busy or self._catching_up)
+
     def _repeat(self) -> None:
-        self._catch_up()
-        while (run_id := self._next()) is not None:
+        for run_id in self._work():
             due_at = self._judge_guarded(run_id)
             with self._condition:
                 self._busy = False
@@ -128,7 +129,24 @@ class Watcher:
                     self._due_at[run_id] = due_at
                 self._condition.notify_all()
 
-    def _next(self) -> str | None:
+    def _work(self) -> Iterator[str]:
+        """Runs that speak go first; between them, one by one, those that no earlier watcher judged to the end."""
+        backlog = self._all_runs()
+        while not self._ending:
+            run_id = self._next(wait=not self._catching_up)
+            if run_id is not None:
+                yield run_id
+            elif self._catching_up:
+                earlier = next(backlog, None)
+                if earlier is None:
+                    with self._condition:
+                        self._catching_up = False
+                        self._condition.notify_all()
+                elif self._has_unjudged(earlier):
+                    yield earlier
+
+    def _next(self, *, wait: bool) -> str | None:
+        """The next run with news; None when the watcher ends, or when there is none and it should not wait."""
         with self._condition:
             self._busy = False
             self._condition.notify_all()
@@ -140,22 +158,27 @@ class Watcher:
                 if self._waiting:
                     self._busy = True
                     return self._waiting.popitem(last=False)[0]
+                if not wait:
+                    return None
                 self._condition.wait(min(self._due_at.values()) - now if self._due_at else None)
             return None
 
-    def _catch_up(self) -> None:
-        """Find the runs with events that no watcher has judged: the server may have been killed in between."""
+    def _all_runs(self) -> Iterator[str]:
         try:
-            for run in self._store.runs():
-                through = self._store.coverage(run.id).get(THROUGH, 0)
-                if next(self._store.replay(run.id, after=through), None) is not None:
-                    self.notify(run.id)
-                if self._ending:
-                    return
+            yield from [run.id for run in self._store.runs()]
         except Exception:
-            log.exception(
-                "runs that were not judged before this start could not be found; new events are judged all the same"
-            )
+            log.exception("the runs of earlier servers could not be listed; new events are judged all the same")
+
+    def _has_unjudged(self, run_id: str) -> bool:
+        """Whether a run has events that no watcher judged: the last server may have been killed in between."""
+        try:
+            through = self._store.coverage(run_id).get(THROUGH, 0)
+            return next(self._store.replay(run_id, after=through), None) is not None
+        except UnknownRun:
+            return False
+        except Exception:
+            log.exception("run %s: it is not known whether all of it was judged; judging it again", run_id)
+            return True
 
     # -- one run -----------------------------------------------------------------------------------------------------
 

@@ -59,6 +59,17 @@ def test_a_run_is_started_once_however_many_supervisors_try(tmp_path: Path) -> N
     assert (tmp_path / "output.log").read_text() == "ran\n"
 
 
+def test_a_claim_works_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*_: object) -> None:
+        raise PermissionError("hard links are not supported here")
+
+    monkeypatch.setattr("os.link", no_links)
+    assert supervisor.claim(tmp_path)
+    assert not supervisor.claim(tmp_path)
+    claimed = read_process(tmp_path / "supervisor.json")
+    assert claimed is not None and claimed.pid == os.getpid() and claimed.alive()
+
+
 def test_a_worker_that_cannot_be_started_is_an_end_with_a_sentence(tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-m", "dashboard.supervisor", str(tmp_path), str(tmp_path / "no-such-program")]
     assert subprocess.run(command, check=False).returncode == 0

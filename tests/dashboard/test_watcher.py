@@ -153,6 +153,28 @@ def test_a_restart_rebuilds_the_same_findings_and_judges_what_was_missed(store: 
     assert store.coverage("run")[THROUGH] == len(SICK)
 
 
+def test_a_run_that_speaks_does_not_wait_for_old_ones(store: Store, hub: Hub, clock: Any) -> None:
+    for n in range(3):
+        log_points(store, f"old-{n}", SICK)
+    log_points(store, "live", SICK)
+    order: list[str] = []
+
+    class Listening:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def save_findings(self, run_id: str, *args: Any) -> Any:
+            order.append(run_id)
+            return store.save_findings(run_id, *args)
+
+    watcher = Watcher(Listening(), hub, clock)  # type: ignore[arg-type]
+    watcher.notify("old-0")
+    watcher.start()
+    watcher.drain(WAIT)
+    watcher.stop()
+    assert order[0] == "old-0" and sorted(order) == ["live", "old-0", "old-1", "old-2"]
+
+
 def test_what_was_judged_is_not_judged_again_at_a_restart(store: Store, recorder: Recorder, watch: Any) -> None:
     log_points(store, "run", SICK)
     watch().drain(WAIT)
