@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from a2wsgi import WSGIMiddleware
 from fastapi import APIRouter, FastAPI, Request
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.responses import Response
 from starlette.routing import Match
 
@@ -50,7 +51,6 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         lifespan=_lifespan,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-        max_body_size=MAX_BODY,
     )
     app.state.services = services
     add_error_answers(app)
@@ -59,8 +59,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(_health(), prefix=API)
     app.include_router(login.router)
     app.include_router(reference.router)
-    app.add_api_route("/api/{rest:path}", _no_such_route, methods=METHODS, include_in_schema=False)
-    app.mount("/", WSGIMiddleware(create_ui(services).server, workers=PAGE_THREADS))
+    for path in ("/api", "/api/{rest:path}"):
+        app.add_api_route(path, _no_such_route, methods=METHODS, include_in_schema=False)
+    pages = WSGIMiddleware(create_ui(services).server, workers=PAGE_THREADS)
+    app.mount(
+        "/", RequestBodyLimitMiddleware(pages, max_body_size=MAX_BODY)
+    )  # the API's own routes say theirs in a sentence
     app.add_middleware(Guard, settings=settings)
     return app
 
