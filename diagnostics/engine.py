@@ -68,6 +68,7 @@ class Engine:
     ) -> None:
         self._rules = tuple(rules)
         self._options = _checked(self._rules, options or {})
+        self._judged = {role for rule in self._rules for role in _roles_of(rule)}
         self._roles = RoleMap(roles)
         self._config: dict[str, Any] = dict(config or {})
         self._facts: Facts = read_facts(self._config)
@@ -155,7 +156,11 @@ class Engine:
         found = {name: None if name in NOT_METRICS else self._roles.find(str(name)) for name in fresh}
         for name in sorted(fresh, key=lambda name: found[name][1] if found[name] else 0):  # type: ignore[index]
             match = found[name]
-            if match is None or (match[0] in self._names and self._names[match[0]] != name):
+            if (
+                match is None
+                or match[0] not in self._judged
+                or (match[0] in self._names and self._names[match[0]] != name)
+            ):
                 self._targets[name] = None
                 continue
             if _number(event[name]) is None:
@@ -235,6 +240,10 @@ class Engine:
         words = " and ".join("no " + " or ".join(BY_ID[role].words for role in roles) for roles in lacking)
         names = " and ".join(" or ".join(f"`{BY_ID[role].log}`" for role in roles) for roles in lacking)
         return f"{words}: {rule.blind}; log {names}"
+
+
+def _roles_of(rule: Rule) -> tuple[str, ...]:
+    return (*(role for roles in rule.needs for role in roles), *rule.helps, rule.clock)
 
 
 def _number(value: object) -> float | None:

@@ -64,11 +64,18 @@ def mann_kendall(values: Floats) -> float:
         return 0.0
     left, right = np.triu_indices(n, 1)
     score = float(np.sign(values[right] - values[left]).sum())
-    _, ties = np.unique(values, return_counts=True)
-    variance = (n * (n - 1) * (2 * n + 5) - float((ties * (ties - 1) * (2 * ties + 5)).sum())) / 18
+    variance = (n * (n - 1) * (2 * n + 5) - _ties(values)) / 18
     if variance <= 0 or score == 0:
         return 0.0
     return (score - math.copysign(1, score)) / math.sqrt(variance)
+
+
+def _ties(values: Floats) -> float:
+    """What equal values take from the variance of the Mann–Kendall score (times 18)."""
+    if np.diff(np.sort(values)).all():
+        return 0.0
+    counts = np.unique(values, return_counts=True)[1]
+    return float((counts * (counts - 1) * (2 * counts + 5)).sum())
 
 
 def sliding_median(values: Floats, width: int) -> Floats:

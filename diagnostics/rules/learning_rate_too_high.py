@@ -18,7 +18,7 @@ from diagnostics.view import RunView
     helps=("learning_rate", "grad_norm"),
     blind="swings of the loss cannot be seen",
     severity=Severity.WARNING,
-    life=Life(open_after_looks=1, close_after_points=20),
+    life=Life(close_after_points=20, resolved=Severity.WARNING),
 )
 def learning_rate_too_high(
     view: RunView, *, swing: float = 0.2, stuck: float = 0.6, bearable: float = 3e-3

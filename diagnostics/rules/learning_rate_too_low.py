@@ -15,6 +15,9 @@ from diagnostics.view import RunView
 STEPS, FALLS = (50.0, 200.0, 500.0, 1000.0, 5000.0, 20_000.0), (0.01, 0.02, 0.035, 0.05, 0.1, 0.15)
 """The least share of the uniform loss that a run which learns at all has gained after so many warm steps."""
 
+USUAL = 1e-4
+"""A peak rate that is not too low for a model from scratch with Adam."""
+
 
 @rule(
     "learning-rate-too-low",
@@ -88,6 +91,8 @@ def learning_rate_too_low(
         slow = seen.series.start >= 3.3 and seen.series.size >= 200 and seen.warm_steps >= 500 and seen.fall < 0.02
     if not (slow or tiny) or seen.series.level > seen.reference:
         return None
+    if seen.fall < 0.01 and (view.known_rate or 0) >= USUAL:
+        return None  # the rate is as it should be: something else holds the loss, and loss-not-decreasing says so
     return _sighting(view, seen, asked)
 
 

@@ -11,6 +11,9 @@ from diagnostics.view import RunView
 LANGUAGE_FROM_SCRATCH = 3.3
 """Nats. A flat loss below it may be a fine-tune that had nothing left to learn; above it nobody is finished."""
 
+TINY_RATE = 1e-5
+"""A peak rate that explains a slow fall by itself."""
+
 
 @rule(
     "loss-not-decreasing",
@@ -75,6 +78,8 @@ def loss_not_decreasing(
         return None  # too noisy still to tell so small a fall from none
     if seen.series.level > 1.1 * seen.reference or seen.series.best.value < (1 - 2 * fall) * seen.reference:
         return None  # it has risen, or had fallen before: not flat from the start, other rules speak
+    if seen.falling and (view.known_rate or 1) < TINY_RATE and (seen.warm_steps >= 200 or (view.progress or 0) >= 0.1):
+        return None  # it does fall, and the rate says why so slowly: learning-rate-too-low speaks
     if seen.uniform and seen.fall < stuck and seen.warm_points >= stuck_points and not _gains(seen, stuck):
         return _sighting(view, seen, Severity.CRITICAL, stuck)
     late = seen.warm_points >= points or (view.progress or 0) >= 0.1

@@ -10,6 +10,9 @@ from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
 
+TREND = 2.6
+"""A Mann–Kendall z above this is a climb that noise does not make: seven evaluations with hardly a step down."""
+
 
 @rule(
     "overfitting",
@@ -32,8 +35,9 @@ def overfitting(
     The best model is already behind you: each further step makes it worse and costs the same.
 
     ## How it is detected
-    Validation stands more than `rise` and three times its own noise above its smoothed best for `evaluations`
-    evaluations in a row (two, if by more than `clear_rise`), and the training loss is lower than it was at that best.
+    Validation stands more than `rise` and three times its own noise (4.5 times where it is noisy) above its best for `evaluations`
+    evaluations in a row (two, if by more than `clear_rise`; twice the noise is enough once six evaluations climb in a
+    clear trend), and the training loss is lower than it was at that best.
     Four evaluations more than `critical_rise` above are critical. Without a training loss, four evaluations
     `clear_rise` above are asked for. Scale does not matter: each series is held against itself.
 
@@ -76,8 +80,14 @@ def overfitting(
     if values.size < 2 or best_value <= 0:
         return None
     above = values / best_value - 1
-    limit, clear = max(rise, 3 * sigma / best_value), max(clear_rise, 3 * sigma / best_value)
-    long = values.size >= evaluations and bool((above[-evaluations:] > limit).all())
+    # The best of many noisy evaluations was lucky itself, by more the more there are.
+    margin = (3.0 if _is_calm(val, sigma) else 4.5) * sigma / best_value
+    limit, clear = max(rise, margin), max(clear_rise, margin)
+    steady = max(rise, 2 * sigma / best_value)
+    trending = (
+        values.size >= 6 and stats.mann_kendall(values[-32:]) > TREND and bool((above[-evaluations:] > steady).all())
+    )
+    long = trending or (values.size >= evaluations and bool((above[-evaluations:] > limit).all()))
     short = bool((above[-2:] > clear).all())
     train = view.train
     if train is None:
@@ -96,17 +106,18 @@ def _noise(val: SeriesView) -> float:
     return max(min(val.noise, float(bend)), 5e-4 * abs(val.last))
 
 
+def _is_calm(val: SeriesView, sigma: float) -> bool:
+    """Whether evaluations are so few or so steady that the lowest one is the best one."""
+    return val.size < 12 or sigma <= 0.01 * abs(stats.median(val.values[-32:]))
+
+
 def _best(val: SeriesView, sigma: float) -> tuple[float, int]:
-    """The best validation loss and its step: medians of three where evaluations are many and noisy, else the lowest."""
-    level = abs(stats.median(val.values[-32:]))
-    if val.size < 12 or sigma <= 0.01 * level:
-        _rows, size = val.blocks
-        if size > 1:
-            return val.best
+    """The best validation loss and its step: smoothed where evaluations are many and noisy, else the lowest."""
+    if val.size > 64 and (val.size > val.values.size or not _is_calm(val, sigma)):
+        return val.best
+    if _is_calm(val, sigma):
         at = int(np.argmin(val.values))
         return float(val.values[at]), int(val.steps[at])
-    if val.size > val.values.size:
-        return val.best
     smooth = stats.sliding_median(val.values, 3)
     at = int(np.argmin(smooth))
     return float(smooth[at]), int(val.steps[at + 1])
