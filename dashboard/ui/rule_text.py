@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from dash import html
@@ -13,17 +12,7 @@ from dash.development.base_component import Component
 
 from dashboard.records import Series
 from dashboard.ui import charts, curves, figures, theme
-
-STEP_NAMES = ("step", "steps")
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One example of a rule: whether it must fire, and its columns by series name; `steps` are theirs."""
-
-    title: str
-    steps: tuple[int, ...]
-    columns: Mapping[str, tuple[float, ...]]
+from diagnostics.examples import Example
 
 
 def blocks(text: str) -> list[Component]:
@@ -57,42 +46,10 @@ def _inline(text: str) -> list[Component | str]:
     return [html.Code(piece) if index % 2 else piece for index, piece in enumerate(pieces)]
 
 
-def examples(text: str) -> list[Example]:
-    """The examples under a rule's heading Example: `Fires:` and `Silent:`, each followed by lines `series: numbers`."""
-    found: list[tuple[str, list[str]]] = []
-    for line in text.splitlines():
-        head = re.fullmatch(r"(\S[^:]*):\s*", line)
-        if head:
-            found.append((head.group(1), []))
-        elif found and ":" in line:
-            found[-1][1].append(line.strip())
-    read = [_example(title, lines) for title, lines in found]
-    return [example for example in read if example.columns]
-
-
-def _example(title: str, lines: Sequence[str]) -> Example:
-    columns = {}
-    for line in lines:
-        name, _, numbers = line.partition(":")
-        values = _numbers(numbers)
-        if values:
-            columns[name.strip()] = values
-    steps = next((columns.pop(name) for name in STEP_NAMES if name in columns), ())
-    longest = max((len(values) for values in columns.values()), default=0)
-    return Example(title, tuple(int(step) for step in steps) or tuple(range(longest)), columns)
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(word) for word in text.replace(",", " ").split())
-    except ValueError:
-        return ()
-
-
 def example_figure(example: Example) -> figures.Figure:
     """The example drawn as the Run page would draw it, marks of non-finite values included."""
-    colors = {name: charts.ROLE_COLORS.get(charts.role_of(name) or "", theme.OTHER) for name in example.columns}
-    series = {name: _series(name, example.steps[: len(values)], values) for name, values in example.columns.items()}
+    colors = {name: charts.ROLE_COLORS.get(charts.role_of(name) or "", theme.OTHER) for name in example.series}
+    series = {name: _series(name, example.steps[: len(row)], row) for name, row in example.series.items()}
     log = all("grad" in name for name in colors)
     chart = figures.Chart(key="example", title="", unit="", colors=colors, log=log)
     figure = figures.draw(chart, series, figures.View(axis=curves.Axis()), version="still")

@@ -5,17 +5,15 @@ Every page is watched for console errors and for requests to other hosts; a page
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 import runwell
-
-playwright = pytest.importorskip("playwright.sync_api")
 
 pytestmark = pytest.mark.slow
 
@@ -66,7 +64,7 @@ class Watched:
 def chromium() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.fail("no Chromium: apt-get install -y --no-install-recommends chromium fonts-dejavu-core")
-    with playwright.sync_playwright() as machinery:
+    with sync_playwright() as machinery:
         browser = machinery.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
@@ -312,4 +310,4 @@ def test_a_script_with_the_sdk_shows_up_live(server: Any, visit: Any, monkeypatc
             run.log({"train/loss": 3.0 - step * 0.1}, step=step)
     tab.get_by_role("link", name="my own script").click()
     tab.wait_for_function(GROWS, arg=["train/loss", 5])
-    assert json.loads(json.dumps(_drawn(tab, "train/loss")[0])) == [0, 1, 2, 3, 4]
+    assert _drawn(tab, "train/loss")[0] == [0, 1, 2, 3, 4]

@@ -13,6 +13,7 @@ from dashboard.services import Services
 from dashboard.ui import format as fmt
 from dashboard.ui import parts, rule_text
 from dashboard.ui.query import Query
+from diagnostics.examples import examples
 from diagnostics.rule import Rule
 from diagnostics.rules import RULES
 
@@ -49,10 +50,10 @@ def _section(heading: str, text: str) -> Component:
 
 def _example(rule: Rule, text: str) -> list[Component]:
     cards = []
-    for example in rule_text.examples(text):
+    for title, example in examples(rule).items():
         figure = rule_text.example_figure(example)
         drawing = parts.plot(figure, still=True)
-        cards.append(parts.card(drawing, title=example.title))
+        cards.append(parts.card(drawing, title=title))
     return [*cards, parts.card(html.Pre(text, className="rw-patch"), title="The example's numbers")]
 
 

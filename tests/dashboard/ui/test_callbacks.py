@@ -1,0 +1,116 @@
+"""Callbacks through Dash's own endpoint: what a click sends, and what comes of it in the store."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from dashboard.errors import Refused
+from dashboard.records import State
+from dashboard.ui import app as ui
+from dashboard.ui.app import create_ui
+
+
+@pytest.fixture
+def press(full_site: Any) -> Any:
+    """Sends a callback as the browser does: its output, the inputs with values, the state, what changed."""
+    client = create_ui(full_site.services).server.test_client()
+    wanted = client.get("/_dash-dependencies").json
+
+    def press(output: str, changed: str, **values: Any) -> Any:
+        found = [
+            one for one in wanted if output in one["output"] and any(_name(part) == changed for part in one["inputs"])
+        ]
+        assert len(found) == 1, [one["output"] for one in found]
+        spec = found[0]
+        outputs = [_output(one) for one in spec["output"].strip(".").split("...")]
+        body = {
+            "output": spec["output"],
+            "outputs": outputs if spec["output"].startswith("..") else outputs[0],
+            "inputs": [part | {"value": values.get(_name(part))} for part in spec["inputs"]],
+            "state": [part | {"value": values.get(_name(part))} for part in spec["state"]],
+            "changedPropIds": [changed],
+        }
+        return client.post("/_dash-update-component", json=body)
+
+    return press
+
+
+def _name(part: dict[str, str]) -> str:
+    return f"{part['id']}.{part['property']}"
+
+
+def _output(text: str) -> dict[str, str]:
+    component, _, prop = text.rpartition(".")
+    return {"id": component, "property": prop}
+
+
+def test_the_first_run_button_queues_a_minimal_run_and_goes_to_it(full_site: Any, press: Any) -> None:
+    answer = press("url.pathname", "runs-first.n_clicks", **{"runs-first.n_clicks": 1}).json
+    path = answer["response"]["url"]["pathname"]
+    run = full_site.services.store.run(path.rpartition("/")[2])
+    assert (run.state, run.name, run.config["preset"]) == (State.QUEUED, "First run", "minimal")
+
+
+def test_a_button_that_merely_appeared_does_nothing(full_site: Any, press: Any) -> None:
+    before = len(full_site.services.store.runs())
+    assert "/run/" not in press("url.pathname", "runs-first.n_clicks", **{"runs-first.n_clicks": 0}).text
+    assert (
+        press(
+            "run-stop-dialog.opened", "run-stop.n_clicks", **{"run-stop.n_clicks": 0, "run-id.data": "healthy"}
+        ).status_code
+        == 200
+    )
+    assert len(full_site.services.store.runs()) == before
+    assert full_site.services.store.run("healthy").state is State.RUNNING
+
+
+def test_stop_asks_first_and_then_stops(full_site: Any, press: Any) -> None:
+    asked = press(
+        "run-stop-dialog.opened", "run-stop.n_clicks", **{"run-stop.n_clicks": 1, "run-id.data": "waiting"}
+    ).json
+    assert asked["response"]["run-stop-dialog"]["opened"] is True
+    assert full_site.services.store.run("waiting").state is State.QUEUED
+    press("run-stop-dialog.opened", "run-stop-yes.n_clicks", **{"run-stop-yes.n_clicks": 1, "run-id.data": "waiting"})
+    assert full_site.services.store.run("waiting").state is State.CANCELLED
+
+
+def test_checkpoint_now_becomes_a_command(full_site: Any, press: Any) -> None:
+    press(
+        "notifications.sendNotifications",
+        "run-checkpoint.n_clicks",
+        **{"run-checkpoint.n_clicks": 1, "run-id.data": "healthy"},
+    )
+    assert [command.kind for command in full_site.services.store.pending_commands("healthy")] == ["checkpoint"]
+
+
+def test_smoothing_and_scale_are_drawn_anew(press: Any) -> None:
+    values = {"run-x.value": "tokens", "run-smooth.value": 3, "run-log-scale.checked": True, "run-read.value": "loss",
+              "run-live-refresh.data": 1, "run-id.data": "nan"}  # fmt: skip
+    answer = press("run-charts.children", "run-x.value", **values).json["response"]
+    text = json.dumps(answer["run-charts"]["children"])
+    assert '"halfLife": 25.0' in text and '"type": "log"' in text and '"kind": "tokens"' in text
+    assert "NaN at step" in text
+    assert answer["run-smooth-said"]["children"] == "half-life 25 steps"
+
+
+def test_a_failing_callback_tells_the_reader_and_the_log(press: Any, caplog: pytest.LogCaptureFixture) -> None:
+    answer = press("run-head.children", "run-live-run.data", **{"run-live-run.data": 1, "run-id.data": "gone"})
+    assert "That is not possible" in answer.text
+    assert "gone" in answer.text
+    assert caplog.records == []  # foreseen: no traceback
+
+
+def test_an_unforeseen_error_is_logged_with_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    said: list[Any] = []
+    monkeypatch.setattr(ui.dash, "set_props", lambda component, props: said.append((component, props)))
+    ui._on_error(ZeroDivisionError("x"))
+    assert caplog.records[0].exc_info is not None
+    assert "ZeroDivisionError" in json.dumps(said)
+    ui._on_error(Refused("only so many"))
+    assert "only so many" in json.dumps(said[-1])
+    assert len(caplog.records) == 1
