@@ -18,7 +18,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pytest
 
@@ -43,7 +43,7 @@ def wait_for(fact: Callable[[], T], *, seconds: float = FACT_SECONDS, what: str 
     while time.monotonic() < deadline:
         seen = fact()
         if seen:
-            return seen
+            return cast(T, seen)
         time.sleep(0.05)
     raise AssertionError(f"not true within {seconds:g} s: {what or fact}; last seen: {seen!r}")
 
@@ -116,10 +116,7 @@ class Server:
     def close(self) -> None:
         """End the server and every worker that it started: workers outlive it by design."""
         self.kill()
-        for path in self.home.glob("runs/*/worker.json"):
-            with contextlib.suppress(ProcessLookupError, ValueError, KeyError):
-                if not path.with_name("exit.json").exists():
-                    os.kill(int(json.loads(path.read_text())["pid"]), signal.SIGKILL)
+        end_workers(self.home)
 
     def _end(self, number: signal.Signals) -> int:
         process, self.process = self.process, None
@@ -142,6 +139,26 @@ class Server:
         request.add_header("Content-Type", "application/json")
         with _opener().open(request, timeout=20) as answer:
             return json.loads(answer.read())
+
+
+def end_workers(home: Path) -> None:
+    """End every worker under a home, those included that a supervisor is only about to start."""
+    for folder in [path.parent for path in home.glob("runs/*/output.log")]:
+        worker, end, reading = folder / "worker.json", folder / "exit.json", folder / "reading.json"
+
+        def known(worker: Path = worker, end: Path = end, reading: Path = reading) -> bool:
+            return worker.exists() or end.exists() or (reading.exists() and json.loads(reading.read_text())["settled"])
+
+        wait_for(known, what=f"it is known which process {folder.name} is")
+        with contextlib.suppress(ProcessLookupError):
+            if worker.exists() and not end.exists():
+                os.kill(int(json.loads(worker.read_text())["pid"]), signal.SIGKILL)
+
+
+@pytest.fixture
+def workers_end() -> Callable[[Path], None]:
+    """Ends every worker under a home; see `end_workers`."""
+    return end_workers
 
 
 @pytest.fixture

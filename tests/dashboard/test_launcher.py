@@ -19,7 +19,7 @@ from dashboard.errors import StoreError
 from dashboard.launcher import Launcher
 from dashboard.lifecycle import GONE_AFTER_SECONDS, LOST_AFTER_SECONDS, STOP_GRACE_SECONDS, STOPPING
 from dashboard.live import Hub
-from dashboard.processes import Process, hostname
+from dashboard.processes import hostname
 from dashboard.records import State
 from dashboard.settings import Settings
 from dashboard.store import Store
@@ -46,7 +46,9 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def make(store: Store, hub: Hub, settings: Settings, clock: Any) -> Iterator[Callable[..., Launcher]]:
+def make(
+    store: Store, hub: Hub, settings: Settings, clock: Any, workers_end: Callable[[Path], None]
+) -> Iterator[Callable[..., Launcher]]:
     """Launchers whose worker is a few lines of Python; all of their workers are ended afterwards."""
     made: list[Launcher] = []
 
@@ -60,9 +62,7 @@ def make(store: Store, hub: Hub, settings: Settings, clock: Any) -> Iterator[Cal
         return launcher
 
     yield make
-    for path in settings.home.glob("runs/*/worker.json"):
-        found = json.loads(path.read_text())
-        Process(found["pid"], found["started_at"]).kill_group()
+    workers_end(settings.home)
     for launcher in made:
         launcher.stop()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dashboard.output import (
@@ -64,22 +64,20 @@ def test_bytes_that_are_no_text_are_shown_and_cost_nothing_else() -> None:
     assert texts(b"good\n\xff\xfe bad\nloss nan\n") == ["good", "�� bad", "loss nan"]
 
 
-@given(
-    st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=30), max_size=30),
-    st.integers(1, 50),
-)
-def test_every_line_comes_once_wherever_the_ranges_end(lines: list[str], growth: int) -> None:
-    whole = "".join(line + "\n" for line in lines).encode()
-    import tempfile
+LINES = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=30), max_size=30)
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "output.log"
-        shown, done = [], 0
-        for size in [*range(0, len(whole), growth), len(whole)]:
-            path.write_bytes(whole[:size])
-            end = next_end(path, done, to_the_end=False)
-            shown += texts(read_range(path, done, end))
-            done = end
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(LINES, st.sets(st.integers(0, 2000), max_size=8))
+def test_every_line_comes_once_wherever_the_ranges_end(tmp_path: Path, lines: list[str], looks: set[int]) -> None:
+    whole = "".join(line + "\n" for line in lines).encode()
+    path = tmp_path / "output.log"
+    shown, done = list[str](), 0
+    for size in [*sorted(look for look in looks if look < len(whole)), len(whole)]:
+        path.write_bytes(whole[:size])
+        end = next_end(path, done, to_the_end=False)
+        shown += texts(read_range(path, done, end))
+        done = end
     assert shown == texts(whole)
 
 
