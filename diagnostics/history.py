@@ -62,6 +62,9 @@ class History:
     """One series as the rules may see it. `append` is the hot path; everything else settles what is pending first."""
 
     def __init__(self) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
         self.count = 0
         self.nonfinite = NonFinite()
         self._pending_steps: list[int] = []
@@ -132,7 +135,7 @@ class History:
         tail_steps, tail_values = steps[kept].copy(), values[kept].copy()
         size = self._blocks.size
         count = self.count - dropped
-        self.__init__()  # type: ignore[misc]
+        self._clear()
         if whole:
             for s, v in zip(tail_steps.tolist(), tail_values.tolist(), strict=True):
                 self.append(s, v)

@@ -57,7 +57,6 @@ def rewound(track: Track, step: int) -> Track:
         finding,
         status="resolved",
         severity=Severity.INFO,
-        last_step=min(finding.last_step, finding.resolved_step or finding.last_step),
         resolved_step=finding.resolved_step or step,
         title=f"{_bare(finding.title)}; left behind when the run went back to step {step:,}",
     )

@@ -22,20 +22,13 @@ def curves() -> ModuleType:
     return module
 
 
-def test_recall_and_false_alarms(curves: ModuleType) -> None:
-    runs = 2 * len(curves.HEALTHY) * len(curves.SICK) // 5
+def test_no_false_alarm_and_every_illness_found(curves: ModuleType) -> None:
+    runs = 2 * len(curves.HEALTHY)
     scores = curves.measure(runs, seed=11)
-    healthy = [score for kind, score in scores.items() if kind in {g.__name__ for g in curves.HEALTHY}]
-    sick = [score for kind, score in scores.items() if kind not in {g.__name__ for g in curves.HEALTHY}]
-    assert sum(score.runs for score in healthy) == sum(score.runs for score in sick) == runs
-    assert sum(score.alarms for score in healthy) <= 0.03 * runs
-    assert sum(score.found for score in sick) >= 0.95 * runs
-    assert sum(score.primary for score in sick) >= 0.9 * runs
-
-
-def test_every_healthy_kind_is_silent_and_every_sick_kind_is_found(curves: ModuleType) -> None:
-    for make in curves.HEALTHY + curves.SICK:
-        curve = make(curves.np.random.default_rng(5))
-        alarms, engine = curves.judge(curve)
-        assert engine.coverage().failed == {}
-        assert bool(alarms) == bool(curve.expected), f"{curve.kind}: {[finding.title for finding in alarms]}"
+    healthy = {make.__name__ for make in curves.HEALTHY}
+    assert sum(scores[kind].runs for kind in healthy) == runs
+    assert sum(score.runs for kind, score in scores.items() if kind not in healthy) == runs
+    assert {kind: scores[kind].alarms for kind in healthy} == dict.fromkeys(healthy, 0)
+    missed = {kind: score.runs - score.found for kind, score in scores.items() if kind not in healthy}
+    assert sum(missed.values()) <= 1, missed
+    assert sum(score.primary for score in scores.values()) >= 0.9 * runs

@@ -48,7 +48,7 @@ def story(seed: int, n: int) -> list[dict[str, Any]]:
     return events
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(st.integers(0, 50), st.integers(100, 900), st.integers(1, 200))
 def test_asking_changes_nothing(seed: int, n: int, ask_every: int) -> None:
     events = story(seed, n)
@@ -57,7 +57,7 @@ def test_asking_changes_nothing(seed: int, n: int, ask_every: int) -> None:
     assert once.coverage() == often.coverage()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.lists(st.dictionaries(st.sampled_from(["loss", "val_loss", "grad_norm", "lr", "x"]), values), max_size=120))
 def test_no_numbers_whatever_break_a_rule(rows: list[dict[str, float]]) -> None:
     engine = feed([{"type": "metrics", **row} for row in rows], config={"vocab_size": 65, "max_steps": 100})
@@ -65,7 +65,7 @@ def test_no_numbers_whatever_break_a_rule(rows: list[dict[str, float]]) -> None:
     json.dumps([finding.to_mapping() for finding in engine.findings()], allow_nan=False)
     for finding in engine.findings():
         assert finding.first_step <= finding.last_step
-        assert finding.detected_step <= engine.series("train_loss").last_step if engine.series("train_loss") else True
+        assert finding.detected_step < len(rows)
 
 
 def test_what_was_known_at_a_step_stays_known_at_that_step() -> None:

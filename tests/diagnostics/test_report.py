@@ -1,0 +1,77 @@
+"""What people read: curves that fit a terminal, numbers that mean something, nothing that steers it."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from diagnostics import Engine, say
+from diagnostics.report import CURVE_WIDTH, as_markdown, as_text, make_report, sparkline
+
+
+def report(events: list[dict[str, Any]]) -> Any:
+    engine = Engine()
+    for event in events:
+        engine.observe(event)
+    return make_report("run.jsonl", engine)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (math.nan, "NaN"), (math.inf, "Inf"), (-math.inf, "-Inf"), (0.0, "0"), (2.4567, "2.46"), (123.4, "123.4"),
+        (1e-6, "1.00e-06"), (1e9, "1.00e+09"),
+    ],
+)  # fmt: skip
+def test_numbers(value: float, text: str) -> None:
+    assert say.number(value) == text
+
+
+@pytest.mark.parametrize(("share", "text"), [(0.034, "3.4 %"), (0.5, "50 %"), (0.0, "0 %"), (0.0996, "10 %")])
+def test_percents(share: float, text: str) -> None:
+    assert say.percent(share) == text
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 47, 48, 49, 5000])
+def test_a_curve_fits_the_terminal_and_goes_from_top_to_bottom(n: int) -> None:
+    line = sparkline(np.linspace(5, 1, n))
+    assert len(line) == min(n, CURVE_WIDTH)
+    if n > 1:
+        assert (line[0], line[-1]) == ("█", "▁")
+
+
+def test_a_constant_curve_is_flat() -> None:
+    assert set(sparkline(np.full(30, 2.0))) == {"▁"}
+
+
+def test_a_run_of_nothing_but_nan_is_said_to_be_so() -> None:
+    text = as_text(report([{"step": step, "loss": math.nan} for step in range(5)]))
+    assert "no finite value" in text
+    assert "critical" in text
+
+
+def test_every_severity_has_a_sign_beside_its_colour() -> None:
+    text = as_text(report([{"step": 0, "loss": 3.0}, {"step": 1, "loss": math.nan}]), colour=True)
+    assert "✖ critical" in text
+    assert "\x1b[31;1m" in text
+    assert "\x1b" not in as_text(report([{"step": 0, "loss": math.nan}]))
+
+
+def test_names_with_control_characters_are_defused() -> None:
+    engine = Engine(roles={"lo\x1b[2Jss": "train_loss"})
+    for value in (3.0, math.nan):
+        engine.observe({"lo\x1b[2Jss": value})
+    made = make_report("x\x07y", engine)
+    assert "\x1b" not in as_text(made) + as_markdown(made)
+    assert "\x07" not in as_text(made)
+
+
+def test_the_mapping_is_strict_json() -> None:
+    mapping = report([{"step": 0, "loss": 3.0}, {"step": 1, "loss": -math.inf}]).to_mapping()
+    again = json.loads(json.dumps(mapping, allow_nan=False))
+    assert again["verdict"] == "critical"
+    assert again["findings"][0]["evidence"][0]["observed"] == "-Infinity"
