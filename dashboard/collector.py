@@ -102,6 +102,8 @@ class Collector:
                 stream, text = event.get("stream") or "stdout", event.get("text") or ""
                 lines.append({"number": number, "time": moment, "stream": stream, "text": text})
             elif kind == "sample":
+                self._hub.publish_points(run_id, points)
+                points = {}
                 prompt, text = event.get("prompt") or "", event.get("text") or ""
                 self._hub.publish(
                     "sample", run_id, {"step": event.get("step"), "time": moment, "prompt": prompt, "text": text}

@@ -114,7 +114,7 @@ def session_value(token: str) -> str:
 
 def equal(given: str, wanted: str) -> bool:
     """Compare secrets in a time that tells nothing of where they differ."""
-    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), wanted.encode())
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), wanted.encode())
 
 
 def local_path(path: str) -> str:

@@ -144,6 +144,8 @@ def _newest_wins(by_generation: list[tuple[Ints, Floats, Floats]]) -> tuple[Ints
     """One list of points from those of each generation, oldest first: a later generation's step replaces earlier ones."""
     if not by_generation:
         return np.zeros(0, np.int64), np.zeros(0), np.zeros(0)
+    if len(by_generation) == 1:
+        return by_generation[0]
     kept = [by_generation[-1]]
     for steps, times, values in reversed(by_generation[:-1]):
         seen = ~np.isin(steps, np.concatenate([newer[0] for newer in kept]))

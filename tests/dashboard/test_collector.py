@@ -52,8 +52,8 @@ def test_everything_new_is_told_in_order(hub: Hub, collector: Collector, told: l
         ),
     )  # fmt: skip
     found = received(hub, collector, batch)
-    assert [one["type"] for one in found] == ["sample", "points", "rewind", "points", "log"]
-    assert found[1]["series"] == {"a": {"step": [1], "time": [5.0], "value": ["NaN"]}}
+    assert [one["type"] for one in found] == ["points", "sample", "rewind", "points", "log"]
+    assert found[0]["series"] == {"a": {"step": [1], "time": [5.0], "value": ["NaN"]}}
     assert found[3]["series"]["a"]["value"] == [2.0]
     assert found[4]["lines"] == [{"number": 3, "time": 6.0, "stream": "stdout", "text": "hello"}]
     assert found[4]["lines"][0]["number"] == collector._store.logs("r1")[0].number

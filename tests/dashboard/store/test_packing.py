@@ -55,9 +55,21 @@ def test_regular_steps_and_times_cost_next_to_nothing() -> None:
     assert len(packing.pack_times(times)) < 400
 
 
-@pytest.mark.parametrize(
-    "blob", [b"", b"not zlib", zlib.compress(b"short"), zlib.compress(bytes(8 * 4)), zlib.compress(bytes(50_000_000))]
-)
+@given(st.integers(-(2**63), 2**63 - 1), st.integers(-(2**63), 2**63 - 1), st.integers(1, 40))
+def test_regular_integers_come_back(start: int, stride: int, count: int) -> None:
+    values = np.array([(start + stride * k + 2**63) % 2**64 - 2**63 for k in range(count)], np.int64)
+    packed = packing.pack_integers(values)
+    assert np.array_equal(packing.unpack_integers(packed, count), values)
+    assert count == 1 or len(packed) == 17
+
+
+DAMAGED = [
+    b"", b"z", b"q1234567890123456", b"r123", b"znot zlib", b"z" + zlib.compress(b"short"),
+    b"z" + zlib.compress(bytes(8 * 4)), b"z" + zlib.compress(bytes(50_000_000)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("blob", DAMAGED, ids=range(len(DAMAGED)))
 def test_damaged_integers_are_said_to_be(blob: bytes) -> None:
     with pytest.raises(CorruptStore, match="backup"):
         packing.unpack_integers(blob, 3)
