@@ -81,6 +81,7 @@ class Engine:
         self._failed: dict[str, str] = {}
         self._step = 0
         self._next_step = 0
+        self._loss_alone = self._loss_beside = False
 
     def observe(self, event: Mapping[str, Any]) -> None:
         """Take one event, as `runwell.runlog` or the store gives it. Unknown types and fields are passed over."""
@@ -130,8 +131,7 @@ class Engine:
         if not watched:
             return
         loss, evaluation = watched.get("train_loss"), watched.get("val_loss")
-        if loss is not None and loss != loss and evaluation is not None and evaluation == evaluation:
-            # A table with one row an evaluation fills the missing training loss with NaN: absent, not sick.
+        if loss is not None and self._is_filler(loss, evaluation):
             del watched["train_loss"]
             loss = None
         for role, number in watched.items():
@@ -139,6 +139,18 @@ class Engine:
         self._step = max(self._step, step)
         if self._schedule.due(loss, evaluation, watched.get("grad_norm")):
             self._look()
+
+    def _is_filler(self, loss: float, evaluation: float | None) -> bool:
+        """Whether a NaN training loss beside an evaluation is an empty cell of a table that has rows for evaluations.
+
+        Only where no row ever held both, and others held the training loss alone: else it is what it says.
+        """
+        evaluated = evaluation is not None and evaluation == evaluation
+        if loss == loss:
+            self._loss_alone = self._loss_alone or not evaluated
+            self._loss_beside = self._loss_beside or evaluated
+            return False
+        return evaluated and self._loss_alone and not self._loss_beside
 
     def _step_of(self, event: Mapping[str, Any]) -> int:
         step = event.get("step")
@@ -233,8 +245,11 @@ class Engine:
         if grad is not None:
             self._schedule.grad_above, self._schedule.grad_below = 8 * grad.level, grad.level / 20
 
+    def _has(self, role: str) -> bool:
+        return role in self._histories and self._histories[role].count > 0
+
     def _missing(self, rule: Rule) -> str | None:
-        lacking = [roles for roles in rule.needs if not any(role in self._histories for role in roles)]
+        lacking = [roles for roles in rule.needs if not any(self._has(role) for role in roles)]
         if not lacking:
             return None
         words = " and ".join("no " + " or ".join(BY_ID[role].words for role in roles) for roles in lacking)

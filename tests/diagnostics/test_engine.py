@@ -225,3 +225,12 @@ def test_a_step_that_is_none_is_counted_on(step: object) -> None:
     engine = feed([{"step": 5, "loss": 3.0}, {"step": step, "loss": 2.9}, {"loss": 2.8}])
     assert engine.series("train_loss").steps.tolist()[:1] == [5]  # type: ignore[union-attr]
     assert engine.series("train_loss").size == 3  # type: ignore[union-attr]
+
+
+def test_a_nan_beside_a_finite_evaluation_is_not_swallowed() -> None:
+    rows = [{"step": step, "loss": 3.0, "val_loss": 3.0} for step in range(3)]
+    engine = feed([*rows, {"step": 3, "loss": math.nan, "val_loss": 3.0}])
+    assert engine.verdict() == "critical"
+    first = feed([{"step": 0, "loss": math.nan, "val_loss": 3.0}])
+    assert first.verdict() == "critical"
+    assert first.coverage().failed == {}
