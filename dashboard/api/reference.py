@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,7 +14,10 @@ from dashboard.api import plain_page
 
 router = APIRouter(include_in_schema=False)
 
-_ESCAPED = html.escape
+
+def _text(text: str) -> str:
+    """Escaped, with what stands in backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 @router.get("/docs")
@@ -28,10 +32,10 @@ def page(schema: Mapping[str, Any]) -> str:
     for path, methods in schema["paths"].items():
         for method, route in methods.items():
             groups.setdefault(route.get("tags", ["other"])[0], []).append(_route(path, method, route))
-    sections = "".join(f"<h2>{_ESCAPED(tag)}</h2>{''.join(routes)}" for tag, routes in groups.items())
+    sections = "".join(f"<h2>{html.escape(tag)}</h2>{''.join(routes)}" for tag, routes in groups.items())
     info = schema["info"]
     return (
-        f"<main><h1>{_ESCAPED(info['title'])} API</h1><p>{_ESCAPED(info.get('description', ''))} "
+        f"<main><h1>{html.escape(info['title'])} API</h1><p>{html.escape(info.get('description', ''))} "
         f'Machines read <a href="/openapi.json">openapi.json</a>; live updates come over the WebSocket '
         f'<code>/api/v1/live</code>. Back to the <a href="/">runs</a>.</p>{sections}</main>'
     )
@@ -40,9 +44,9 @@ def page(schema: Mapping[str, Any]) -> str:
 def _route(path: str, method: str, route: Mapping[str, Any]) -> str:
     rows = "".join([*map(_parameter, route.get("parameters", ())), *_body(route.get("requestBody", {}))])
     table = f"<table><tr><th>name</th><th>where</th><th>type</th><th>meaning</th></tr>{rows}</table>" if rows else ""
-    text = _ESCAPED(route.get("description", ""))
+    text = _text(route.get("description", ""))
     return (
-        f'<details><summary><span class="method">{_ESCAPED(method.upper())}</span><span class="path">{_ESCAPED(path)}</span>'
+        f'<details><summary><span class="method">{html.escape(method.upper())}</span><span class="path">{html.escape(path)}</span>'
         f'<span class="what">{text.split(". ")[0].rstrip(".")}</span></summary><p>{text}</p>{table}</details>'
     )
 
@@ -65,7 +69,7 @@ def _body(body: Mapping[str, Any]) -> Iterator[str]:
 
 def _row(*cells: str) -> str:
     name, *others = cells
-    return f"<tr><td><code>{_ESCAPED(name)}</code></td>{''.join(f'<td>{_ESCAPED(cell)}</td>' for cell in others)}</tr>"
+    return f"<tr><td><code>{html.escape(name)}</code></td>{''.join(f'<td>{_text(cell)}</td>' for cell in others)}</tr>"
 
 
 def _kind(schema: Mapping[str, Any]) -> str:

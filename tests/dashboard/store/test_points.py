@@ -161,10 +161,24 @@ def test_rewinds_hold_in_buckets_too(store: Store, writer: Any) -> None:
     assert found.count.sum() == 9000 and found.max.tolist() == [50.0] * 5 + [1.0] * 4
 
 
+def test_a_step_that_two_generations_share_at_a_blocks_edge_counts_once(store: Store, writer: Any) -> None:
+    writer(*[{"type": "metrics", "step": s, "time": 1e9, "a": 50.0} for s in range(4096)])
+    writer({"type": "rewind", "step": 4095, "time": 2e9})
+    writer(*[{"type": "metrics", "step": s, "time": 2e9, "a": 1.0} for s in range(4095, 4095 + 4096)])
+    found = store.series("r1", "a", buckets=1)
+    assert found.count.tolist() == [4095 + 4096]
+    edge = store.series("r1", "a", start=4094, stop=4096)
+    assert edge.step.tolist() == [4094, 4095, 4096] and edge.last.tolist() == [50.0, 1.0, 1.0]
+
+
 def test_a_dead_writers_late_points_stay_in_its_time(store: Store, writer: Any, new_writer: Any, point: Any) -> None:
     writer(*[point(step, a=1.0) for step in range(4)])
     second = new_writer(name="w2")
-    second({"type": "run", "time": 2e9}, {"type": "rewind", "step": 3, "time": 2e9 + 1}, point(4, time=2e9 + 2, a=2.0))
+    second(
+        {"type": "run", "time": 1.5e9},
+        {"type": "rewind", "step": 3, "time": 1.5e9 + 1},
+        point(4, time=1.5e9 + 2, a=2.0),
+    )
     writer(point(4, a=1.0), point(5, a=1.0), {"type": "state", "state": "crashed", "time": 1e9 + 9})
     lost = new_writer(name="w0")  # never heard of before the resume, but older than it
     lost({"type": "run", "time": 1e9}, point(4, a=1.0), point(6, a=1.0))
