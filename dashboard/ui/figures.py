@@ -22,7 +22,7 @@ CONFIG: dict[str, Any] = {
     "showSendToCloud": False,
     "plotlyServerURL": "",
     "responsive": True,
-    "doubleClick": "reset",
+    "doubleClick": "autosize",
     "displayModeBar": "hover",
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
 }
@@ -68,8 +68,25 @@ def draw(chart: Chart, series: Mapping[str, Series], view: View, *, version: str
         traces += _traces(name, color, line, view)
         last[name] = max([*line.steps, *(mark.step for mark in line.marks)], default=-1)
     layout = _layout(chart, view, large)
-    layout["meta"] = {"version": version, "axis": _axis_meta(view.axis), "last": last, "key": chart.key}
+    empty = all(step < 0 for step in last.values())
+    if empty:
+        _wait(layout)
+    layout["meta"] = {
+        "version": version, "axis": _axis_meta(view.axis), "last": last, "key": chart.key, "empty": empty,
+    }  # fmt: skip
     return {"data": traces, "layout": layout}
+
+
+def _wait(layout: dict[str, Any]) -> None:
+    """A chart without a point says so: numbers on its axes would be made up."""
+    layout["xaxis"]["visible"] = layout["yaxis"]["visible"] = False
+    layout["shapes"] = []
+    layout["annotations"] = [
+        {
+            "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5, "showarrow": False, "name": "waiting",
+            "text": "no points yet", "font": {"size": 12, "color": theme.LIMIT},
+        }
+    ]  # fmt: skip
 
 
 def _axis_meta(axis: curves.Axis) -> dict[str, Any]:
@@ -96,7 +113,7 @@ def _traces(name: str, color: str, line: curves.Line, view: View) -> list[dict[s
             "y": raw,
             "line": {"color": color, "width": 1.6},
             "marker": {"size": 4.5, "color": color},
-            "opacity": 0.35 if smoothing else 1.0,
+            "opacity": 0.45 if smoothing else 1.0,
             "hovertemplate": "%{y:.5~g}<extra>" + label + "</extra>",
             "hoverinfo": "skip" if smoothing else "all",
             "meta": {"series": name, "draws": "raw", "exp": view.perplexity},
@@ -194,7 +211,7 @@ def _y_axis(chart: Chart, view: View) -> dict[str, Any]:
         "gridcolor": "rgba(128,138,158,0.16)",
         "griddash": "solid",
         "automargin": True,
-        "tickformat": ".3~g" if log else ".6~g",
+        "tickformat": ".6~g",
         "nticks": 6,
     }
 

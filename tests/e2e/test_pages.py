@@ -186,6 +186,30 @@ def test_a_finding_appears_live_on_the_run_and_in_alerts(server: Any, visit: Any
     )
 
 
+def test_an_alert_leads_to_its_run_at_its_step(server: Any, visit: Any) -> None:
+    _report(server, "sick", [4.2 - 0.002 * step for step in range(500)] + [math.nan] * 400)
+    tab = visit().open("/alerts")
+    tab.locator(".rw-alert", has_text="non-finite-loss").locator(".rw-alert-title").click()
+    tab.wait_for_url("**/run/sick?at=501")
+    shown = "document.querySelector('.rw-graph-large .js-plotly-plot').layout.xaxis.range"
+    tab.wait_for_function(
+        f"() => document.querySelector('.rw-graph-large .main-svg') && Math.round({shown}[0]) === 366"
+    )
+    assert tab.evaluate(shown) == [366, 636]
+
+
+def test_an_empty_chart_gets_its_axes_with_its_first_live_point(server: Any, visit: Any) -> None:
+    _report(server, "new", [])
+    tab = visit().open("/run/new")
+    tab.get_by_text("no points yet").first.wait_for()
+    server.post(
+        "/runs/new/events",
+        {"writer": "w-test", "first_seq": 2, "events": [{"type": "metrics", "step": 1, "train/loss": 3.0}]},
+    )
+    tab.wait_for_selector(".rw-graph-large .xaxislayer-above .xtick")
+    assert _drawn(tab, "train/loss")[:2] == [[1], [3.0]]
+
+
 def test_non_finite_values_are_marked_in_the_snapshot_and_live(server: Any, visit: Any) -> None:
     _report(server, "bad", [3.0, 2.9, math.nan, 2.8, math.inf, -math.inf, 2.7])
     tab = visit().open("/run/bad")

@@ -93,7 +93,8 @@
     });
     Object.keys(fresh).forEach(function (name) { known.last[name] = fresh[name][fresh[name].length - 1][0]; });
     extend(gd, traces, x, y, text);
-    if (long) window.runwellLive.poke("refresh");
+    // A chart that was empty gets its axes back, one that has grown long fresh buckets.
+    if (long || gd.layout.meta.empty) window.runwellLive.poke("refresh");
   }
 
   function extend(gd, traces, x, y, text) {
@@ -148,7 +149,7 @@
     graphs().forEach(function (gd) {
       var layer = layers[gd.layout.meta.key];
       if (!layer) return;
-      var own = function (item) { return item.name === "limit"; };
+      var own = function (item) { return item.name === "limit" || item.name === "waiting"; };
       var update = {
         shapes: (gd.layout.shapes || []).filter(own).concat(layer.shapes),
         annotations: (gd.layout.annotations || []).filter(own).concat(layer.annotations),
@@ -160,11 +161,27 @@
     });
   }
 
+  // An address with `at` leads to a step: the loss chart opens there, once; a double click shows everything.
+  var focused = "";
+  function focus() {
+    var at = Number(new URLSearchParams(location.search).get("at"));
+    if (!(at > 0) || focused === location.href) return;
+    graphs().forEach(function (gd) {
+      var meta = gd.layout.meta, last = Math.max.apply(null, Object.keys(meta.last).map(function (name) { return meta.last[name]; }));
+      if (meta.key !== "loss" || meta.axis.kind === "time" || last <= 0) return;
+      focused = location.href;
+      var margin = Math.max(25, 0.15 * last);
+      var range = [Math.max(0, at - margin), Math.min(last, at + margin)];
+      window.Plotly.relayout(gd, { "xaxis.range": range.map(function (step) { return place(meta.axis, [step, 0]); }) });
+    });
+  }
+
   // A chart that was drawn anew lacks its overlays and the points that came meanwhile: looked for a few times a second,
   // because plotly tells nobody when React has finished.
   setInterval(function () {
     if (document.hidden || !window.Plotly) return;
     lay();
+    focus();
     if (Object.keys(kept).length && graphs().some(function (gd) { return !drawn.has(gd) || drawn.get(gd).version !== gd.layout.meta.version; })) schedule();
   }, 200);
 

@@ -108,7 +108,7 @@ def _nothing(status: str, filtered: bool) -> Component:
 def row(finding: FindingRecord, run: Run | None, now: float) -> Component:
     """One alert: severity, title, its run and step, and the three decisions."""
     severity = finding.severity if finding.severity in theme.SEVERITIES else "info"
-    where = f"/run/{finding.run_id}?tab=diagnosis&at={finding.first_step}"
+    where = f"/run/{finding.run_id}?at={finding.first_step}"
     name = parts.run_name(run) if run else finding.run_id
     facts = [
         html.Bdi(name),

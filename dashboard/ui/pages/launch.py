@@ -139,6 +139,7 @@ def register(app: dash.Dash, services: Services) -> None:
         State(FIELDS, "value"),
         State(FIELDS, "id"),
         State(PRESET, "value"),
+        running=[(Output(START, "disabled"), True, False)],  # a double click must not start two runs
         prevent_initial_call=True,
     )
     def start(clicks: int | None, values: Sequence[Any], ids: Sequence[dict[str, str]], preset: str) -> tuple[Any, Any]:

@@ -22,11 +22,12 @@ from dash.development.base_component import Component
 from dashboard.errors import UnknownRun
 from dashboard.records import FindingRecord, Run
 from dashboard.services import Services
-from dashboard.ui import charts, figures, findings, parts, run_charts, run_header, run_text, shell
 from dashboard.ui import format as fmt
+from dashboard.ui import parts, run_charts, run_controls, run_diagnosis, run_header, run_text, shell
 from dashboard.ui.figures import View
-from dashboard.ui.pages.alerts import apply_decision, decisions
+from dashboard.ui.pages.alerts import apply_decision
 from dashboard.ui.query import Query, choice
+from dashboard.ui.run_controls import LOG, READ, SMOOTH, SMOOTH_SAID, STOP_DIALOG, X
 
 PATH = "/run/{run_id}"
 TITLE = "Run"
@@ -34,7 +35,6 @@ TITLE = "Run"
 RUN, NAME, HEAD, CHARTS, OVERLAY = "run-id", "run-name", "run-head", "run-charts", "run-overlay"
 FOUND = "run-tab-found"
 TABS, SAMPLES, DIAGNOSIS, OUTPUT, DECIDED = "run-tabs", "run-samples", "run-diagnosis", "run-output", "run-decided"
-X, SMOOTH, LOG, READ, STOP_DIALOG = "run-x", "run-smooth", "run-log-scale", "run-read", "run-stop-dialog"
 TAB_NAMES = ("curves", "samples", "diagnosis", "config", "output")
 SIGNALS = ("run", "findings", "samples", "log", "refresh")
 LOG_LINES = 400
@@ -63,7 +63,7 @@ def layout(services: Services, query: Query, run_id: str) -> Component:
             ),
             html.Div(_head(services, run, found), id=HEAD),
             _tabs(services, run, found, query, how),
-            _stop_dialog(run),
+            run_controls.stop_dialog(run),
             parts.live("run", SIGNALS, run_id=run.id, epoch=epoch, since=since, ended=run.state.ended),
         ],
         className="rw-run",
@@ -90,9 +90,12 @@ def _tabs(services: Services, run: Run, found: Sequence[FindingRecord], query: Q
         "output": "Output",
     }
     panels = {
-        "curves": [_controls(services, run, how), html.Div(run_charts.grid(services, run, how), id=CHARTS)],
+        "curves": [
+            run_controls.controls(how, has_tokens=run_charts.tokens_per_step(services, run) > 0),
+            html.Div(run_charts.grid(services, run, how), id=CHARTS),
+        ],
         "samples": html.Div(run_text.samples(services.store.samples(run.id)), id=SAMPLES),
-        "diagnosis": html.Div(_diagnosis(services, run, found), id=DIAGNOSIS),
+        "diagnosis": html.Div(run_diagnosis.diagnosis(services, run, found), id=DIAGNOSIS),
         "config": run_text.config(run),
         "output": html.Div(run_text.output(services.store.tail_logs(run.id, LOG_LINES)), id=OUTPUT),
     }
@@ -112,94 +115,6 @@ def _open_count(found: Sequence[FindingRecord]) -> str:
     return str(waiting) if waiting else ""
 
 
-def _controls(services: Services, run: Run, how: View) -> Component:
-    marks = [{"value": index} for index in range(len(run_charts.SMOOTHING))]
-    has_tokens = run_charts.tokens_per_step(services, run) > 0
-    axes = [
-        {"value": "step", "label": "Step"},
-        {"value": "tokens", "label": "Tokens", "disabled": not has_tokens},
-        {"value": "time", "label": "Time"},
-    ]
-    return html.Div(
-        [
-            _labelled("Read as", dmc.SegmentedControl(
-                id=READ, value="perplexity" if how.perplexity else "loss", size="xs",
-                data=[{"value": "loss", "label": "Loss"}, {"value": "perplexity", "label": "Perplexity"}],
-            )),
-            _labelled("X axis", dmc.SegmentedControl(id=X, value=how.axis.kind, data=axes, size="xs")),
-            dmc.Switch(id=LOG, checked=how.log, label="Log scale", size="sm"),
-            html.Div(
-                [
-                    html.Span("Smoothing", className="rw-control-label", id="run-smooth-label"),
-                    dmc.Slider(
-                        id=SMOOTH, value=_smoothing_index(how.half_life), min=0, max=len(marks) - 1, step=1, marks=marks,
-                        w=150, size="sm", label=None, thumbLabel="Smoothing, half-life in steps", updatemode="mouseup",
-                    ),
-                    html.Span(id="run-smooth-said", children=_smoothing_words(how.half_life), className="rw-quiet rw-small"),
-                ],
-                className="rw-control",
-            ),
-        ],
-        className="rw-controls",
-    )  # fmt: skip
-
-
-def _labelled(label: str, control: Component) -> Component:
-    return html.Div([html.Span(label, className="rw-control-label"), control], className="rw-control")
-
-
-def _smoothing_index(half_life: float) -> int:
-    return run_charts.SMOOTHING.index(int(half_life))
-
-
-def _smoothing_words(half_life: float) -> str:
-    return f"half-life {half_life:g} steps" if half_life else "off"
-
-
-def _diagnosis(services: Services, run: Run, found: Sequence[FindingRecord]) -> list[Component]:
-    report = services.store.coverage(run.id)
-    cards = [
-        findings.card(one, _drawing(services, run, one), decisions("run-decide", one))
-        for one in findings.worst_first(found)
-    ]
-    nothing = parts.empty(
-        "check", "Nothing found", f"{findings.coverage_line(report)} on this run, and none of them sees an illness."
-    )
-    checked = parts.card(findings.coverage(report), title="What was checked", aside=findings.coverage_line(report))
-    return [*(cards or [nothing]), checked]
-
-
-def _drawing(services: Services, run: Run, finding: FindingRecord) -> Component | None:
-    """The part of the curve that the evidence speaks of, with a margin on both sides so that the change is seen."""
-    window = findings.evidence_window(finding)
-    if window is None or window[0] not in services.store.series_names(run.id):
-        return None
-    name, first, last = window
-    margin = max((last - first) // 2, 10)
-    series = services.store.series(run.id, name, start=max(first - margin, 0), stop=last + margin, buckets=200)
-    figure = figures.excerpt(charts.lone(name), {name: series}, first, last, finding.severity)
-    return html.Figure([parts.plot(figure, still=True), html.Figcaption(fmt.visible(name))], className="rw-drawing")
-
-
-def _stop_dialog(run: Run) -> Component:
-    return dmc.Modal(
-        [
-            html.P("The worker writes a checkpoint and ends; the run can be resumed from there."),
-            html.Div(
-                [
-                    parts.button("Keep training", "run-stop-no", kind="plain"),
-                    parts.button("Stop the run", "run-stop-yes", "stop", kind="danger"),
-                ],
-                className="rw-actions",
-            ),
-        ],
-        id=STOP_DIALOG,
-        opened=False,
-        title=f"Stop {parts.run_name(run)}?",
-        centered=True,
-    )
-
-
 def register(app: dash.Dash, services: Services) -> None:
     """Attach this page's callbacks to `app`."""
     _register_curves(app, services)
@@ -216,13 +131,13 @@ def _register_curves(app: dash.Dash, services: Services) -> None:
     controls = (Input(X, "value"), Input(SMOOTH, "value"), Input(LOG, "checked"), Input(READ, "value"))
 
     @app.callback(
-        Output(CHARTS, "children"), Output("run-smooth-said", "children"),
+        Output(CHARTS, "children"), Output(SMOOTH_SAID, "children"),
         *controls, Input("run-live-refresh", "data"), State(RUN, "data"), prevent_initial_call=True,
     )  # fmt: skip
     def draw(x: str, smooth: int, log: bool, read: str, _refresh: Any, run_id: str) -> tuple[list[Component], str]:
         run = services.store.run(run_id)
         how = _asked(services, run, x, smooth, log, read)
-        return run_charts.grid(services, run, how), _smoothing_words(how.half_life)
+        return run_charts.grid(services, run, how), run_controls.smoothing_words(how.half_life)
 
     @app.callback(
         Output(OVERLAY, "data"),
@@ -269,7 +184,7 @@ def _register_parts(app: dash.Dash, services: Services) -> None:
         Input("run-live-findings", "data"), Input(DECIDED, "data"), State(RUN, "data"), prevent_initial_call=True,
     )  # fmt: skip
     def diagnose(_found: Any, _decided: Any, run_id: str) -> list[Component]:
-        return _diagnosis(services, services.store.run(run_id), services.store.findings(run_id))
+        return run_diagnosis.diagnosis(services, services.store.run(run_id), services.store.findings(run_id))
 
     @app.callback(
         Output(SAMPLES, "children"), Input("run-live-samples", "data"), State(RUN, "data"), prevent_initial_call=True

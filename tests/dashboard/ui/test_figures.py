@@ -97,10 +97,19 @@ def test_zoom_is_kept_between_snapshots_of_one_view() -> None:
 def test_the_clip_line_lies_on_the_gradient_chart() -> None:
     names = ["train/loss", "train/grad_norm", "my/metric"]
     gradient = next(chart for chart in charts.side_charts(names, {"grad_clip": 0.5}) if chart.key == "gradient")
-    layout = figures.draw(gradient, {}, figures.View(), version="v")["layout"]
+    points = {"train/grad_norm": _series("train/grad_norm", np.ones(100))}
+    layout = figures.draw(gradient, points, figures.View(), version="v")["layout"]
     assert layout["yaxis"]["type"] == "log"
     assert [shape["y0"] for shape in layout["shapes"]] == [0.5]
     assert layout["annotations"][0]["y"] == pytest.approx(math.log10(0.5))
+
+
+def test_a_chart_without_points_shows_no_made_up_numbers() -> None:
+    layout = figures.draw(charts.loss_chart([]), {}, figures.View(), version="v")["layout"]
+    assert layout["meta"]["empty"] is True
+    assert (layout["xaxis"]["visible"], layout["yaxis"]["visible"]) == (False, False)
+    assert [note["text"] for note in layout["annotations"]] == ["no points yet"]
+    assert _loss()["layout"]["meta"]["empty"] is False
 
 
 def test_names_of_other_trainers_share_the_loss_chart_and_unknown_ones_get_their_own() -> None:

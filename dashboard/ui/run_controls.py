@@ -1,0 +1,80 @@
+"""The controls above a run's curves and its stop dialog. Pure: a view in, components out. Their callbacks are in pages/run.py."""
+
+from __future__ import annotations
+
+import dash_mantine_components as dmc
+from dash import html
+from dash.development.base_component import Component
+
+from dashboard.records import Run
+from dashboard.ui import parts
+from dashboard.ui.figures import View
+from dashboard.ui.run_charts import SMOOTHING
+
+X, SMOOTH, LOG, READ, SMOOTH_SAID = "run-x", "run-smooth", "run-log-scale", "run-read", "run-smooth-said"
+STOP_DIALOG = "run-stop-dialog"
+
+
+def controls(how: View, *, has_tokens: bool) -> Component:
+    """Reading, x axis, scale and smoothing, as the view has them. Tokens are offered when a step's tokens are known."""
+    marks = [{"value": index} for index in range(len(SMOOTHING))]
+    axes = [
+        {"value": "step", "label": "Step"},
+        {"value": "tokens", "label": "Tokens", "disabled": not has_tokens},
+        {"value": "time", "label": "Time"},
+    ]
+    return html.Div(
+        [
+            _labelled("Read as", dmc.SegmentedControl(
+                id=READ, value="perplexity" if how.perplexity else "loss", size="xs",
+                data=[{"value": "loss", "label": "Loss"}, {"value": "perplexity", "label": "Perplexity"}],
+            )),
+            _labelled("X axis", dmc.SegmentedControl(id=X, value=how.axis.kind, data=axes, size="xs")),
+            dmc.Switch(id=LOG, checked=how.log, label="Log scale", size="sm"),
+            html.Div(
+                [
+                    html.Span("Smoothing", className="rw-control-label", id="run-smooth-label"),
+                    dmc.Slider(
+                        id=SMOOTH, value=_smoothing_index(how.half_life), min=0, max=len(marks) - 1, step=1, marks=marks,
+                        w=150, size="sm", label=None, thumbLabel="Smoothing, half-life in steps", updatemode="mouseup",
+                    ),
+                    html.Span(id=SMOOTH_SAID, children=smoothing_words(how.half_life), className="rw-quiet rw-small"),
+                ],
+                className="rw-control",
+            ),
+        ],
+        className="rw-controls",
+    )  # fmt: skip
+
+
+def _labelled(label: str, control: Component) -> Component:
+    return html.Div([html.Span(label, className="rw-control-label"), control], className="rw-control")
+
+
+def _smoothing_index(half_life: float) -> int:
+    return SMOOTHING.index(int(half_life))
+
+
+def smoothing_words(half_life: float) -> str:
+    """The smoothing as the reader sees it beside the slider."""
+    return f"half-life {half_life:g} steps" if half_life else "off"
+
+
+def stop_dialog(run: Run) -> Component:
+    """Asks before a run is stopped, and says what stopping does."""
+    return dmc.Modal(
+        [
+            html.P("The worker writes a checkpoint and ends; the run can be resumed from there."),
+            html.Div(
+                [
+                    parts.button("Keep training", "run-stop-no", kind="plain"),
+                    parts.button("Stop the run", "run-stop-yes", "stop", kind="danger"),
+                ],
+                className="rw-actions",
+            ),
+        ],
+        id=STOP_DIALOG,
+        opened=False,
+        title=f"Stop {parts.run_name(run)}?",
+        centered=True,
+    )
