@@ -13,16 +13,14 @@ class Progress:
 
     def __init__(
         self,
-        first: int,
         last: int,
         clock: Callable[[], float] = time.monotonic,
         write: Callable[[str], None] | None = None,
     ) -> None:
-        self._first = first
         self._last = last
         self._clock = clock
         self._write = write or _print
-        self._started = clock()
+        self._first: tuple[int, float] | None = None
         self._shown = -INTERVAL_SECONDS
 
     def say(self, line: str) -> None:
@@ -35,8 +33,9 @@ class Progress:
         if now - self._shown < INTERVAL_SECONDS and step != self._last:
             return
         self._shown = now
-        done = step - self._first
-        left = (self._last - step) * (now - self._started) / done if done else 0.0
+        # Counted from the first step shown: what it waited for (loading, a first evaluation) does not come again.
+        first_step, first_time = self._first = self._first or (step, now)
+        left = (self._last - step) * (now - first_time) / max(step - first_step, 1)
         speed = values.get("perf/tokens_per_second")
         self._write(
             f"step {step:,}/{self._last:,} · loss {values['train/loss']:.4f} · rate {values['train/learning_rate']:.3g}"

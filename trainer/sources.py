@@ -33,29 +33,36 @@ def _read(path: Path, data_dir: Path, limit: int) -> str:
     pieces: list[str] = []
     length = 0
     for file in files:
-        pieces.append(_read_file(file))
+        pieces.append(_read_file(file, limit - length if limit else -1))
         length += len(pieces[-1])
         if limit and length >= limit:
             break
     return "\n\n".join(pieces)
 
 
-def _read_file(path: Path) -> str:
+def _read_file(path: Path, limit: int) -> str:
+    """A file's text; of plain text no more than `limit` characters (negative: all), however large the file is."""
     try:
         if path.suffix.lower() == ".jsonl":
-            return "\n\n".join(_json_lines(path))
-        return path.read_text("utf-8")
+            return "\n\n".join(_json_lines(path, limit))
+        with path.open(encoding="utf-8") as file:
+            return file.read(limit)
     except UnicodeDecodeError as error:
         raise DataError(f"{path.name} is not UTF-8 text (byte {error.start}); convert it to UTF-8") from None
     except OSError as error:
         raise DataError(f"{path.name} cannot be read: {error.strerror}") from None
 
 
-def _json_lines(path: Path) -> Iterator[str]:
+def _json_lines(path: Path, limit: int) -> Iterator[str]:
+    length = 0
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
+            if 0 <= limit <= length:
+                return
             if line.strip():
-                yield _document(line, f"{path.name} line {number}")
+                document = _document(line, f"{path.name} line {number}")
+                length += len(document)
+                yield document
 
 
 def _document(line: str, where: str) -> str:

@@ -115,7 +115,7 @@ class BpeTokenizer:
         tokenizer.decoder = decoders.ByteLevel()
         alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
         trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
-        tokenizer.train_from_iterator(_chunks(text), trainer)
+        tokenizer.train_from_iterator(chunks(text, _CHUNK), trainer)
         return cls(tokenizer.to_str())
 
     @property
@@ -123,7 +123,7 @@ class BpeTokenizer:
         return int(self._tokenizer.get_vocab_size())
 
     def encode(self, text: str) -> Tokens:
-        encodings = self._tokenizer.encode_batch_fast(list(_chunks(text)))
+        encodings = self._tokenizer.encode_batch_fast(list(chunks(text, _CHUNK)))
         return np.concatenate([np.asarray(e.ids, dtype=np.int64) for e in encodings] or [np.empty(0, dtype=np.int64)])
 
     def decode(self, ids: Sequence[int] | Tokens) -> str:
@@ -167,11 +167,11 @@ def check_round_trip(tokenizer: Tokenizer, text: str) -> None:
     )
 
 
-def _chunks(text: str) -> Iterator[str]:
-    """Pieces of about `_CHUNK` characters, cut before a line's first letter so that no word is cut in two."""
+def chunks(text: str, size: int) -> Iterator[str]:
+    """Pieces of at most `size` characters, cut before a line break where there is one so that no word is cut in two."""
     start = 0
     while start < len(text):
-        end = min(start + _CHUNK, len(text))
+        end = min(start + size, len(text))
         if end < len(text):
             cut = text.rfind("\n", start, end)
             end = cut if cut > start else end

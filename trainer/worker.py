@@ -41,10 +41,10 @@ def work(config: TrainConfig, home: Path, data_dir: Path, stop: StopSignal) -> i
         corpus = _corpus(config, home, data_dir, loaded)
         config = dataclasses.replace(config, vocab_size=corpus.tokenizer.size)
         session = _session(config, corpus, precision, loaded)
-        run = _announce(config, loaded)
+        run = _announce(session, loaded)
         _describe(session, corpus)
         folder = CheckpointFolder(home / "runs" / run.id / "checkpoints")
-        ending = Loop(session, corpus, run, folder, stop, Progress(session.step, config.max_steps)).train()
+        ending = Loop(session, corpus, run, folder, stop, Progress(config.max_steps)).train()
     except (TrainerError, ConfigError) as error:
         return _end(run, Ending("crashed", str(error)), BAD_INPUT)
     except Exception as error:
@@ -96,9 +96,12 @@ def _session(config: TrainConfig, corpus: Corpus, precision: Precision, loaded: 
     return session
 
 
-def _announce(config: TrainConfig, loaded: Checkpoint | None) -> Reporter:
+def _announce(session: Session, loaded: Checkpoint | None) -> Reporter:
+    config = session.config
     name = config.name or f"{config.preset} on {config.dataset}"
-    run: Reporter = runwell.init(config.project, name=name, config=config.to_mapping())
+    # What only the worker can know: rules compare the loss with ln of the vocabulary that the data really has.
+    known = {"actual_vocab_size": session.tokenizer.size, "parameters": session.model.parameter_count()}
+    run: Reporter = runwell.init(config.project, name=name, config=config.to_mapping() | known)
     if loaded and parse_reference(config.resume)[0] == run.id:
         run.rewind(loaded.step)
     return run

@@ -120,7 +120,7 @@ def make_loop(tmp_path: Path, corpus: Callable[[TrainConfig], Corpus], run: Reco
         data = data or corpus(config)
         session = session or new_session(config, data.tokenizer, choose(config))
         folder = CheckpointFolder(tmp_path / "checkpoints")
-        progress = Progress(session.step, config.max_steps, write=lambda line: None)
+        progress = Progress(config.max_steps, write=lambda line: None)
         return Loop(session, data, run, folder, StopSignal(), progress)
 
     return make

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,15 @@ def test_the_parts_decode_to_the_split_text(config: Make, text: str, tmp_path: P
     assert corpus.tokenizer.decode(corpus.train) == train
     assert corpus.tokenizer.decode(corpus.val) == val
     assert corpus.characters == len(text)
+
+
+@pytest.mark.parametrize("kind", ["char", "bpe"])
+def test_large_text_is_encoded_in_pieces_without_a_seam(
+    config: Make, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(data, "_ENCODED_AT_ONCE", 333)
+    corpus = prepare(config(tokenizer=kind, vocab_size=300), text, tmp_path)
+    assert corpus.tokenizer.decode(corpus.train) == split(text, 0.1)[0]
 
 
 def test_the_second_start_reads_what_the_first_one_made(
@@ -86,18 +96,36 @@ def test_targets_are_inputs_shifted_by_one(config: Make, corpus: Callable[[Train
 
 def test_a_batch_depends_on_seed_step_and_pass_alone(config: Make, corpus: Callable[[TrainConfig], Corpus]) -> None:
     tokens = corpus(config()).train
-    batches = Batches(tokens, config())
-    later = batches.draw(7, 1)[0]
-    assert (Batches(tokens, config()).draw(7, 1)[0] == later).all()
-    for seed, step, micro in ((1337, 8, 1), (1337, 7, 0), (1, 7, 1)):
-        assert (Batches(tokens, config(seed=seed)).draw(step, micro)[0] != later).any()
+    batches = Batches(tokens, config(accumulation_steps=2))
+    in_order = {(step, micro): batches.draw(step, micro)[0] for step in range(1, 90) for micro in (0, 1)}
+    for step, micro in ((85, 1), (2, 0), (44, 1)):
+        fresh = Batches(tokens, config(accumulation_steps=2)).draw(step, micro)[0]
+        assert (fresh == in_order[step, micro]).all(), "a resumed run must see what an uninterrupted one saw"
+    other = Batches(tokens, config(seed=1, accumulation_steps=2)).draw(85, 1)[0]
+    assert (other != in_order[85, 1]).any()
 
 
-def test_every_window_can_be_drawn_up_to_the_last_token(config: Make) -> None:
-    tokens = np.arange(19, dtype=np.uint16)  # windows of 17 can start at 0, 1 and 2
-    batches = Batches(tokens, config())
-    starts = {int(ids[0]) for step in range(1, 50) for ids in batches.draw(step, 0)[0]}
-    assert starts == {0, 1, 2}
+@pytest.mark.parametrize("length", [17, 18, 40, 1000])
+def test_an_epoch_sees_no_token_twice_and_the_next_one_is_another(config: Make, length: int) -> None:
+    cfg = config(batch_size=1)
+    batches = Batches(np.arange(length, dtype=np.uint16), cfg)
+    windows = max(1, (length - 1) // 16 - 1)
+    epochs = [
+        [int(batches.draw(epoch * windows + number, 0)[1][0, 0]) for number in range(1, windows + 1)]
+        for epoch in range(6)
+    ]
+    for starts in epochs:
+        assert len(set(starts)) == windows
+        assert all(later - earlier >= 16 for earlier, later in itertools.pairwise(sorted(starts))), "windows overlap"
+    if length >= 40:
+        assert len({tuple(starts) for starts in epochs}) > 1
+
+
+def test_every_token_is_seen_sooner_or_later(config: Make) -> None:
+    for length in (17, 19, 50):
+        batches = Batches(np.arange(length, dtype=np.uint16), config())
+        seen = {int(token) for step in range(1, 200) for row in batches.draw(step, 0)[1] for token in row}
+        assert seen == set(range(1, length)), "some target is never trained on"
 
 
 @given(length=st.integers(17, 400), batches=st.integers(1, 12))

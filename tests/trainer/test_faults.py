@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -23,6 +24,12 @@ def test_the_table_and_the_config_name_the_same_faults() -> None:
     assert all(fault.meaning for fault in FAULTS)
     for fault in FAULTS[1:]:
         assert any((fault.loss, fault.rate, fault.clip, fault.model)), f"{fault.name} does nothing"
+
+
+def test_every_fault_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "trainer.md").read_text()
+    missing = [fault.name for fault in FAULTS[1:] if f"| `{fault.name}` | {fault.meaning} |" not in page]
+    assert not missing
 
 
 def test_without_a_fault_all_is_healthy(config: Make) -> None:

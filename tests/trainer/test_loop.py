@@ -15,7 +15,7 @@ from trainer.config import TrainConfig
 from trainer.data import Batch, Corpus, prepare
 from trainer.errors import CheckpointError
 from trainer.loop import Loop, mean_loss
-from trainer.precision import choose
+from trainer.precision import Precision, choose
 from trainer.session import Session, new_session, restore, to_checkpoint
 from trainer.tokenizer import from_json
 
@@ -73,6 +73,36 @@ def test_the_update_ratio_is_logged_every_twenty_steps(config: Make, make_loop: 
     make_loop(config(max_steps=45, eval_interval=100)).train()
     ratios = run.series("train/update_ratio")
     assert list(ratios) == [20, 40] and all(1e-5 < ratio < 1 for ratio in ratios.values())
+
+
+def test_fp16_scales_the_loss_and_reports_gradients_of_true_size(
+    config: Make, make_loop: MakeLoop, run: Any, corpus: Callable[[TrainConfig], Corpus]
+) -> None:
+    cfg = config(max_steps=8)
+    plain = new_session(cfg, corpus(cfg).tokenizer, choose(cfg))
+    make_loop(cfg, plain).train()
+    norms = run.series("train/grad_norm")
+    run.points.clear()
+    half = Precision(device=torch.device("cpu"), dtype=torch.float16, reason="to test the scaler without a GPU")
+    make_loop(cfg, new_session(cfg, plain.tokenizer, half)).train()
+    assert set(run.series("train/loss_scale").values()) == {65536.0}
+    assert run.series("train/grad_norm")[1] == pytest.approx(norms[1], rel=0.02)
+    assert run.series("train/loss")[8] == pytest.approx(run.series("train/loss")[1], rel=0.5)
+
+
+def test_an_fp16_overflow_is_seen_skipped_and_scaled_down(
+    config: Make, make_loop: MakeLoop, run: Any, corpus: Callable[[TrainConfig], Corpus]
+) -> None:
+    cfg = config(max_steps=2)
+    half = Precision(device=torch.device("cpu"), dtype=torch.float16, reason="to test the scaler without a GPU")
+    session = new_session(cfg, corpus(cfg).tokenizer, half)
+    session.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40)
+    before = session.model.tokens.weight.detach().clone()
+    make_loop(cfg, session).train()
+    assert not math.isfinite(run.series("train/grad_norm")[1])
+    assert run.series("train/loss_scale")[2] < run.series("train/loss_scale")[1] < 2.0**40
+    assert torch.equal(session.model.tokens.weight, before), "no step is made with such gradients"
+    assert math.isfinite(run.series("train/loss")[2])
 
 
 class _Fixed:

@@ -14,7 +14,7 @@ VALUES = {"train/loss": 2.5, "train/learning_rate": 1e-3, "perf/tokens_per_secon
 def test_lines_come_every_few_seconds_and_the_last_step_is_always_shown() -> None:
     lines: list[str] = []
     now = [0.0]
-    progress = Progress(0, 100, clock=lambda: now[0], write=lines.append)
+    progress = Progress(100, clock=lambda: now[0], write=lines.append)
     for step in range(1, 101):
         now[0] += 0.5
         progress.step(step, VALUES)
@@ -27,20 +27,21 @@ def test_lines_come_every_few_seconds_and_the_last_step_is_always_shown() -> Non
 def test_a_resumed_run_estimates_from_where_it_began() -> None:
     lines: list[str] = []
     now = [0.0]
-    progress = Progress(900, 1000, clock=lambda: now[0], write=lines.append)
+    progress = Progress(1000, clock=lambda: now[0], write=lines.append)
+    progress.step(901, VALUES)
     now[0] = 10.0
-    progress.step(910, VALUES)
-    assert lines[0].endswith("1 min 30 s left")
+    progress.step(911, VALUES)
+    assert not lines[0].endswith("left") and lines[1].endswith("1 min 29 s left")
 
 
 def test_a_loss_that_is_not_a_number_is_printed_as_it_is() -> None:
     lines: list[str] = []
-    Progress(0, 10, clock=lambda: 0.0, write=lines.append).step(1, VALUES | {"train/loss": math.nan})
+    Progress(10, clock=lambda: 0.0, write=lines.append).step(1, VALUES | {"train/loss": math.nan})
     assert "loss nan" in lines[0]
 
 
 def test_other_lines_are_printed_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    Progress(0, 10).say("step 5 · validation loss 2.0000")
+    Progress(10).say("step 5 · validation loss 2.0000")
     assert capsys.readouterr().out == "step 5 · validation loss 2.0000\n"
 
 
