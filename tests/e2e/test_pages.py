@@ -196,6 +196,11 @@ def test_an_alert_leads_to_its_run_at_its_step(server: Any, visit: Any) -> None:
         f"() => document.querySelector('.rw-graph-large .main-svg') && Math.round({shown}[0]) === 366"
     )
     assert tab.evaluate(shown) == [366, 636]
+    tab.get_by_role("tab", name="Diagnosis").click()
+    tab.wait_for_selector(".rw-drawing .main-svg")
+    # Drawn while its tab was hidden, a chart has no width to go by; once seen it fits its column.
+    fits = "(() => { const box = document.querySelector('.rw-finding').clientWidth; return document.querySelector('.rw-drawing').clientWidth < box / 2; })()"
+    tab.wait_for_function(f"() => {fits}")
 
 
 def test_an_empty_chart_gets_its_axes_with_its_first_live_point(server: Any, visit: Any) -> None:

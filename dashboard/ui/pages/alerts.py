@@ -18,7 +18,7 @@ import dash_mantine_components as dmc
 from dash import ALL, Input, Output, State, ctx, dcc, html
 from dash.development.base_component import Component
 
-from dashboard import present
+from dashboard.decisions import decide
 from dashboard.records import FindingRecord, Run
 from dashboard.services import Services
 from dashboard.ui import format as fmt
@@ -165,10 +165,7 @@ def apply_decision(services: Services, button: Any) -> bool:
     if not pressed or not isinstance(button, Mapping) or button.get("to") not in ("open", "acknowledged", "muted"):
         return False
     subject = "" if button["subject"] == "-" else str(button["subject"])
-    run_id = str(button["run"])
-    services.store.set_finding_status(run_id, str(button["rule"]), subject, str(button["to"]))
-    verdict = services.store.run(run_id).verdict
-    services.hub.publish("findings", run_id, present.findings(verdict, services.store.findings(run_id)))
+    decide(services, str(button["run"]), str(button["rule"]), subject, str(button["to"]))
     return True
 
 
