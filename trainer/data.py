@@ -74,7 +74,8 @@ class Batches:
     """Windows of the training part, shuffled: every epoch sees each token once, in a new order and cut at new places.
 
     `draw` is a pure function of (seed, step, pass). Drawing with replacement would leave 37 % of the text unseen in the
-    first epoch; on tiny Shakespeare that costs 0.01 nats of validation loss.
+    first epoch; in one run on tiny Shakespeare that cost 0.007 nats
+    of validation loss.
     """
 
     def __init__(self, tokens: Packed, config: TrainConfig) -> None:
