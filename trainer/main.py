@@ -64,7 +64,7 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
         prog=prog,
         allow_abbrev=False,
         description="Train a GPT. Settings come from the preset, then from --config, then from flags.",
-        epilog="Presets: " + "; ".join(f"{preset.name}: {preset.note}" for preset in PRESETS),
+        epilog="Presets. " + " ".join(f"{preset.name}: {preset.note}" for preset in PRESETS),
     )
     parser.add_argument("--config", metavar="FILE", help="a JSON object of settings by name")
     for setting in settings():
