@@ -22,7 +22,7 @@ INTERVAL_SECONDS = 0.1
 HEARTBEAT_SECONDS = 2.0
 LOOK_SECONDS = 30.0
 """Between looks at the rest of the spool folder: who left something behind, how full it is."""
-FIRST_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.25, 15.0
+FIRST_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.25, 5.0
 MAX_POSTS_A_TURN = 64
 
 NewCourier = Callable[[LeftSpool], Courier]

@@ -71,14 +71,22 @@ def allowed(module: str, target: str) -> bool:
     if package == "trainer":
         if module in PURE_TRAINER:
             return target in PURE_TRAINER
-        return root in {"trainer", "runwell", "torch", "numpy", "tokenizers", "safetensors", "pynvml"} and not target.startswith(
-            ("runwell.cli", "runwell.commands")
-        )
+        return root in {
+            "trainer",
+            "runwell",
+            "torch",
+            "numpy",
+            "tokenizers",
+            "safetensors",
+            "pynvml",
+        } and not target.startswith(("runwell.cli", "runwell.commands"))
     if module.startswith("dashboard.ui"):
         return (
             root in {"diagnostics", "dash", "plotly", "dash_mantine_components", "dash_ag_grid", "flask", "numpy"}
             or target.startswith("dashboard")
-            and not target.startswith(("dashboard.tables", "dashboard.migrations", "dashboard.collector", "dashboard.api"))
+            and not target.startswith(
+                ("dashboard.tables", "dashboard.migrations", "dashboard.collector", "dashboard.api")
+            )
             or target in PURE_TRAINER | {"runwell.metrics"}
         )
     return root in FRAMEWORKS or root in {"dashboard", "diagnostics"} or target in PURE_TRAINER | RUNWELL_FOR_SERVER

@@ -33,7 +33,11 @@ def test_public_functions_and_classes_are_documented() -> None:
         if path.relative_to(ROOT).parts[0] in {"tests", "benchmarks", "docs"}:
             continue
         for node in ast.parse(path.read_text()).body:
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_") and not ast.get_docstring(node):
+            if (
+                isinstance(node, (ast.FunctionDef, ast.ClassDef))
+                and not node.name.startswith("_")
+                and not ast.get_docstring(node)
+            ):
                 missing.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}")
     assert not missing, "\n".join(missing)
 
@@ -41,7 +45,10 @@ def test_public_functions_and_classes_are_documented() -> None:
 def test_every_dependency_has_a_reason_and_a_pinned_version() -> None:
     text = (ROOT / "pyproject.toml").read_text()
     project = tomllib.loads(text)["project"]
-    pinned = {line.partition("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    pinned = {
+        line.partition("==")[0].lower().replace("_", "-")
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+    }
     for group in ("server", "trainer"):
         for requirement in project["optional-dependencies"][group]:
             name = re.match(r"[\w-]+", requirement).group()  # type: ignore[union-attr]

@@ -9,8 +9,8 @@ from starlette.concurrency import run_in_threadpool
 
 from dashboard import present
 from dashboard.api.border import Json, read_object, services
+from dashboard.decisions import decide
 from dashboard.errors import Refused
-from dashboard.services import Services
 from runwell.wire import shorten
 
 router = APIRouter(tags=["findings"])
@@ -71,11 +71,5 @@ async def post_status(run_id: str, rule: str, request: Request) -> Json:
         raise Refused(
             f"status is {shorten(status)} and subject {shorten(subject)}; both take text, status one of {', '.join(STATUSES)}"
         )
-    return Json(await run_in_threadpool(_decide, services(request), run_id, rule, subject, status))
-
-
-def _decide(parts: Services, run_id: str, rule: str, subject: str, status: str) -> dict[str, object]:
-    record = parts.store.set_finding_status(run_id, rule, subject, status)
-    verdict = parts.store.run(run_id).verdict
-    parts.hub.publish("findings", run_id, present.findings(verdict, parts.store.findings(run_id)))
-    return present.finding(record)
+    record = await run_in_threadpool(decide, services(request), run_id, rule, subject, status)
+    return Json(present.finding(record))

@@ -142,9 +142,9 @@ class Ingest:
         for name in ("project", "name", "host"):
             if event.get(name):
                 self.changes[name] = event[name]
-        for name in ("pid", "pid_started_at"):
-            if event.get(name) is not None:
-                self.changes[name] = event[name]
+        if event.get("pid") is not None:
+            # Together: another process's start time beside this pid would make a living worker look gone.
+            self.changes.update(pid=event["pid"], pid_started_at=event.get("pid_started_at"))
         if event.get("parent"):
             self.changes["parent_id"] = event["parent"]
         if event.get("tags"):

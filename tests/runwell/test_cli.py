@@ -55,7 +55,9 @@ def test_ctrl_c_ends_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> Non
     assert cli.main(["runs"]) == 130
 
 
-def test_a_server_that_is_away_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_server_that_is_away_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("RUNWELL_URL", "http://127.0.0.1:9")
     for command in (["runs"], ["stop", "some-run"]):
         assert cli.main(command) == 1
@@ -65,7 +67,16 @@ def test_a_server_that_is_away_is_one_sentence(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_run_as_a_row() -> None:
-    assert runs.cells(ROW, 1090.0) == ("20260101-000000-abcdef", "a run", "running", "healthy", "12", "2.346", "NaN", "1m")
+    assert runs.cells(ROW, 1090.0) == (
+        "20260101-000000-abcdef",
+        "a run",
+        "running",
+        "healthy",
+        "12",
+        "2.346",
+        "NaN",
+        "1m",
+    )
 
 
 def test_control_characters_in_names_never_reach_the_terminal() -> None:

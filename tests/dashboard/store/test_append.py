@@ -278,3 +278,10 @@ def test_a_long_sparkline_stays_short_and_keeps_its_nan(store: Store) -> None:
     store.append("r1", Batch("w", 1, (RUN, *[metric(step, loss=value) for step, value in enumerate(values)])))
     curve = store.summary("r1").sparkline
     assert 30 <= len(curve) <= 60 and sum(math.isnan(value) for value in curve) == 1
+
+
+def test_a_new_process_without_a_start_time_does_not_keep_the_old_ones(store: Store) -> None:
+    store.append("r1", Batch("w1", 1, ({"type": "run", "pid": 7, "pid_started_at": 5.5},)))
+    store.append("r1", Batch("w2", 1, ({"type": "run", "pid": 8},)))
+    run = store.run("r1")
+    assert (run.pid, run.pid_started_at) == (8, None), "a mixed pair would make the living process look gone"
