@@ -65,6 +65,7 @@ class Loop:
         self._stop_asked = ""
         self._saved_step: int | None = None
         self._saved = checkpoints.folder
+        self._val_loss: dict[int, float] = {}
         tokens = self.config.batch_size * self.config.accumulation_steps * self.config.context_length
         self._vitals = Vitals(session.model, tokens, len(corpus.train), GpuMeter(session.precision.device))
 
@@ -156,16 +157,17 @@ class Loop:
         """Validation loss over the fixed windows, in eval mode; keeps the best. True when patience has run out."""
         session = self.session
         loss = mean_loss(session, self._evaluation)
-        session.last_val_loss = loss
+        self._val_loss[session.step] = loss
         self.run.log({"val/loss": loss}, step=session.step)
-        better = loss < session.best_loss
+        # Untrained weights are never the best: a run that only gets worse still keeps the least bad that it learned.
+        better = loss < session.best_loss and session.step > 0
         if better:
             session.best_loss, session.best_step = loss, session.step
         out = session.stopping.update(loss)
         self._progress.say(
             f"step {session.step:,} · validation loss {loss:.4f}{' · the best so far' if better else ''}"
         )
-        if better and session.step > 0:
+        if better:
             self.checkpoint(best=True)
         self._vitals.pause()
         return out
@@ -214,7 +216,7 @@ class Loop:
             self._saved = self._checkpoints.save(to_checkpoint(session), best=best)
             self._saved_step = session.step
             is_best = best or session.best_step == session.step
-            self.run.checkpoint(str(self._saved), session.step, val_loss=session.last_val_loss, best=is_best)
+            self.run.checkpoint(str(self._saved), session.step, val_loss=self._val_loss.get(session.step), best=is_best)
         return self._saved
 
     # -- being told ------------------------------------------------------------------------------------------------
@@ -259,10 +261,9 @@ class Loop:
 
     def _patience(self) -> str:
         stopping = self.session.stopping
-        return (
-            f"no better validation loss than {stopping.best:.4f} for {stopping.waited} evaluations; "
-            f"the best checkpoint is of step {self.session.best_step}"
-        )
+        best = self.session.best_step
+        where = f"the best checkpoint is of step {best}" if best else "no checkpoint has a finite validation loss"
+        return f"no better validation loss than {stopping.best:.4f} for {stopping.waited} evaluations; {where}"
 
 
 @torch.no_grad()

@@ -41,7 +41,6 @@ class Session:
     best_loss: float = math.inf
     """Lowest validation loss so far, nats per token."""
     best_step: int | None = None
-    last_val_loss: float | None = None
 
 
 def new_session(config: TrainConfig, tokenizer: Tokenizer, precision: Precision) -> Session:

@@ -177,6 +177,28 @@ def test_the_best_checkpoint_is_of_the_lowest_validation_loss(
     assert math.isnan(run.series("val/loss")[4]), "reported as it is"
 
 
+def test_a_checkpoint_carries_a_validation_loss_only_if_it_was_evaluated(
+    config: Make, make_loop: MakeLoop, run: Any
+) -> None:
+    make_loop(config(checkpoint_interval=2, eval_interval=3)).train()
+    evaluated = run.series("val/loss")
+    assert {step: loss for step, _, loss, _ in run.checkpoints} == {
+        2: None, 3: evaluated[3], 4: None, 6: evaluated[6],
+    }  # fmt: skip
+
+
+def test_a_run_that_only_gets_worse_keeps_the_least_bad_and_says_so(
+    config: Make, make_loop: MakeLoop, run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    losses = iter([4.0, 4.1, 4.3, math.nan])
+    monkeypatch.setattr("trainer.loop.mean_loss", lambda *_: next(losses))
+    ending = make_loop(config(max_steps=50, eval_interval=2, early_stopping_patience=3)).train()
+    assert CheckpointFolder(tmp_path / "checkpoints").best() == 2
+    assert ending.reason.startswith(
+        "no better validation loss than 4.0000 for 3 evaluations; the best checkpoint is of step 2"
+    )
+
+
 def test_early_stopping_ends_the_run_and_says_why(
     config: Make, make_loop: MakeLoop, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
