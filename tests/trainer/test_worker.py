@@ -83,8 +83,10 @@ def test_a_run_from_end_to_end(worker: Worker) -> None:
         assert line in out
     events = worker.events()
     (begun,) = of(events, "run")
-    assert begun["config"]["vocab_size"] < 60, "the vocabulary that the run really has"
-    assert TrainConfig.from_mapping(begun["config"]).max_steps == 8, "what is reported can be launched again"
+    config = dict(begun["config"])
+    assert config["vocab_size"] == config.pop("actual_vocab_size") < 60, "the vocabulary that the run really has"
+    assert config.pop("parameters") > 1000
+    assert TrainConfig.from_mapping(config).max_steps == 8, "the settings that are reported can be launched again"
     assert begun["name"] == "minimal on words.txt"
     steps = [event["step"] for event in of(events, "metrics") if "train/loss" in event]
     assert steps == [1, 2, 3, 4, 5, 6, 7, 8]
