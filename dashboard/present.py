@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dashboard.records import Command, FindingRecord, LogLine, Run, RunSummary, Sample, Series, TimelineEntry
+from dashboard.roles import latest_of
 from runwell.wire import dumps
 
 
@@ -38,6 +39,9 @@ def summary(record: RunSummary) -> dict[str, Any]:
         "latest": dict(record.latest), "best_val_loss": record.best_val_loss, "best_val_step": record.best_val_step,
         "sparkline": list(record.sparkline),
         "open_findings": [{"severity": severity, "title": title} for severity, title in record.open_findings],
+        "known_findings": [{"severity": severity, "title": title} for severity, title in record.known_findings],
+        "train_loss": latest_of(record.latest, "train_loss"),
+        "tokens_per_second": latest_of(record.latest, "tokens_per_second"),
     }  # fmt: skip
 
 

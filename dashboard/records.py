@@ -79,6 +79,8 @@ class RunSummary:
     """At most 60 train-loss values, oldest first, non-finite values kept."""
     open_findings: tuple[tuple[str, str], ...]
     """(severity, title) of findings that are open, worst first."""
+    known_findings: tuple[tuple[str, str], ...] = ()
+    """The same of those that still count in the verdict but need no new look: acknowledged, or over."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

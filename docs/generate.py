@@ -35,8 +35,8 @@ def metrics_page() -> str:
     """Every metric that the trainer logs: unit, role, meaning."""
     from runwell.metrics import METRICS
 
-    rows = "".join(f"| `{m.name}` | {m.unit or '–'} | `{m.role}` | {_cell(m.meaning)} |\n" for m in METRICS)
-    head = "# Metrics\n\n| metric | unit | role | meaning |\n|---|---|---|---|\n"
+    rows = "".join(f"| `{m.name}` | {m.label} | {m.unit or '–'} | `{m.role}` | {_cell(m.meaning)} |\n" for m in METRICS)
+    head = "# Metrics\n\n| metric | shown as | unit | role | meaning |\n|---|---|---|---|---|\n"
     return NOTE.format(source="runwell/metrics.py") + head + rows
 
 

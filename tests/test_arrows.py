@@ -83,9 +83,11 @@ def allowed(module: str, target: str) -> bool:
     if module.startswith("dashboard.ui"):
         return (
             root in {"diagnostics", "dash", "plotly", "dash_mantine_components", "dash_ag_grid", "flask", "numpy"}
-            or target.startswith("dashboard")
-            and not target.startswith(
-                ("dashboard.tables", "dashboard.migrations", "dashboard.collector", "dashboard.api")
+            or (
+                target.startswith("dashboard")
+                and not target.startswith(
+                    ("dashboard.tables", "dashboard.migrations", "dashboard.collector", "dashboard.api")
+                )
             )
             or target in PURE_TRAINER | {"runwell.metrics"}
         )

@@ -99,7 +99,7 @@ class Store:
         """The run with its latest numbers. Raises UnknownRun."""
         with self._database.read() as connection:
             row = runs.find(connection, run_id)
-            return runs.to_summary(row, runs.open_findings(connection, [row.key]).get(row.key, ()))
+            return runs.to_summary(row, runs.told_findings(connection, [row.key]).get(row.key, ((), ())))
 
     def summaries(
         self, *, project: str | None = None, states: Collection[State] | None = None, limit: int | None = None
@@ -107,8 +107,8 @@ class Store:
         """Runs with their latest numbers, newest first."""
         with self._database.read() as connection:
             rows = runs.listed(connection, project, states, limit)
-            found = runs.open_findings(connection, [row.key for row in rows])
-            return [runs.to_summary(row, found.get(row.key, ())) for row in rows]
+            told = runs.told_findings(connection, [row.key for row in rows])
+            return [runs.to_summary(row, told.get(row.key, ((), ()))) for row in rows]
 
     def set_state(
         self,

@@ -16,9 +16,9 @@ import numpy as np
 import sqlalchemy as sa
 
 from dashboard.records import State
+from dashboard.roles import role_of
 from dashboard.store import points, sparkline, texts
 from dashboard.store.database import insert_ignore
-from dashboard.store.roles import role_of
 from dashboard.store.tables import commands, entries, generations, key_sets, series
 
 _FIELDS = frozenset({"type", "step", "time"})

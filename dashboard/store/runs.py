@@ -13,6 +13,9 @@ from dashboard.store import sparkline, texts
 from dashboard.store.database import insert_ignore
 from dashboard.store.tables import findings, runs, writers
 
+Told = tuple[tuple[str, str], ...]
+"""(severity, title) of findings."""
+
 _LIVE_FIRST = {"critical": 0, "warning": 1, "info": 2}
 
 
@@ -67,25 +70,34 @@ def to_record(row: sa.Row[Any]) -> Run:
     )  # fmt: skip
 
 
-def to_summary(row: sa.Row[Any], open_findings: tuple[tuple[str, str], ...]) -> RunSummary:
+def to_summary(row: sa.Row[Any], told: tuple[Told, Told] = ((), ())) -> RunSummary:
     """The run with its latest numbers."""
     latest: Mapping[str, list[float]] = texts.unpack(row.latest)
     curve: sparkline.State = texts.unpack(row.sparkline)
     return RunSummary(
         run=to_record(row), latest={name: float(value) for name, (_, value) in latest.items()},
         best_val_loss=row.best_val_loss, best_val_step=row.best_val_step, sparkline=tuple(map(float, curve[2])),
-        open_findings=open_findings,
+        open_findings=told[0], known_findings=told[1],
     )  # fmt: skip
 
 
-def open_findings(connection: sa.Connection, run_keys: list[int]) -> dict[int, tuple[tuple[str, str], ...]]:
-    """(severity, title) of the open findings of these runs (all runs when the list is long), worst first."""
-    query = sa.select(findings.c.run_key, findings.c.severity, findings.c.title).where(
-        findings.c.decision == "open", findings.c.resolved_at.is_(None)
+def told_findings(connection: sa.Connection, run_keys: list[int]) -> dict[int, tuple[Told, Told]]:
+    """(severity, title) of the findings of these runs (all runs when the list is long), worst first: the open ones, and
+    those that still count in the verdict although they are acknowledged or over."""
+    query = (
+        sa.select(findings).where(findings.c.decision != "muted").order_by(findings.c.detected_step, findings.c.rule)
     )
     if len(run_keys) <= 500:
         query = query.where(findings.c.run_key.in_(run_keys))
-    found: dict[int, list[tuple[str, str]]] = {}
-    for key, severity, title in connection.execute(query.order_by(findings.c.detected_step, findings.c.rule)):
-        found.setdefault(key, []).append((severity, title))
-    return {key: tuple(sorted(some, key=lambda one: _LIVE_FIRST.get(one[0], 3))) for key, some in found.items()}
+    found: dict[int, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {}
+    for row in connection.execute(query):
+        fresh, known = found.setdefault(row.run_key, ([], []))
+        if row.decision == "open" and row.resolved_at is None:
+            fresh.append((row.severity, row.title))
+        elif row.severity != "info" and not texts.unpack(row.body).get("because"):
+            known.append((row.severity, row.title))
+    return {key: (_worst_first(fresh), _worst_first(known)) for key, (fresh, known) in found.items()}
+
+
+def _worst_first(some: list[tuple[str, str]]) -> Told:
+    return tuple(sorted(some, key=lambda one: _LIVE_FIRST.get(one[0], 3)))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dashboard.roles import role_of
 from dashboard.ui import theme
 from dashboard.ui.figures import Chart
-from diagnostics.roles import RoleMap
 from runwell.metrics import BY_NAME
 
 ROLE_COLORS = {
@@ -32,14 +32,6 @@ ALWAYS = {"loss": ("train/loss", "val/loss"), "gradient": ("train/grad_norm",), 
 """Drawn empty for our own trainer before their first point, so that the page does not jump when it comes."""
 
 MAX_OTHERS = 24
-
-_ROLES = RoleMap()
-
-
-def role_of(name: str) -> str | None:
-    """The role of a series name, or None for a metric that only its owner knows."""
-    found = _ROLES.find(name)
-    return found[0] if found else None
 
 
 def loss_chart(names: Sequence[str]) -> Chart:
@@ -74,7 +66,11 @@ def _other(name: str) -> Chart:
     metric = BY_NAME.get(name)
     note = f"{metric.meaning}{f' ({metric.unit})' if metric.unit else ''}" if metric else ""
     return Chart(
-        key=f"other:{name}", title=name, unit=metric.unit if metric else "", colors={name: theme.OTHER}, note=note
+        key=f"other:{name}",
+        title=metric.label if metric else name,
+        unit=metric.unit if metric else "",
+        colors={name: theme.OTHER},
+        note=note,
     )
 
 

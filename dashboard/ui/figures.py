@@ -212,7 +212,8 @@ def _y_axis(chart: Chart, view: View) -> dict[str, Any]:
         "griddash": "solid",
         "automargin": True,
         "tickformat": ".6~g",
-        "nticks": 6,
+        # On a log axis plotly labels every digit of a decade when it may; in a small chart they would overlap.
+        "nticks": 3 if log and chart.key != "loss" else 6,
     }
 
 

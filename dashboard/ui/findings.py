@@ -91,10 +91,15 @@ def _remedies(remedies: Sequence[Mapping[str, Any]]) -> Component:
 def _patch(remedy: Mapping[str, Any]) -> Component | None:
     """The settings to change, as they would be typed; from which checkpoint, when one is named."""
     patch, checkpoint = remedy.get("patch") or {}, remedy.get("checkpoint")
-    lines = [f"{key} = {fmt.setting(value)}" for key, value in patch.items()]
+    lines = [_change(key, fmt.setting(value)) for key, value in patch.items()]
     if checkpoint is not None:
         lines.append(f"resume from the checkpoint of step {checkpoint:,}")
     return html.Pre("\n".join(lines), className="rw-patch") if lines else None
+
+
+def _change(name: str, value: str) -> str:
+    """`dropout = 0.1`, or `learning_rate × 0.1` where the patch is a factor."""
+    return f"{name} × {value.removeprefix('×').strip()}" if value.startswith("×") else f"{name} = {value}"
 
 
 def evidence_window(finding: FindingRecord) -> tuple[str, int, int] | None:

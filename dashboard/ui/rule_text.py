@@ -11,6 +11,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from dashboard.records import Series
+from dashboard.roles import role_of
 from dashboard.ui import charts, curves, figures, theme
 from diagnostics.examples import Example
 
@@ -48,7 +49,7 @@ def _inline(text: str) -> list[Component | str]:
 
 def example_figure(example: Example) -> figures.Figure:
     """The example drawn as the Run page would draw it, marks of non-finite values included."""
-    colors = {name: charts.ROLE_COLORS.get(charts.role_of(name) or "", theme.OTHER) for name in example.series}
+    colors = {name: charts.ROLE_COLORS.get(role_of(name) or "", theme.OTHER) for name in example.series}
     series = {name: _series(name, example.steps[: len(row)], row) for name, row in example.series.items()}
     log = all("grad" in name for name in colors)
     chart = figures.Chart(key="example", title="", unit="", colors=colors, log=log)

@@ -16,10 +16,12 @@ from dash import html
 from dash.development.base_component import Component
 
 from dashboard.records import FindingRecord, Run, Series
+from dashboard.roles import role_of
 from dashboard.services import Services
 from dashboard.ui import charts, curves, figures, overlays, parts
 from dashboard.ui import format as fmt
 from dashboard.ui.query import Query, choice, flag
+from runwell.metrics import BY_NAME
 
 LARGE_BUCKETS, SMALL_BUCKETS = 1000, 300
 SMOOTHING = (0, 5, 10, 25, 50, 100, 250, 500, 1000)
@@ -52,7 +54,7 @@ def axis(services: Services, run: Run, kind: curves.AxisKind) -> curves.Axis:
 
 def tokens_per_step(services: Services, run: Run) -> float:
     """Tokens in one optimizer step: from the logged counter, else from the config, else 0 (unknown)."""
-    counted = next((name for name in services.store.series_names(run.id) if charts.role_of(name) == "tokens"), None)
+    counted = next((name for name in services.store.series_names(run.id) if role_of(name) == "tokens"), None)
     if counted:
         series = services.store.series(run.id, counted, buckets=2)
         if len(series.step) and series.step[-1] > 0 and np.isfinite(series.last[-1]):
@@ -100,13 +102,19 @@ def _loss_card(chart: figures.Chart, figure: figures.Figure, how: figures.View) 
 
 def _small(services: Services, run: Run, chart: figures.Chart, how: figures.View, version: str) -> Component:
     figure = _figure(services, run, chart, how, version, large=False)
-    legend = [_legend(name, color) for name, color in chart.colors.items()] if len(chart.colors) > 1 else []
+    legend = [_legend(_short(name), color) for name, color in chart.colors.items()] if len(chart.colors) > 1 else []
     return parts.card(
         graph(chart.key, figure, "rw-graph-small"),
         title=fmt.visible(chart.title),
         aside=html.Div(legend, className="rw-legend"),
         class_name="rw-chart",
     )
+
+
+def _short(name: str) -> str:
+    """A small chart has no room for whole names; the hover label tells them."""
+    metric = BY_NAME.get(name)
+    return metric.label if metric else name
 
 
 def _legend(name: str, color: str) -> Component:
@@ -134,7 +142,7 @@ def overlay(
         )
     }
     for chart in charts.side_charts(services.store.series_names(run.id), run.config):
-        roles = {charts.role_of(name) for name in chart.colors} | set(chart.colors)
+        roles = {role_of(name) for name in chart.colors} | set(chart.colors)
         about = [finding for finding in findings if _subjects(finding) & roles]
         layers[chart.key] = overlays.windows(about, place, labels=False)
     return layers
@@ -142,7 +150,7 @@ def overlay(
 
 def _subjects(finding: FindingRecord) -> set[str | None]:
     names = {str(item.get("series")) for item in finding.body.get("evidence", ())}
-    return names | {charts.role_of(name) for name in names} - {None}
+    return names | {role_of(name) for name in names} - {None}
 
 
 def placing(services: Services, run: Run, where: curves.Axis) -> overlays.Place:
@@ -150,7 +158,7 @@ def placing(services: Services, run: Run, where: curves.Axis) -> overlays.Place:
     if where.kind != "time":
         return lambda step: where.place(step, 0.0)
     names = services.store.series_names(run.id)
-    name = next((one for one in names if charts.role_of(one) == "train_loss"), names[0] if names else None)
+    name = next((one for one in names if role_of(one) == "train_loss"), names[0] if names else None)
     if name is None:
         return lambda step: 0.0
     series = services.store.series(run.id, name, buckets=SMALL_BUCKETS)

@@ -9,6 +9,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from dashboard.records import FindingRecord, LogLine, Run, RunSummary, State
+from dashboard.roles import latest_of
 from dashboard.ui import format as fmt
 from dashboard.ui import parts, theme
 from dashboard.ui.curves import perplexity
@@ -28,7 +29,12 @@ def title(run: Run) -> Component:
 def verdict(run: Run, findings: Sequence[FindingRecord]) -> Component:
     """The answer to "is it well?": the verdict in one word and the open findings by title."""
     look = parts.verdict_look(run)
-    shown = [finding for finding in worst_first(findings) if finding.status in ("open", "acknowledged")]
+    ordered = worst_first(findings)
+    shown = [finding for finding in ordered if finding.status in ("open", "acknowledged")] or [
+        finding
+        for finding in ordered
+        if finding.status == "resolved" and finding.severity != "info" and not finding.body.get("because")
+    ]
     said: list[Component] = [html.Li(_finding_line(finding)) for finding in shown[:4]]
     if len(shown) > 4:
         said.append(html.Li(f"and {len(shown) - 4} more", className="rw-quiet"))
@@ -58,7 +64,9 @@ def _finding_line(finding: FindingRecord) -> list[Component | str]:
     return [
         html.Span(parts.icon(look.icon), className=f"rw-ink-{look.tone}"),
         html.Span(fmt.visible(finding.title)),
-        html.Span(" (acknowledged)", className="rw-quiet") if finding.status == "acknowledged" else "",
+        html.Span(f" ({finding.status})", className="rw-quiet")
+        if finding.status in ("acknowledged", "resolved")
+        else "",
     ]
 
 
@@ -102,14 +110,14 @@ def _box(tone: str, run: Run, lines: Sequence[LogLine]) -> Component:
 def stats(summary: RunSummary, now: float) -> Component:
     """Progress, time left, losses and speed."""
     run, latest = summary.run, summary.latest
-    loss = latest.get("train/loss", latest.get("loss", latest.get("train_loss")))
+    loss = latest_of(latest, "train_loss")
     best = f"at step {fmt.steps(summary.best_val_step)}" if summary.best_val_step is not None else None
     return html.Div(
         [
             parts.stat("Progress", parts.progress(run), _timing(summary, now)),
             parts.stat("Training loss", fmt.loss(loss), _perplexity(loss), tone="" if _fine(loss) else "critical"),
             parts.stat("Best validation", fmt.loss(summary.best_val_loss), best),
-            parts.stat("Speed", _speed(latest.get("perf/tokens_per_second")), "tokens per second"),
+            parts.stat("Speed", _speed(latest_of(latest, "tokens_per_second")), "tokens per second"),
             parts.stat("Age", parts.age(run.started_at or run.created_at, now), _duration(run, now)),
         ],
         className="rw-stats",
@@ -133,7 +141,9 @@ def _timing(summary: RunSummary, now: float) -> Component | str | None:
     left = parts.time_left(summary)
     if left is not None:
         return f"about {fmt.duration(left)} left"
-    return html.Span(["last heard ", parts.age(summary.run.last_event_at, now)]) if summary.run.last_event_at else None
+    if summary.run.last_event_at is None or summary.run.state.ended:
+        return None
+    return html.Span(["last heard ", parts.age(summary.run.last_event_at, now)])
 
 
 def _duration(run: Run, now: float) -> str | None:

@@ -9,6 +9,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dashboard.records import RunSummary, State
+from dashboard.roles import latest_of
 from dashboard.ui import format as fmt
 from dashboard.ui import parts
 
@@ -38,16 +39,16 @@ def _passes(summary: RunSummary, wanted: str) -> bool:
 def _haystack(summary: RunSummary) -> str:
     run = summary.run
     settings = " ".join(f"{key}={value}" for key, value in run.config.items())
-    findings = " ".join(title for _, title in summary.open_findings)
+    findings = " ".join(title for _, title in (*summary.open_findings, *summary.known_findings))
     return " ".join((run.name, run.id, run.project, run.state, *run.tags, settings, findings)).lower()
 
 
 def ordered(summaries: Sequence[RunSummary], order: str) -> list[RunSummary]:
     """Sorted by `age`, `loss`, `val`, `speed` or `name`; runs without the number come last."""
     keys: dict[str, Callable[[RunSummary], tuple[bool, float | str]]] = {
-        "loss": lambda summary: _number(summary.latest.get("train/loss")),
+        "loss": lambda summary: _number(latest_of(summary.latest, "train_loss")),
         "val": lambda summary: _number(summary.best_val_loss),
-        "speed": lambda summary: _number(summary.latest.get("perf/tokens_per_second"), descending=True),
+        "speed": lambda summary: _number(latest_of(summary.latest, "tokens_per_second"), descending=True),
         "name": lambda summary: (False, parts.run_name(summary.run).lower()),
     }
     return sorted(summaries, key=keys.get(order, lambda summary: (False, -summary.run.created_at)))
@@ -83,7 +84,7 @@ def table(summaries: Sequence[RunSummary], *, total: int, now: float) -> Compone
 def row(summary: RunSummary, now: float) -> Component:
     """One run. The name is the link; the whole row follows it on a click (styles only)."""
     run, latest = summary.run, summary.latest
-    speed = latest.get("perf/tokens_per_second")
+    speed = latest_of(latest, "tokens_per_second")
     cells = [
         html.Div([_name(summary), _tags(summary)], className="rw-cell-name", role="cell"),
         html.Div(_health(summary), className="rw-cell-health", role="cell"),
@@ -92,11 +93,11 @@ def row(summary: RunSummary, now: float) -> Component:
             role="cell",
             className="rw-cell-spark",
         ),
-        _cell("Last loss", _loss(latest.get("train/loss"))),
+        _cell("Last loss", _loss(latest_of(latest, "train_loss"))),
         _cell("Best validation", [fmt.loss(summary.best_val_loss), _at(summary.best_val_step)]),
         _cell("Speed", f"{fmt.count(speed)} tok/s" if speed is not None else fmt.MISSING),
         html.Div(parts.progress(run), className="rw-cell-progress", role="cell"),
-        html.Div(parts.age(run.last_event_at or run.created_at, now), className="rw-cell-age rw-quiet", role="cell"),
+        html.Div(parts.age(run.created_at, now), className="rw-cell-age rw-quiet", role="cell"),
     ]
     return html.Div(cells, className=f"rw-row rw-state-{run.state.value}", role="row", key=run.id)
 
@@ -127,8 +128,8 @@ def _tags(summary: RunSummary) -> Component:
 
 
 def _health(summary: RunSummary) -> list[Component | None]:
-    run, findings = summary.run, summary.open_findings
+    run, findings = summary.run, summary.open_findings or summary.known_findings
     said = run.state_reason if run.state is State.CRASHED else findings[0][1] if findings else ""
-    rest = f" + {len(findings) - 1} more" if len(findings) > 1 else ""
+    rest = f" + {len(findings) - 1} more" if len(findings) > 1 and run.state is not State.CRASHED else ""
     line = html.Div(fmt.visible(said) + rest, className="rw-row-finding", title=fmt.visible(said)) if said else None
     return [parts.badge(parts.verdict_look(run)), line]

@@ -42,14 +42,13 @@ def run(args: argparse.Namespace) -> int:
 
 def cells(row: Mapping[str, Any], now: float) -> tuple[str, ...]:
     """One run as the texts of its columns. `now` is seconds since 1970."""
-    latest = row.get("latest") or {}
     return (
         str(row["id"]),
         str(row.get("name") or ""),
         str(row["state"]),
         str(row.get("verdict") or ""),
         str(row["last_step"]) if row.get("last_step") is not None else "-",
-        number(latest.get("train/loss")),
+        number(row.get("train_loss")),
         number(row.get("best_val_loss")),
         age(now - float(row["created_at"])),
     )

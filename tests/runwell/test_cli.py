@@ -12,7 +12,7 @@ from runwell.commands import demo, runs
 
 ROW = {
     "id": "20260101-000000-abcdef", "name": "a run", "state": "running", "verdict": "healthy", "last_step": 12,
-    "latest": {"train/loss": 2.34567}, "best_val_loss": "NaN", "created_at": 1000.0,
+    "train_loss": 2.34567, "best_val_loss": "NaN", "created_at": 1000.0,
 }  # fmt: skip
 
 

@@ -37,14 +37,20 @@ BODY, SEVERITY, STATUS, RULE, DECIDED = (
 )
 LIVE_FINDINGS = "alerts-live-findings"
 SEVERITIES = {"all": "All", "critical": "Critical", "warning": "Warning", "info": "Info"}
-STATUSES = {"waiting": "Open", "acknowledged": "Acknowledged", "muted": "Muted", "resolved": "Resolved", "all": "All"}
+STATUSES = {
+    "all": "Every status",
+    "waiting": "Open",
+    "acknowledged": "Acknowledged",
+    "muted": "Muted",
+    "resolved": "Resolved",
+}
 LIMIT = 200
 
 
 def layout(services: Services, query: Query) -> Component:
     """The list as the address asks for it."""
     severity = choice(query, "severity", tuple(SEVERITIES), "all")
-    status = choice(query, "status", tuple(STATUSES), "waiting")
+    status = choice(query, "status", tuple(STATUSES), "all")
     return html.Div(
         [
             parts.page_header(
@@ -95,7 +101,7 @@ def _body(services: Services, severity: str, status: str, rule: str | None) -> C
 
 
 def _nothing(status: str, filtered: bool) -> Component:
-    if filtered or status != "waiting":
+    if filtered or status not in ("waiting", "all"):
         return parts.empty("search", "No alert matches", "Change the filters to see more alerts.")
     return parts.empty(
         "check",

@@ -49,7 +49,8 @@ def test_what_a_person_decided_survives(store: Store, run: str) -> None:
     assert store.set_finding_status(run, "plateau", "", "muted").status == "muted"
     store.save_findings(run, [finding(last_step=50), finding("plateau", status="resolved", resolved_step=50)], COVERAGE)
     assert {one.rule: one.status for one in store.findings(run)} == {"loss-spike": "acknowledged", "plateau": "muted"}
-    assert store.summary(run).open_findings == ()
+    summary = store.summary(run)
+    assert summary.open_findings == () and summary.known_findings == (("warning", "A spike"),)
     assert store.set_finding_status(run, "plateau", "", "open").status == "open"
 
 
@@ -119,3 +120,11 @@ def test_a_run_cannot_acknowledge_another_runs_command(store: Store, run: str) -
     command = store.add_command(run, "stop", {})
     store.append("r2", Batch("w", 1, ({"type": "run"}, {"type": "ack", "command": command.id})))
     assert store.pending_commands(run) == [command]
+
+
+def test_a_warning_that_is_over_is_still_told(store: Store, run: str) -> None:
+    over = finding(status="resolved", resolved_step=50)
+    store.save_findings(run, [over, finding("plateau", severity="info", status="resolved", resolved_step=50)], COVERAGE)
+    assert store.summary(run).open_findings == () and store.summary(run).known_findings == (("warning", "A spike"),)
+    store.save_findings(run, [over | {"because": "divergence explains it"}], COVERAGE)
+    assert store.summary(run).known_findings == (), "what another finding explains does not make the verdict"
