@@ -23,6 +23,7 @@ import uvicorn
 
 from dashboard.app import create_app
 from dashboard.errors import DashboardError, SettingsError
+from dashboard.services import Services
 from dashboard.settings import Settings
 
 GRACE_SECONDS = 3
@@ -30,17 +31,24 @@ GRACE_SECONDS = 3
 
 
 class _Server(uvicorn.Server):
-    """Says where it is once it answers."""
+    """Says where it is once it answers, and what goes on when it ends."""
 
-    def __init__(self, config: uvicorn.Config, url: str) -> None:
+    def __init__(self, config: uvicorn.Config, url: str, services: Services) -> None:
         super().__init__(config)
-        self._url = url
+        self._url, self._services = url, services
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then print the address."""
         await super().startup(sockets)
         if self.started:
             print(f"Runwell is at {self._url}  (Ctrl-C ends the server; training goes on)", flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End, then say how many runs train on without the server."""
+        going_on = len(self._services.launcher.active())
+        await super().shutdown(sockets)
+        runs = "1 run trains on and is" if going_on == 1 else f"{going_on} runs train on and are"
+        print("Runwell has ended." + (f" {runs} found again at the next start." if going_on else ""), flush=True)
 
 
 def serve(settings: Settings) -> int:
@@ -60,8 +68,9 @@ def serve(settings: Settings) -> int:
 
 
 def _run(settings: Settings, listening: socket.socket) -> int:
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -74,7 +83,7 @@ def _run(settings: Settings, listening: socket.socket) -> int:
     # uvicorn raises the signal again after its shutdown; by then everything has ended, and the end is a clean one.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    server = _Server(config, settings.url)
+    server = _Server(config, settings.url, app.state.services)
     asyncio.run(server.serve(sockets=[listening]))
     return 0 if server.started else 1
 

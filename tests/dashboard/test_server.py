@@ -55,8 +55,8 @@ def test_it_says_where_it_is_and_ends_cleanly(tmp_path: Path, number: signal.Sig
         with urllib.request.urlopen(url + "/api/v1/health", timeout=30) as answer:
             assert json.loads(answer.read())["status"] == "ok" and "server" not in answer.headers
         os.kill(process.pid, number)
-        _, said = process.communicate(timeout=60)
-        assert process.returncode == 0 and said == ""
+        goodbye, said = process.communicate(timeout=60)
+        assert process.returncode == 0 and said == "" and goodbye == "Runwell has ended.\n"
     # What it held is free again: the next one starts on the same home and port.
     with running(tmp_path, int(url.rsplit(":", 1)[1])) as (_, again):
         assert again == url

@@ -221,6 +221,7 @@ def test_ctrl_c_ends_the_server_cleanly_and_its_worker_goes_on(server: Any, even
     worker = server.worker_pid(run_id)
     os.killpg(server.process.pid, signal.SIGINT)  # as a terminal does it: to the whole group
     assert server.process.wait(timeout=30) == 0
+    assert "1 run trains on and is found again at the next start" in server.log.read_text()
     seen = spooled_steps(server, run_id)
     eventually(lambda: spooled_steps(server, run_id) > seen + 20, what="the worker trains on")
     server.process = None
