@@ -92,6 +92,17 @@ class Run:
             {"type": "sample", "step": step, "prompt": self._text(prompt), "text": self._text(text)}, need_step=True
         )
 
+    def update_config(self, settings: Mapping[str, Any]) -> None:
+        """Add settings to the run's config, or replace them: what became known only after `init`. Secrets are hidden."""
+        try:
+            plain = to_json(settings)
+            if not isinstance(plain, dict):
+                raise BadEvent(f"update_config() takes a mapping of settings, not {shorten(settings)}")
+        except Exception as error:
+            self._complain(f"config {error}", f"a config record was not written: {error}", error)
+            return
+        self._write({"type": "config", "config": plain})
+
     def alert(self, title: str, text: str = "", level: str = "warning", step: int | None = None) -> None:
         """Tell the owner something: `level` is info, warning or critical."""
         if level not in ("info", "warning", "critical"):

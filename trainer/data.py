@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,15 +51,24 @@ def split(text: str, validation_fraction: float) -> tuple[str, str]:
     return text[:cut], text[cut:]
 
 
-def prepare(config: TrainConfig, text: str, cache: Path, tokenizer: Tokenizer | None = None) -> Corpus:
+def prepare(
+    config: TrainConfig,
+    text: str,
+    cache: Path,
+    tokenizer: Tokenizer | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Corpus:
     """Split, learn the tokenizer (unless one is given, as a resume does), encode; kept in `cache` by content.
 
-    Raises `TokenizerError` when the round trip fails and `DataError` when a part is shorter than one context.
+    `say` is told what takes a while. Raises `TokenizerError` when the round trip fails and `DataError` when a part is shorter than one context.
     """
     train_text, val_text = split(text, config.validation_fraction)
     folder = cache / "tokens" / _key(config, text, tokenizer)
     if not (folder / "tokenizer.json").is_file():
+        if tokenizer is None and config.tokenizer == "bpe":
+            say(f"learning a BPE vocabulary of {config.vocab_size:,} tokens from {len(train_text):,} characters")
         tokenizer = tokenizer or make_tokenizer(config.tokenizer, config.vocab_size, train_text, text)
+        say(f"encoding {len(text):,} characters")
         _store(folder, tokenizer, train_text, val_text)
     tokenizer = tokenizer or from_json(json.loads((folder / "tokenizer.json").read_text("utf-8")))
     for piece in (text[:_CHECKED_CHARACTERS], val_text[-_CHECKED_CHARACTERS:]):

@@ -72,7 +72,9 @@ class Loop:
     def train(self) -> Ending:
         """Train until the last step, until told to stop, or until patience runs out."""
         session, config = self.session, self.config
-        if session.step == 0:
+        if (
+            session.step == 0 and not self._signal.name
+        ):  # a stop that came while the data was prepared is not kept waiting
             self.evaluate()
         self._vitals.pause()
         while session.step < config.max_steps:

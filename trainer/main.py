@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "trainer") -> int:
         print(f"{prog}: {error}", file=sys.stderr)
         return BAD_INPUT
     wait_politely(os.environ)
+    # Said before the wait: loading takes a second on an idle machine, and ten on a busy one.
+    print("loading PyTorch", flush=True)
     from trainer.worker import work
 
     return work(config, environment.home, environment.data, stop)

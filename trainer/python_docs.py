@@ -13,7 +13,7 @@ import os
 import platform
 import sysconfig
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 SHORTEST, LONGEST = 100, 100_000
@@ -26,16 +26,17 @@ _FORMAT = 1
 """Raise it when the text made here changes, so that cached copies are made again."""
 
 
-def python_docs(cache: Path) -> str:
+def python_docs(cache: Path, say: Callable[[str], None] = lambda line: None) -> str:
     """The text, about 2 MB: documents separated by blank lines, in an order that mixes all subjects.
 
     Made once for a Python release (seconds) and kept in the folder `cache`, which is created; a cache that cannot be written
-    costs only the seconds.
+    costs only the seconds. `say` is told when it has to be made.
     """
     path = cache / f"python-docs-{platform.python_version()}-{_FORMAT}.txt"
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
+        say("collecting the documentation that this Python carries (once, a few seconds)")
         text = "\n\n\n".join(documents())
     with contextlib.suppress(OSError):
         _write(path, text)
@@ -65,10 +66,16 @@ def _topics() -> Iterator[str]:
 
 def _docstrings() -> Iterator[str]:
     library = Path(sysconfig.get_path("stdlib"))
-    for path in sorted(library.rglob("*.py")):
+    for path in sorted(_sources(library)):
         relative = path.relative_to(library)
-        if not _LEFT_OUT & set(relative.parts):
-            yield from _docstrings_of(path, ".".join(relative.with_suffix("").parts).removesuffix(".__init__"))
+        yield from _docstrings_of(path, ".".join(relative.with_suffix("").parts).removesuffix(".__init__"))
+
+
+def _sources(library: Path) -> Iterator[Path]:
+    # Not rglob: site-packages lies in the same folder and may hold twenty times as many files, all left out.
+    for folder, folders, files in os.walk(library):
+        folders[:] = [name for name in folders if name not in _LEFT_OUT]
+        yield from (Path(folder, name) for name in files if name.endswith(".py"))
 
 
 def _docstrings_of(path: Path, module: str) -> Iterator[str]:

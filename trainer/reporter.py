@@ -16,6 +16,9 @@ class Reporter(Protocol):
     def log(self, values: Mapping[str, Any], step: int | None = None) -> None:
         """Report metrics by name at a step, non-finite values as they are."""
 
+    def update_config(self, settings: Mapping[str, Any]) -> None:
+        """Report settings that became known only now."""
+
     def sample(self, prompt: str, text: str, step: int | None = None) -> None:
         """Report a text that the model wrote."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from trainer.catalog import resolve, text_files
@@ -14,13 +14,15 @@ _TEXT_KEYS = ("text", "content", "document", "body")
 _PAIR_KEYS = (("instruction", "response"), ("prompt", "completion"), ("question", "answer"))
 
 
-def load_text(name: str, data_dir: Path, cache: Path, limit: int = 0) -> str:
-    """The whole text of data set `name`, or its first `limit` characters (0: all).
+def load_text(
+    name: str, data_dir: Path, cache: Path, limit: int = 0, say: Callable[[str], None] = lambda line: None
+) -> str:
+    """The whole text of data set `name`, or its first `limit` characters (0: all). `say` is told what takes a while.
 
     Raises `ConfigError` for a name that leads nowhere and `DataError` for text that cannot be read or is empty.
     """
     path = resolve(name, data_dir)
-    text = python_docs(cache) if path is None else _read(path, data_dir, limit)
+    text = python_docs(cache, say) if path is None else _read(path, data_dir, limit)
     if limit:
         text = text[:limit]
     if not text.strip():

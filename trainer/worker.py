@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 import runwell
+from trainer.catalog import resolve
 from trainer.checkpoint import Checkpoint, CheckpointFolder, parse_reference
 from trainer.config import ConfigError, TrainConfig
 from trainer.control import StopSignal
@@ -36,13 +37,18 @@ def work(config: TrainConfig, home: Path, data_dir: Path, stop: StopSignal) -> i
     """
     run: Reporter | None = None
     try:
-        loaded = _checkpoint(config, home)
+        resolve(config.dataset, data_dir)  # a mistyped name should not leave a run behind
         precision = choose(config)
+        loaded = _checkpoint(config, home)
+        if loaded is None:
+            run = _announce(config)  # before the data: preparing it can take long, and is then seen
         corpus = _corpus(config, home, data_dir, loaded)
         config = dataclasses.replace(config, vocab_size=corpus.tokenizer.size)
         session = _session(config, corpus, precision, loaded)
-        run = _announce(session, loaded)
-        _describe(session, corpus)
+        if loaded is not None:
+            run = _resume(config, loaded)  # only now: a checkpoint that does not fit must not touch the run it is of
+        assert run is not None
+        _describe(session, corpus, run)
         folder = CheckpointFolder(home / "runs" / run.id / "checkpoints")
         ending = Loop(session, corpus, run, folder, stop, Progress(config.max_steps)).train()
     except (TrainerError, ConfigError) as error:
@@ -83,8 +89,9 @@ def _checkpoint(config: TrainConfig, home: Path) -> Checkpoint | None:
 
 def _corpus(config: TrainConfig, home: Path, data_dir: Path, loaded: Checkpoint | None) -> Corpus:
     cache = home / "cache"
-    text = load_text(config.dataset, data_dir, cache, config.data_limit_characters)
-    return prepare(config, text, cache, from_json(loaded.tokenizer) if loaded else None)
+    _say(f"preparing the data set {config.dataset}")
+    text = load_text(config.dataset, data_dir, cache, config.data_limit_characters, _say)
+    return prepare(config, text, cache, from_json(loaded.tokenizer) if loaded else None, _say)
 
 
 def _session(config: TrainConfig, corpus: Corpus, precision: Precision, loaded: Checkpoint | None) -> Session:
@@ -96,23 +103,28 @@ def _session(config: TrainConfig, corpus: Corpus, precision: Precision, loaded: 
     return session
 
 
-def _announce(session: Session, loaded: Checkpoint | None) -> Reporter:
-    config = session.config
+def _announce(config: TrainConfig) -> Reporter:
     name = config.name or f"{config.preset} on {config.dataset}"
-    # What only the worker can know: rules compare the loss with ln of the vocabulary that the data really has.
-    known = {"actual_vocab_size": session.tokenizer.size, "parameters": session.model.parameter_count()}
-    run: Reporter = runwell.init(config.project, name=name, config=config.to_mapping() | known)
-    if loaded and parse_reference(config.resume)[0] == run.id:
+    run: Reporter = runwell.init(config.project, name=name, config=config.to_mapping())
+    return run
+
+
+def _resume(config: TrainConfig, loaded: Checkpoint) -> Reporter:
+    run = _announce(config)
+    if parse_reference(config.resume)[0] == run.id:
         run.rewind(loaded.step)
     return run
 
 
-def _describe(session: Session, corpus: Corpus) -> None:
+def _describe(session: Session, corpus: Corpus, run: Reporter) -> None:
     config, precision = session.config, session.precision
+    # What only the worker can know: rules compare the loss with ln of the vocabulary that the data really has.
+    size, parameters = corpus.tokenizer.size, session.model.parameter_count()
+    run.update_config({"vocab_size": size, "actual_vocab_size": size, "parameters": parameters})
     tokens = config.batch_size * config.accumulation_steps * config.context_length
     epochs = tokens * config.max_steps / len(corpus.train)
     lines = [
-        f"model: {session.model.parameter_count():,} parameters, {config.n_layer} layers, {config.n_head} heads, "
+        f"model: {parameters:,} parameters, {config.n_layer} layers, {config.n_head} heads, "
         f"width {config.n_embd}, context {config.context_length}",
         f"data: {config.dataset}, {corpus.characters:,} characters, {len(corpus.train):,} tokens to train on, "
         f"{len(corpus.val):,} to validate",
@@ -121,7 +133,11 @@ def _describe(session: Session, corpus: Corpus) -> None:
         f"plan: {config.max_steps:,} steps of {tokens:,} tokens, {epochs:.1f} epochs"
         + (f", from step {session.step:,}" if session.step else ""),
     ]
-    print("\n".join(lines), flush=True)
+    _say("\n".join(lines))
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
 
 
 def _end(run: Reporter | None, ending: Ending, status: int) -> int:

@@ -55,6 +55,18 @@ def test_the_first_record_says_who_runs(home: Path) -> None:
     )
 
 
+def test_settings_that_become_known_later_are_added(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    run.update_config({"vocab_size": 65, "limit": math.inf, "hf_token": "s3cr3t"})
+    (event,) = [event for event in stored(run) if event["type"] == "config"]
+    assert event["config"] == {"vocab_size": 65, "limit": "Infinity", "hf_token": "[hidden]"}
+    run.update_config(5)  # type: ignore[arg-type]
+    run.update_config({"words": ["word"] * 200_000})
+    run.log({"x": 1.0}, step=0)
+    assert points(run) == [{"step": 0, "x": 1.0}], "training goes on"
+    assert "update_config() takes a mapping of settings, not 5" in caplog.text
+    assert "a config record of " in caplog.text and "is too large" in caplog.text
+
+
 def test_a_huge_config_is_cut_to_its_keys(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     run = runwell.init(config={"words": ["word"] * 100_000, "lr": 1}, tags="one")
     run.finish(timeout=0)

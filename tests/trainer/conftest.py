@@ -49,6 +49,7 @@ class RecordingRun:
         self.before_step: dict[int, dict[str, Any]] = {}
         """Commands that come before the step of that number."""
         self.rewinds: list[int] = []
+        self.config: dict[str, Any] = {}
         self.alerts: list[tuple[int, str, str]] = []
         self.ended: tuple[str, str] | None = None
 
@@ -56,6 +57,9 @@ class RecordingRun:
         self.points.append((step, dict(values)))
         if "train/loss" in values and step + 1 in self.before_step:
             self.inbox.append(self.before_step.pop(step + 1))
+
+    def update_config(self, settings: Mapping[str, Any]) -> None:
+        self.config |= settings
 
     def sample(self, prompt: str, text: str, step: int) -> None:
         self.samples.append((step, prompt, text))

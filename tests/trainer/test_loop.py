@@ -294,6 +294,7 @@ def test_a_signal_stops_like_a_command(config: Make, make_loop: MakeLoop, run: A
     ending = loop.train()
     assert (ending.state, ending.reason) == ("stopped", "stopped by SIGTERM at step 0")
     assert run.checkpoints == [], "nothing was trained: there is nothing to keep"
+    assert run.points == [], "nor is it kept waiting for a first evaluation"
 
 
 def test_checkpoint_sample_and_set_act_between_steps(config: Make, make_loop: MakeLoop, run: Any) -> None:

@@ -77,13 +77,14 @@ def test_a_run_from_end_to_end(worker: Worker) -> None:
     status, out, err = worker.run()
     assert status == 0, err
     for line in (
-        "data: words.txt, 5,", "tokenizer: char, ", "device: cpu, fp32 (cpu was asked for; on a CPU fp32",
+        "loading PyTorch", "preparing the data set words.txt", "encoding 5,", "data: words.txt, 5,", "tokenizer: char, ", "device: cpu, fp32 (cpu was asked for; on a CPU fp32",
         "plan: 8 steps of 64 tokens", "finished: all 8 steps are done",
     ):  # fmt: skip
         assert line in out
     events = worker.events()
-    (begun,) = of(events, "run")
-    config = dict(begun["config"])
+    (begun,), (known,) = of(events, "run"), of(events, "config")
+    assert TrainConfig.from_mapping(begun["config"]).max_steps == 8, "it is announced before its data is prepared"
+    config = begun["config"] | known["config"]
     assert config["vocab_size"] == config.pop("actual_vocab_size") < 60, "the vocabulary that the run really has"
     assert config.pop("parameters") > 1000
     assert TrainConfig.from_mapping(config).max_steps == 8, "the settings that are reported can be launched again"
@@ -139,7 +140,7 @@ def test_resuming_in_the_same_run_rewinds_and_in_another_does_not(worker: Worker
 @pytest.mark.slow
 def test_bad_input_ends_a_process_with_status_2_and_one_sentence(worker: Worker) -> None:
     status, out, err = worker.run(resume="nobody")
-    assert (status, out) == (2, "")
+    assert (status, out) == (2, "loading PyTorch\n")
     assert err.startswith("crashed: resume = 'nobody': there is no checkpoint 'last'") and err.count("\n") == 1
 
 
@@ -183,6 +184,38 @@ def test_every_kind_of_bad_input_is_one_sentence(
         assert here(**changes) == 2
         error = capsys.readouterr().err
         assert sentence in error and error.count("\n") == 1 and error.startswith("crashed: ")
+
+
+def test_a_name_that_leads_nowhere_leaves_no_run_and_bad_data_says_so_on_the_run(
+    here: Callable[..., int], run: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    begun: list[str] = []
+
+    def init(*args: Any, name: str, **kwargs: Any) -> Any:
+        begun.append(name)
+        return run
+
+    monkeypatch.setattr(module.runwell, "init", init)
+    for nothing in ({"dataset": "nowhere.txt"}, {"resume": "nobody"}, {"precision": "fp16"}):
+        assert here(**nothing) == 2 and not begun, nothing
+    (tmp_path / "empty.txt").write_text(" \n")
+    assert here(dataset="empty.txt") == 2
+    assert begun == ["minimal on empty.txt"]
+    assert run.ended == (
+        "crashed",
+        "the data set 'empty.txt' has no text in it; choose another or put text into the file",
+    )
+
+
+def test_what_takes_a_while_is_said_once(
+    here: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert here(tokenizer="bpe", vocab_size=300) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "preparing the data set words.txt"
+    assert said[1].startswith("learning a BPE vocabulary of 300 tokens from 5,") and said[2].startswith("encoding 5,")
+    assert here(tokenizer="bpe", vocab_size=300) == 0
+    assert not any("learning" in line or "encoding" in line for line in capsys.readouterr().out.splitlines()), "kept"
 
 
 def test_an_exception_ends_the_run_as_crashed_with_its_traceback(
