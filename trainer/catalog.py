@@ -6,6 +6,7 @@ Standard library only, because the server lists data sets and checks launches wi
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,7 +39,11 @@ def list_datasets(data_dir: Path) -> list[DatasetInfo]:
     ]
     if not data_dir.is_dir():
         return found
-    for path in sorted(data_dir.iterdir())[:LISTED_AT_MOST]:
+    try:
+        paths = sorted(data_dir.iterdir())
+    except OSError:
+        return found  # not ours to read: nothing in it can be trained on
+    for path in paths[:LISTED_AT_MOST]:
         info = _describe(path, data_dir)
         if info is not None:
             found.append(info)
@@ -65,6 +70,8 @@ def resolve(name: str, data_dir: Path) -> Path | None:
         raise ConfigError(
             "dataset", f"dataset = {name!r} is a {path.suffix or 'nameless'} file; files can be {allowed}"
         )
+    if not path.is_file() and not path.is_dir():
+        raise ConfigError("dataset", f"dataset = {name!r} is neither a file nor a folder; name one that holds text")
     if path.is_dir() and not any(text_files(path, root)):
         raise ConfigError("dataset", f"dataset = {name!r} is a folder without any {', '.join(SUFFIXES)} file in it")
     return path.resolve()
@@ -83,7 +90,8 @@ def _escapes(name: str, path: Path, root: Path) -> bool:
     parts = name.replace("\\", "/").split("/")
     if name.startswith(("/", "~")) or ".." in parts or "\0" in name or not _allowed(name):
         return True
-    return not path.resolve().is_relative_to(root)
+    # realpath, because Path.resolve raises on a link that leads to itself.
+    return not Path(os.path.realpath(path)).is_relative_to(root)
 
 
 def _allowed(name: str) -> bool:
@@ -99,6 +107,8 @@ def _missing(name: str, root: Path) -> str:
 
 def _describe(path: Path, data_dir: Path) -> DatasetInfo | None:
     try:
+        if not path.exists():
+            return None  # a link to nowhere: resolving it would list this very folder for the message, and so on without end
         real = resolve(path.name, data_dir)
         if real is None or not real.exists():
             return None

@@ -49,8 +49,8 @@ class Text:
 
 NAME = Text(r"[\w][\w .,:+()/-]{0,79}|", "up to 80 letters, digits, spaces and . , : + ( ) / -")
 DATASET = Text(
-    r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*",
-    "'python-docs' or a file or folder name relative to the data folder",
+    r"(?=.{1,200}\Z)[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*",
+    "'python-docs' or a file or folder name relative to the data folder, up to 200 characters",
 )
 PROMPTS = Text(r"(?s).{0,2000}", "at most 2,000 characters, one prompt a line")
 CHECKPOINT = Text(

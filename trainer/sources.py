@@ -10,6 +10,8 @@ from trainer.catalog import resolve, text_files
 from trainer.errors import DataError
 from trainer.python_docs import python_docs
 
+_ENCODING = "utf-8-sig"
+"""UTF-8, without the mark that Windows' editors put before it: no character of the text, and no JSON."""
 _TEXT_KEYS = ("text", "content", "document", "body")
 _PAIR_KEYS = (("instruction", "response"), ("prompt", "completion"), ("question", "answer"))
 
@@ -47,7 +49,7 @@ def _read_file(path: Path, limit: int) -> str:
     try:
         if path.suffix.lower() == ".jsonl":
             return "\n\n".join(_json_lines(path, limit))
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding=_ENCODING) as file:
             return file.read(limit)
     except UnicodeDecodeError as error:
         raise DataError(f"{path.name} is not UTF-8 text (byte {error.start}); convert it to UTF-8") from None
@@ -57,7 +59,7 @@ def _read_file(path: Path, limit: int) -> str:
 
 def _json_lines(path: Path, limit: int) -> Iterator[str]:
     length = 0
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding=_ENCODING) as lines:
         for number, line in enumerate(lines, start=1):
             if 0 <= limit <= length:
                 return

@@ -23,6 +23,7 @@ from trainer.loop import Ending, Loop
 from trainer.precision import Precision, choose
 from trainer.progress import Progress
 from trainer.reporter import Reporter
+from trainer.room import check_room
 from trainer.session import Session, new_session, restore
 from trainer.sources import load_text
 from trainer.tokenizer import from_json
@@ -95,6 +96,7 @@ def _corpus(config: TrainConfig, home: Path, data_dir: Path, loaded: Checkpoint 
 
 
 def _session(config: TrainConfig, corpus: Corpus, precision: Precision, loaded: Checkpoint | None) -> Session:
+    check_room(config, corpus.tokenizer.size, precision.device)
     session = new_session(config, corpus.tokenizer, precision)
     for line in config.prompts.splitlines():
         corpus.tokenizer.encode(line)  # a prompt that cannot be encoded is better refused now than at the first sample

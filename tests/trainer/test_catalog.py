@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from trainer.catalog import list_datasets, resolve, text_files
-from trainer.config import ConfigError
+from trainer.config import ConfigError, TrainConfig
 
 
 @pytest.fixture
@@ -80,3 +81,25 @@ def test_other_files_and_empty_folders_are_refused_with_what_is_allowed(data: Pa
         resolve("model.bin", data)
     with pytest.raises(ConfigError, match=r"'photos' is a folder without any .txt, .md, .jsonl file"):
         resolve("photos", data)
+
+
+def test_odd_things_in_the_data_folder_neither_break_the_list_nor_hang_it(data: Path) -> None:
+    (data / "gone.txt").symlink_to(data / "nowhere.txt")
+    (data / "self.txt").symlink_to(data / "self.txt")
+    os.mkfifo(data / "pipe.txt")
+    (data / "zero.txt").touch()
+    Path(os.fsdecode(os.fsencode(data) + b"/bad\xff.txt")).touch()
+    assert [info.name for info in list_datasets(data)] == ["python-docs", "books", "poems.txt", "zero.txt"]
+    for name, sentence in (
+        ("gone.txt", "is not in the data folder"), ("self.txt", "is not in the data folder"),
+        ("poems.txt/x", "is not in the data folder"), ("pipe.txt", "is neither a file nor a folder"),
+        ("a" * 300, "leads outside"),
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match=sentence):
+            resolve(name, data)
+
+
+def test_a_name_too_long_for_any_file_is_refused_with_the_settings() -> None:
+    with pytest.raises(ConfigError, match="up to 200 characters"):
+        TrainConfig(dataset="a" * 201)
+    assert TrainConfig(dataset="a" * 200).dataset

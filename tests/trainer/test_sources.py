@@ -69,6 +69,13 @@ def test_json_lines_of_common_forms(tmp_path: Path, line: str, document: str) ->
     assert read(tmp_path, "a.jsonl", f"{line}\n\n") == document
 
 
+def test_the_mark_that_windows_puts_first_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfTo be\n")
+    (tmp_path / "b.jsonl").write_bytes(b'\xef\xbb\xbf{"text": "To be"}\n')
+    assert load_text("a.txt", tmp_path, tmp_path) == "To be\n"
+    assert load_text("b.jsonl", tmp_path, tmp_path) == "To be"
+
+
 def test_a_folder_is_read_in_the_order_of_its_paths(tmp_path: Path) -> None:
     for name, content in (("b.txt", "second"), ("a.md", "first"), ("c/d.jsonl", '"third"')):
         path = tmp_path / "data" / "set" / name

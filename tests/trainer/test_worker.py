@@ -177,6 +177,7 @@ def test_every_kind_of_bad_input_is_one_sentence(
         ({"resume": "r-test:4", "n_layer": 2}, "the checkpoint of step 4 is of another model (n_layer = 1 there, 2 here)"),
         ({"prompts": "Ω"}, "the text has characters that the data does not: 'Ω'"),
         ({"data_limit_characters": 10}, "the training part has 9 tokens, too few for one context of 16"),
+        ({"n_layer": 96, "n_head": 64, "n_embd": 8192, "n_ff": 32_768}, "a model of 77,"),
         ({"device": "cuda"}, "device = 'cuda' but this torch"),
     ]  # fmt: skip
     for changes, sentence in cases:
