@@ -171,7 +171,7 @@ def test_a_finding_appears_live_on_the_run_and_in_alerts(server: Any, visit: Any
     _report(server, "sick", healthy)
     run, alerts = visit(), visit()
     run.open("/run/sick")
-    alerts.open("/alerts").get_by_text("All quiet").wait_for()
+    alerts.open("/alerts?status=waiting").get_by_text("All quiet").wait_for()
     events = [{"type": "metrics", "step": step, "train/loss": "NaN"} for step in range(61, 75)]
     server.post("/runs/sick/events", {"writer": "w-test", "first_seq": 62, "events": events})
     run.tab.wait_for_selector(".rw-verdict.rw-tone-critical")
