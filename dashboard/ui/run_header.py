@@ -17,7 +17,7 @@ from dashboard.ui.findings import worst_first
 
 STOPPABLE = (State.QUEUED, State.STARTING, State.RUNNING, State.LOST)
 COMMANDABLE = (State.RUNNING,)
-LAST_LINES = 12
+LAST_LINES = 8
 
 
 def title(run: Run) -> Component:
@@ -72,6 +72,8 @@ def _finding_line(finding: FindingRecord) -> list[Component | str]:
 
 def _calm(run: Run) -> Component:
     if run.state is State.CRASHED:
+        if run.last_step is None:
+            return html.P("It ended before its first point.", className="rw-quiet")
         return html.P("Until then no rule found anything wrong with its curves.", className="rw-quiet")
     says = {
         "healthy": "No rule finds anything wrong.",
@@ -94,11 +96,10 @@ def story(run: Run, lines: Sequence[LogLine]) -> Component | None:
 def _box(tone: str, run: Run, lines: Sequence[LogLine]) -> Component:
     look = theme.STATES[run.state.value]
     last = "\n".join(fmt.visible(line.text) for line in lines[-LAST_LINES:])
-    code = f" Exit code {run.exit_code}." if run.exit_code is not None and run.state is State.CRASHED else ""
     return html.Div(
         [
             html.Div(
-                [parts.icon(look.icon), html.Strong(look.word), html.Span(fmt.visible(run.state_reason) + code)],
+                [parts.icon(look.icon), html.Strong(look.word), html.Span(fmt.visible(run.state_reason))],
                 className="rw-story-head",
             ),
             html.Pre(last, className="rw-log rw-log-short") if last else None,

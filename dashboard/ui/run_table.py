@@ -132,4 +132,6 @@ def _health(summary: RunSummary) -> list[Component | None]:
     said = run.state_reason if run.state is State.CRASHED else findings[0][1] if findings else ""
     rest = f" + {len(findings) - 1} more" if len(findings) > 1 and run.state is not State.CRASHED else ""
     line = html.Div(fmt.visible(said) + rest, className="rw-row-finding", title=fmt.visible(said)) if said else None
+    if run.state is State.CRASHED and line is not None:
+        return [line]  # the badge beside the name has said it already
     return [parts.badge(parts.verdict_look(run)), line]

@@ -64,7 +64,7 @@ def test_a_crash_is_the_verdict_of_a_crashed_run() -> None:
     assert "Crashed" in _text(run_header.verdict(run, []))
     lines = [LogLine(number=index, time=0.0, stream="stderr", text=f"line {index}") for index in range(40)]
     story = _text(run_header.story(run, lines))
-    assert "killed by SIGKILL" in story and "Exit code -9" in story and "line 39" in story and "line 5\n" not in story
+    assert "killed by SIGKILL" in story and "line 39" in story and "line 5\n" not in story
 
 
 def test_a_nan_loss_is_said_in_the_table_and_in_the_header() -> None:
