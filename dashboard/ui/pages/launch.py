@@ -48,7 +48,7 @@ def layout(services: Services, query: Query) -> Component:
     datasets = list_datasets(services.settings.data)
     form = [
         parts.card(launch_form.preset_cards(chosen), title="Preset"),
-        parts.card(launch_form.essentials(values, datasets), title="Essentials"),
+        parts.card([launch_form.essentials(values, datasets), _own_text(services)], title="Essentials"),
         html.Div([html.H2("Everything else", className="rw-section"), launch_form.more(values, datasets)]),
     ]
     start = parts.button("Start training", START, "rocket", kind="primary")
@@ -66,6 +66,15 @@ def layout(services: Services, query: Query) -> Component:
             ),
             parts.live("launch", [], epoch=str(services.hub.epoch), since=services.hub.seq),
         ]
+    )
+
+
+def _own_text(services: Services) -> Component:
+    """Where to put a text of one's own."""
+    folder = html.Code(fmt.visible(str(services.settings.data)))
+    return html.P(
+        ["Your own text: put .txt, .md or .jsonl files into ", folder, " and load this page again."],
+        className="rw-quiet rw-small rw-own-text",
     )
 
 
