@@ -6,6 +6,7 @@ aggregates stored beside it. All others are unpacked.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -79,6 +80,7 @@ def _overview(connection: sa.Connection, series_key: int, first: int, last: int)
     return connection.execute(
         sa.select(
             blocks.c.key, blocks.c.generation, blocks.c.rows, blocks.c.first_step, blocks.c.last_step, blocks.c.last_time,
+            blocks.c.first_arrival, blocks.c.last_arrival,
             columns.c.nonfinite, columns.c.lowest, columns.c.highest, columns.c.mean, columns.c.lowest_step,
             columns.c.highest_step, columns.c.last,
         )
@@ -110,24 +112,41 @@ def _points(
 ) -> tuple[Ints, Floats, Floats]:
     """Steps, times and values of the visible points within first..last, by step; equal steps in order of arrival."""
     contents = _contents(connection, series_key, [block.key for block in found])
+    tangled = _tangled(found)
     parts: dict[int, list[tuple[Ints, Floats, Floats]]] = {}
+    arrivals: dict[int, list[Ints]] = {}
     for block in found:
         row = contents[block.key]
         steps, values = packing.unpack_integers(row.steps, row.rows), packing.unpack_values(row.data, row.rows)
         times = packing.unpack_times(row.times, row.rows)
         stop = min(last, cutoffs.get(block.generation, _ENDLESS))
+        order = packing.unpack_integers(row.arrivals, row.rows) if tangled else steps
         if block.first_step < first or block.last_step > stop:
             seen = (steps >= first) & (steps <= stop)
-            steps, times, values = steps[seen], times[seen], values[seen]
+            steps, times, values, order = steps[seen], times[seen], values[seen], order[seen]
+        if tangled:
+            arrivals.setdefault(block.generation, []).append(order)
         parts.setdefault(block.generation, []).append((steps, times, values))
-    return _by_step(_newest_wins([_join(parts[generation]) for generation in sorted(parts)]))
+    joined = {generation: _join(some) for generation, some in parts.items()}
+    for generation, some in arrivals.items():
+        joined[generation] = _take(joined[generation], np.argsort(np.concatenate(some)))
+    return _by_step(_newest_wins([joined[generation] for generation in sorted(joined)]))
+
+
+def _tangled(found: Sequence[Any]) -> bool:
+    """Whether points of one block arrived between those of another: one name logged by several writers, or in the
+    company of other names now and then. Their blocks, laid end to end, are not in order of arrival."""
+    return any(
+        before.generation == after.generation and after.first_arrival <= before.last_arrival
+        for before, after in itertools.pairwise(found)
+    )
 
 
 def _contents(connection: sa.Connection, series_key: int, keys: Sequence[int]) -> dict[int, Any]:
     found: dict[int, Any] = {}
     for start in range(0, len(keys), _AT_ONCE):
         rows = connection.execute(
-            sa.select(blocks.c.key, blocks.c.rows, blocks.c.steps, blocks.c.times, columns.c.data)
+            sa.select(blocks.c.key, blocks.c.rows, blocks.c.arrivals, blocks.c.steps, blocks.c.times, columns.c.data)
             .join(columns, columns.c.block_key == blocks.c.key)
             .where(columns.c.series_key == series_key, columns.c.block_key.in_(keys[start : start + _AT_ONCE]))
         )
@@ -154,10 +173,14 @@ def _newest_wins(by_generation: list[tuple[Ints, Floats, Floats]]) -> tuple[Ints
 
 
 def _by_step(points: tuple[Ints, Floats, Floats]) -> tuple[Ints, Floats, Floats]:
-    steps, times, values = points
+    steps = points[0]
     if np.all(steps[1:] >= steps[:-1]):
         return points
-    order = np.argsort(steps, kind="stable")
+    return _take(points, np.argsort(steps, kind="stable"))
+
+
+def _take(points: tuple[Ints, Floats, Floats], order: Ints) -> tuple[Ints, Floats, Floats]:
+    steps, times, values = points
     return steps[order], times[order], values[order]
 
 

@@ -24,8 +24,7 @@ BUSY_MILLISECONDS = 10_000
 
 def open_engine(url_or_path: str | Path) -> sa.Engine:
     """An engine for `sqlite:///file`, `postgresql://…` or a plain path to a SQLite file (its folder is made)."""
-    text = str(url_or_path)
-    url = sa.make_url(text) if "://" in text else sa.URL.create("sqlite", database=text)
+    url = _url(str(url_or_path))
     backend = url.get_backend_name()
     if backend == "sqlite":
         if not url.database or url.database == ":memory:":
@@ -36,8 +35,25 @@ def open_engine(url_or_path: str | Path) -> sa.Engine:
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
     if backend == "postgresql":
-        return sa.create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=32)
+        try:
+            return sa.create_engine(url, pool_pre_ping=True, pool_size=8, max_overflow=32)
+        except ImportError as error:
+            raise StoreError(
+                f"a store on postgresql needs a driver that is not installed ({error}): pip install psycopg[binary]"
+            ) from None
     raise StoreError(f"a store on {backend!r} is not supported; use sqlite:///file or postgresql://user@host/name")
+
+
+def _url(text: str) -> sa.URL:
+    if "://" not in text:
+        return sa.URL.create("sqlite", database=text)
+    try:
+        return sa.make_url(text)
+    except (sa.exc.ArgumentError, ValueError):
+        # Not shown: it may hold a password.
+        raise StoreError(
+            "the database URL cannot be read; it takes sqlite:////path/file.db or postgresql://user@host/name (RUNWELL_DATABASE_URL)"
+        ) from None
 
 
 def sqlite_file(engine: sa.Engine) -> Path | None:

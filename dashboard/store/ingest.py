@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from dashboard.records import State
 from dashboard.roles import role_of
-from dashboard.store import points, sparkline, texts
+from dashboard.store import curves, points, sparkline, texts
 from dashboard.store.database import insert_ignore
 from dashboard.store.tables import commands, entries, generations, key_sets, series
 
@@ -96,11 +96,12 @@ class Ingest:
                 np.array(group.values, np.float64).reshape(len(group.steps), len(names)),
             )
             points.write(self._connection, owner, rows)
-            self._summarise(names, rows)
-            # Points of a generation that was rewound within this very batch no longer speak for the run.
+            # Late points of a generation that was rewound no longer speak for the run.
             if generation == self.changes["generation"]:
+                self._summarise(names, rows)
                 self.changes["last_step"] = max(self.changes["last_step"] or 0, int(rows.steps.max()))
             self._alive(float(rows.times.max()))
+        self._groups.clear()
 
     def _summarise(self, names: tuple[str, ...], rows: points.Rows) -> None:
         if self._latest is None:
@@ -178,6 +179,7 @@ class Ingest:
             self.changes["exit_code"] = event["exit_code"]
 
     def _on_rewind(self, event: dict[str, Any], time: float) -> None:
+        self._write_groups()  # what came before it in this batch belongs to what it rewinds
         self.generation = self.changes["generation"] = self.changes["generation"] + 1
         self.changes["last_step"] = event["step"]
         self._connection.execute(
@@ -185,6 +187,19 @@ class Ingest:
                 run_key=self._run.key, generation=self.generation, step=event["step"], time=time
             )
         )
+
+        best_step = self.changes.get("best_val_step", self._run.best_val_step)
+        if best_step is not None and best_step > event["step"]:
+            self._find_best_again()
+
+    def _find_best_again(self) -> None:
+        """The best was hidden by a rewind: look for it in what is left."""
+        self.changes.update(best_val_loss=None, best_val_step=None)
+        query = sa.select(series.c.key, series.c.name).where(series.c.run_key == self._run.key)
+        for key, name in self._connection.execute(query).all():
+            if role_of(name) == "val_loss":
+                left = curves.read(self._connection, self._run.key, key, name, None, None, 1000)
+                self._best(left.min_step.tolist(), left.min.tolist())
 
     def _on_ack(self, event: dict[str, Any], _: float) -> None:
         outcome = event.get("text") or ("done" if event.get("ok", True) else "refused")

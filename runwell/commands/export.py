@@ -28,7 +28,12 @@ def run(args: argparse.Namespace) -> int:
     from runwell.runlog import write_events
 
     try:
-        store = Store.open(Settings.read(home=args.home).database_url)
+        url = Settings.read(home=args.home).database_url
+        if "://" not in url and not Path(url).exists():
+            # Opening it would make an empty one.
+            print(f"runwell export: there is no store at {url}; say where it lies with --home", file=sys.stderr)
+            return 1
+        store = Store.open(url)
         record = store.run(args.run_id)
     except DashboardError as error:
         print(f"runwell export: {error}", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -100,6 +101,22 @@ def test_a_file_that_is_no_database_is_said_to_be(path: Path) -> None:
 def test_other_databases_are_refused(url: str) -> None:
     with pytest.raises(StoreError, match="not supported"):
         Store.open(url)
+
+
+@pytest.mark.parametrize("url", ["://", "postgresql://u:s3cr3t@host:port/x", "s3cr3t://"])
+def test_a_url_that_is_none_is_one_sentence_without_its_password(url: str) -> None:
+    with pytest.raises(StoreError) as caught:
+        Store.open(url)
+    assert "the database URL cannot be read; it takes sqlite:////path/file.db" in str(
+        caught.value
+    ) or "not supported" in str(caught.value)
+    assert "s3cr3t@" not in str(caught.value) and caught.value.__cause__ is None
+
+
+def test_a_missing_driver_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(StoreError, match=r"needs a driver that is not installed .*pip install psycopg"):
+        open_engine("postgresql://u:s3cr3t@127.0.0.1:1/x")
 
 
 def test_opening_again_finds_everything(old: Path) -> None:

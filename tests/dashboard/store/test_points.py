@@ -67,6 +67,19 @@ def test_any_batches_give_the_same_curves_and_replay(
             store.close()
 
 
+def test_equal_steps_stay_in_order_of_arrival_whatever_company_they_came_in(
+    store: Store, writer: Any, new_writer: Any, point: Any, same: Any
+) -> None:
+    writer(point(7, time=1e9 + 0, a=1.0, b=0.0), point(7, time=1e9 + 1, a=2.0), point(7, time=1e9 + 2, a=3.0, b=0.0))
+    assert store.series("r1", "a").last.tolist() == [1.0, 2.0, 3.0]
+    new_writer(name="w2")({"type": "run", "time": 1e9}, point(7, time=1e9 + 3, a=math.nan))
+    writer(point(7, time=1e9 + 4, a=5.0), point(6, time=1e9 + 5, a=0.5))
+    assert same(store.series("r1", "a").last.tolist(), [0.5, 1.0, 2.0, 3.0, math.nan, 5.0])
+    whole = store.series("r1", "a", buckets=1)
+    assert (whole.last[0], whole.time[0], whole.nonfinite[0]) == (5.0, 1e9 + 4, 1), "the last is the last that came"
+    assert store.series("r1", "a", start=7).last.tolist()[-1] == 5.0
+
+
 def test_a_hundred_spikes_in_a_hundred_thousand_points_are_all_there(store: Store, writer: Any) -> None:
     spikes = set(range(500, 100_000, 1000))
     for start in range(0, 100_000, 20_000):
@@ -159,6 +172,26 @@ def test_rewinds_hold_in_buckets_too(store: Store, writer: Any) -> None:
     writer(*[{"type": "metrics", "step": s, "time": 2e9, "a": 1.0} for s in range(5000, 9000)])
     found = store.series("r1", "a", buckets=9)
     assert found.count.sum() == 9000 and found.max.tolist() == [50.0] * 5 + [1.0] * 4
+
+
+def test_the_best_is_the_best_of_what_is_left_after_a_rewind(store: Store, writer: Any, point: Any) -> None:
+    def best() -> tuple[float | None, int | None]:
+        summary = store.summary("r1")
+        return summary.best_val_loss, summary.best_val_step
+
+    losses = {100: 4.0, 200: math.nan, 300: 3.0, 400: 2.0, 500: math.inf}
+    writer(*[point(step, **{"val/loss": loss}) for step, loss in losses.items()])
+    assert best() == (2.0, 400)
+    writer({"type": "rewind", "step": 350, "time": 2e9})
+    assert best() == (3.0, 300), "the one at step 400 is hidden"
+    writer(point(400, time=2e9, **{"val/loss": 3.5}), point(500, time=2e9, **{"val/loss": 2.5}))
+    assert best() == (2.5, 500)
+    # All in one batch, as from a spool that waited: the same.
+    late = [point(600, time=2e9, **{"val/loss": 1.0}), {"type": "rewind", "step": 50, "time": 3e9}]
+    writer(*late)
+    assert best() == (None, None), "nothing was evaluated before"
+    writer(point(60, time=3e9, **{"val/loss": 5.0}), {"type": "rewind", "step": 60, "time": 4e9})
+    assert best() == (5.0, 60) and store.run("r1").last_step == 60
 
 
 def test_a_step_that_two_generations_share_at_a_blocks_edge_counts_once(store: Store, writer: Any) -> None:
