@@ -250,7 +250,7 @@ class Launcher:
         return WorkerFolder(self._settings.home / "runs" / run_id, self._command)
 
     def _new_id(self) -> str:
-        moment = time.strftime("%Y%m%d-%H%M%S", time.localtime(self._clock()))
+        moment = time.strftime("%Y%m%d-%H%M%S", time.gmtime(self._clock()))
         return f"{moment}-{secrets.token_hex(3)}"
 
     def _announce(self, run_id: str) -> None:

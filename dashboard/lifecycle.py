@@ -109,7 +109,8 @@ def complaint(last_words: Sequence[str]) -> str:
 
     A Python traceback ends with it; a command-line tool prints it last.
     """
-    lines = [line.strip() for line in last_words if line.strip()]
+    # Our own trainer's last line says in one word what the state says already.
+    lines = [line.strip().removeprefix("crashed: ") for line in last_words if line.strip()]
     for line in reversed(lines):
         head = line.partition(":")[0].rpartition(".")[2]
         if head.endswith(("Error", "Exception", "Interrupt")) and head.isidentifier():

@@ -6,6 +6,7 @@ Knows nothing of models; `trainer.sources` reads the text.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -70,6 +71,8 @@ def prepare(
         tokenizer = tokenizer or make_tokenizer(config.tokenizer, config.vocab_size, train_text, text)
         say(f"encoding {len(text):,} characters")
         _store(folder, tokenizer, train_text, val_text)
+    with contextlib.suppress(OSError):
+        os.utime(folder)  # used just now: the last to be tidied away
     tokenizer = tokenizer or from_json(json.loads((folder / "tokenizer.json").read_text("utf-8")))
     for piece in (text[:_CHECKED_CHARACTERS], val_text[-_CHECKED_CHARACTERS:]):
         check_round_trip(tokenizer, piece)

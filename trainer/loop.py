@@ -265,7 +265,8 @@ class Loop:
         stopping = self.session.stopping
         best = self.session.best_step
         where = f"the best checkpoint is of step {best}" if best else "no checkpoint has a finite validation loss"
-        return f"no better validation loss than {stopping.best:.4f} for {stopping.waited} evaluations; {where}"
+        by = f" (by more than {stopping.min_delta:g})" if stopping.min_delta else ""
+        return f"no better validation loss than {stopping.best:.4f}{by} for {stopping.waited} evaluations; {where}"
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 import traceback
 from pathlib import Path
@@ -47,7 +48,7 @@ def work(config: TrainConfig, home: Path, data_dir: Path, stop: StopSignal) -> i
         config = dataclasses.replace(config, vocab_size=corpus.tokenizer.size)
         session = _session(config, corpus, precision, loaded)
         if loaded is not None:
-            run = _resume(config, loaded)  # only now: a checkpoint that does not fit must not touch the run it is of
+            run = _resume(session, loaded)  # only now: a checkpoint that does not fit must not touch the run it is of
         assert run is not None
         _describe(session, corpus, run)
         folder = CheckpointFolder(home / "runs" / run.id / "checkpoints")
@@ -111,10 +112,13 @@ def _announce(config: TrainConfig) -> Reporter:
     return run
 
 
-def _resume(config: TrainConfig, loaded: Checkpoint) -> Reporter:
-    run = _announce(config)
-    if parse_reference(config.resume)[0] == run.id:
+def _resume(session: Session, loaded: Checkpoint) -> Reporter:
+    run = _announce(session.config)
+    if parse_reference(session.config.resume)[0] == run.id:
         run.rewind(loaded.step)
+    else:
+        # The other run's best checkpoint is in the other run's folder: this one keeps a best of its own.
+        session.best_loss, session.best_step = math.inf, None
     return run
 
 

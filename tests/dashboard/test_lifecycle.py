@@ -151,6 +151,10 @@ def test_the_queue_is_told_in_words() -> None:
         (("all fine", "then nothing"), "then nothing"),
         (("ValueError: bad", "during handling", "  KeyError: 'x'", "atexit note"), "KeyError: 'x'"),
         (("x" * 1000,), "x" * 300),
+        (
+            ("loading PyTorch", "crashed: resume = 'r:7': there is no checkpoint '7'"),
+            "resume = 'r:7': there is no checkpoint '7'",
+        ),
     ],
 )
 def test_the_complaint_is_the_exception_else_the_last_line(lines: tuple[str, ...], expected: str) -> None:

@@ -210,6 +210,13 @@ def test_early_stopping_ends_the_run_and_says_why(
         "no better validation loss than 2.5000 for 3 evaluations; the best checkpoint is of step 10"
     )
     assert max(run.series("train/loss")) == 25 and run.checkpoints[-1][0] == 25
+    losses = iter([4.0, 3.8, 3.6, 3.7])
+    ending = make_loop(
+        config(max_steps=100, eval_interval=5, early_stopping_patience=3, early_stopping_min_delta=0.5)
+    ).train()
+    assert ending.reason == (
+        "no better validation loss than 4.0000 (by more than 0.5) for 3 evaluations; the best checkpoint is of step 10"
+    )
 
 
 def test_evaluation_is_a_weighted_mean_in_eval_mode_and_leaves_the_model_training(

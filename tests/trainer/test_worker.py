@@ -208,6 +208,21 @@ def test_a_name_that_leads_nowhere_leaves_no_run_and_bad_data_says_so_on_the_run
     )
 
 
+def test_a_run_that_goes_on_from_another_has_a_best_of_its_own(
+    here: Callable[..., int], run: Any, tmp_path: Path
+) -> None:
+    assert here() == 0
+    best = run.checkpoints[-1]
+    assert best[0] == 8 and best[3], "each evaluation of this text is better than the last"
+    run.id = "r-other"
+    # A rate of nearly nothing: it cannot beat what it came from.
+    assert here(resume="r-test:best", max_steps=12, learning_rate=1e-9, min_learning_rate=0.0, dropout=0.9) == 0
+    assert CheckpointFolder(tmp_path / "home/runs/r-other/checkpoints").best() is not None
+    assert run.rewinds == []
+    run.id = "r-test"
+    assert here(resume="r-test:best", max_steps=9) == 0 and run.rewinds == [8]
+
+
 def test_what_takes_a_while_is_said_once(
     here: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
