@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from diagnostics.clock import StepClock
 from diagnostics.facts import Facts, read_facts
 from diagnostics.finding import Finding, Sighting
 from diagnostics.history import History
@@ -79,7 +80,7 @@ class Engine:
         self._checkpoints: list[int] = []
         self._tracks: dict[tuple[str, str], Track] = {}
         self._failed: dict[str, str] = {}
-        self._step = 0
+        self._clock = StepClock()
         self._next_step = 0
         self._loss_alone = self._loss_beside = False
 
@@ -135,8 +136,7 @@ class Engine:
             del watched["train_loss"]
             loss = None
         for role, number in watched.items():
-            self._histories[role].append(step, number)
-        self._step = max(self._step, step)
+            self._histories[role].append(self._clock.place(role, step), number)
         if self._schedule.due(loss, evaluation, watched.get("grad_norm")):
             self._look()
 
@@ -191,24 +191,24 @@ class Engine:
     def _note_checkpoint(self, event: Mapping[str, Any]) -> None:
         step = _number(event.get("step"))
         if step is not None and math.isfinite(step):
-            self._checkpoints = [*self._checkpoints, int(step)][-KEPT_CHECKPOINTS:]
+            self._checkpoints = [*self._checkpoints, self._clock.here(int(step))][-KEPT_CHECKPOINTS:]
 
     def _rewind(self, event: Mapping[str, Any]) -> None:
         number = _number(event.get("step"))
         if number is None or not math.isfinite(number):
             return
-        step = int(number)
+        step = self._clock.rewind(int(number))
         for history in self._histories.values():
             history.rewind(step)
         self._checkpoints = [mark for mark in self._checkpoints if mark <= step]
         self._tracks = {key: rewound(track, step) for key, track in self._tracks.items()}
-        self._step, self._next_step = min(self._step, step), step + 1
+        self._next_step = int(number) + 1
 
     def _view(self) -> RunView:
         series = {
             role: SeriesView(self._names[role], history) for role, history in self._histories.items() if history.count
         }
-        return RunView(series=series, facts=self._facts, checkpoints=tuple(self._checkpoints), step=self._step)
+        return RunView(series=series, facts=self._facts, checkpoints=tuple(self._checkpoints), step=self._clock.newest)
 
     def _look(self) -> None:
         with np.errstate(all="ignore"):
@@ -228,7 +228,7 @@ class Engine:
 
     def _merge(self, rule: Rule, sighting: Sighting | None) -> None:
         clock = self._histories.get(rule.clock)
-        now = Moment(step=self._step, points=clock.count if clock is not None else self._schedule.points)
+        now = Moment(step=self._clock.newest, points=clock.count if clock is not None else self._schedule.points)
         subjects = {subject for rule_id, subject in self._tracks if rule_id == rule.id}
         if sighting is not None:
             subjects.add(sighting.subject)

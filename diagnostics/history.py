@@ -33,6 +33,14 @@ class NonFinite:
 
 
 @dataclass(slots=True)
+class Lowest:
+    """The lowest finite value of all and the step of its first point."""
+
+    value: float = math.inf
+    step: int = 0
+
+
+@dataclass(slots=True)
 class Blocks:
     """At most 512 blocks of `size` points each, oldest first; means, minima and maxima are over finite values."""
 
@@ -67,6 +75,7 @@ class History:
     def _clear(self) -> None:
         self.count = 0
         self.nonfinite = NonFinite()
+        self.lowest = Lowest()
         self._pending_steps: list[int] = []
         self._pending_values: list[float] = []
         self._first_steps: list[int] = []
@@ -98,6 +107,7 @@ class History:
             self._first_values += self._pending_values[:room]
         self._pending_steps, self._pending_values = [], []
         self._note_nonfinite(steps, values)
+        self._note_lowest(steps, values)
         self._extend_tail(steps, values)
         self._extend_blocks(steps, values)
 
@@ -135,6 +145,7 @@ class History:
         tail_steps, tail_values = steps[kept].copy(), values[kept].copy()
         size = self._blocks.size
         count = self.count - dropped
+        lowest = self.lowest
         self._clear()
         if whole:
             for s, v in zip(tail_steps.tolist(), tail_values.tolist(), strict=True):
@@ -148,6 +159,17 @@ class History:
             self._blocks.append(row)
         self._note_nonfinite(tail_steps, tail_values)
         self._extend_tail(tail_steps, tail_values)
+        if lowest.step <= step:
+            self.lowest = lowest
+            return
+        before = rows[rows[:, 1] <= step]  # the step of a block's lowest is not kept: its last one stands for it
+        self._note_lowest(before[:, 1].astype(np.int64), before[:, 4])
+        self._note_lowest(tail_steps, tail_values)
+
+    def _note_lowest(self, steps: Ints, values: Floats) -> None:
+        finite = np.where(np.isfinite(values), values, np.inf)
+        if finite.size and (low := float(finite.min())) < self.lowest.value:
+            self.lowest = Lowest(low, int(steps[int(finite.argmin())]))
 
     def _note_nonfinite(self, steps: Ints, values: Floats) -> None:
         note, bad = self.nonfinite, ~np.isfinite(values)

@@ -67,8 +67,7 @@ def _absent(track: Track, rule: Rule, now: Moment) -> Track:
     finding = track.finding
     if finding is None or finding.status != "open":
         return replace(track, looks=0)
-    hold = min(FEW_CLOSE, rule.life.close_after_points) if now.points < FEW_POINTS else rule.life.close_after_points
-    if rule.life.resolved is None or now.points - track.seen_points < hold:
+    if rule.life.resolved is None or now.points - track.seen_points < _hold(rule, finding, now):
         return track
     lasting = _recurs(rule, finding.occurrences)
     severity = finding.severity if lasting else min(finding.severity, rule.life.resolved, key=lambda s: s.rank)
@@ -82,6 +81,14 @@ def _absent(track: Track, rule: Rule, now: Moment) -> Track:
         title=f"{_bare(finding.title)}; over after {length:,} steps{again}",
     )
     return Track(over, 0, track.seen_points)
+
+
+def _hold(rule: Rule, finding: Finding, now: Moment) -> float:
+    """Points without a sighting after which it is over."""
+    points = rule.life.close_after_points
+    if now.points < FEW_POINTS:
+        points = min(FEW_CLOSE, points)
+    return max(points, rule.life.close_after_share * now.points * finding.occurrences)
 
 
 def _opened(rule: Rule, sighting: Sighting, now: Moment) -> Finding:

@@ -43,6 +43,9 @@ class Life:
     """Consecutive looks that must see it before it opens."""
     close_after_points: int = 10
     """Points without a sighting before it is called over (3 while a run has fewer than 50 points)."""
+    close_after_share: float = 0.0
+    """The same as a share of all points so far, times the occurrence: for illnesses that are judged over a share of the
+    history, which else would open and close again and again."""
     resolved: Severity | None = Severity.INFO
     """Severity once it is over; None: it never resolves, what happened has happened."""
     recurring_after: int | None = None

@@ -117,6 +117,11 @@ class SeriesView:
         width = min(width, means.size)
         return Best(float(smooth[at]), int(ends[at + width // 2]))
 
+    @property
+    def lowest(self) -> Best:
+        """The lowest single value so far and its step: where the best checkpoint is, though not what to judge by."""
+        return Best(self._history.lowest.value, self._history.lowest.step)
+
     def near(self, step: int) -> float:
         """The level around `step`: the median of the points nearest to it, from the blocks where it is long past."""
         if self.steps.size and (step >= self.steps[0] or self.size <= TAIL):

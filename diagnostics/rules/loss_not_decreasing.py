@@ -21,7 +21,7 @@ TINY_RATE = 1e-5
     helps=("learning_rate", "grad_norm"),
     blind="whether it falls cannot be seen",
     severity=Severity.WARNING,
-    life=Life(open_after_looks=2),
+    life=Life(open_after_looks=2, close_after_share=0.1),
 )
 def loss_not_decreasing(
     view: RunView, *, fall: float = 0.02, points: int = 200, stuck: float = 0.01, stuck_points: int = 30

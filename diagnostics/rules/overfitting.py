@@ -13,6 +13,9 @@ from diagnostics.view import RunView
 TREND = 2.6
 """A Mann–Kendall z above this is a climb that noise does not make: seven evaluations with hardly a step down."""
 
+SETTLED = 5
+"""Evaluations since the best that are judged together where single ones are too noisy."""
+
 
 @rule(
     "overfitting",
@@ -37,7 +40,8 @@ def overfitting(
     ## How it is detected
     Validation stands more than `rise` and three times its own noise (4.5 times where it is noisy) above its best for `evaluations`
     evaluations in a row (two, if by more than `clear_rise`; twice the noise is enough once six evaluations climb in a
-    clear trend), and the training loss is lower than it was at that best.
+    clear trend), and the training loss is lower than it was at that best. Evaluations that jump about are judged
+    together: five or more since the best, all above it, whose median is higher than `clear_rise` and noise explain.
     Four evaluations more than `critical_rise` above are critical. Without a training loss, four evaluations
     `clear_rise` above are asked for. Scale does not matter: each series is held against itself.
 
@@ -88,15 +92,33 @@ def overfitting(
         values.size >= 6 and stats.mann_kendall(values[-32:]) > TREND and bool((above[-evaluations:] > steady).all())
     )
     long = trending or (values.size >= evaluations and bool((above[-evaluations:] > limit).all()))
-    short = bool((above[-2:] > clear).all())
     train = view.train
+    long = long or _stays_above(val, train, sigma, clear_rise)
+    short = bool((above[-2:] > clear).all())
     if train is None:
         if not (values.size >= 4 and (above[-4:] > clear).all()):
             return None
     elif not (long or short) or not _still_learning(train, best_step):
         return None
     grave = values.size >= 4 and bool((above[-4:] > max(critical_rise, clear)).all())
-    return _sighting(view, val, train, best_value, best_step, limit, Severity.CRITICAL if grave else Severity.WARNING)
+    return _sighting(view, val, train, limit * best_value, Severity.CRITICAL if grave else Severity.WARNING)
+
+
+def _stays_above(val: SeriesView, train: SeriesView | None, sigma: float, rise: float) -> bool:
+    """Whether all evaluations since the best lie above it, and their median by more than `rise` and luck.
+
+    Single evaluations that swing by a third say nothing; eight of them together do, the sooner if the training loss
+    shows that the text is known by heart.
+    """
+    smooth = stats.sliding_median(val.values, 3)
+    at = int(np.argmin(smooth))
+    after = val.values[at + 3 :]
+    if after.size < SETTLED or train is None:
+        return False
+    best, level = float(smooth[at]), stats.median(after)
+    by_heart = train.level < 0.1 * min(level, train.near(int(val.steps[at + 1])))
+    error = (1.25 if by_heart else 2.5) * sigma * float(np.sqrt(1 / 3 + 1 / after.size))
+    return bool(after.min() > best and level > best * (1 + rise) + error)
 
 
 def _noise(val: SeriesView) -> float:
@@ -133,15 +155,9 @@ def _still_learning(train: SeriesView, best_step: int) -> bool:
     return now < then - max(0.005 * abs(then), error if train.size >= 30 else 0.0)
 
 
-def _sighting(
-    view: RunView,
-    val: SeriesView,
-    train: SeriesView | None,
-    best: float,
-    best_step: int,
-    limit: float,
-    severity: Severity,
-) -> Sighting:
+def _sighting(view: RunView, val: SeriesView, train: SeriesView | None, margin: float, severity: Severity) -> Sighting:
+    """Judged on smoothed values, told by the lowest evaluation: that is where the best checkpoint is."""
+    best, best_step = val.lowest
     steps, values = val.since(best_step)
     now = float(values[-1])
     window = (best_step, val.last_step)
@@ -149,7 +165,7 @@ def _sighting(
         f"Validation rose from {say.number(best)} at step {say.step(best_step)} to {say.number(now)}, "
         f"{say.percent(now / best - 1)} above its best, over {steps.size} evaluations."
     )
-    evidence = [Evidence(series=val.name, window=window, observed=now, limit=best * (1 + limit), sentence=sentence)]
+    evidence = [Evidence(series=val.name, window=window, observed=now, limit=best + margin, sentence=sentence)]
     if train is not None:
         then = train.near(best_step)
         words = f"Meanwhile the training loss fell from {say.number(then)} to {say.number(train.level)}."

@@ -18,7 +18,7 @@ from diagnostics.view import RunView
     helps=("learning_rate", "val_loss"),
     blind="a plateau cannot be seen",
     severity=Severity.INFO,
-    life=Life(open_after_looks=3, close_after_points=100),
+    life=Life(open_after_looks=3, close_after_points=100, close_after_share=0.2),
 )
 def plateau(
     view: RunView, *, fall: float = 0.005, share: float = 0.4, high: float = 0.66, rate_share: float = 0.3
