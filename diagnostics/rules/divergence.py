@@ -76,7 +76,7 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     asked = max(
         rise * (2 if view.rate_raised_since(best.step) else 1) * abs(best.value),
         floor,
-        0.15 * (train.start - best.value),
+        min(0.15 * (train.start - best.value), 0.6 * abs(best.value)),
     )
     observed, limit = _levels(train, best.value, asked, sigmas)
     if not observed > limit:

@@ -121,7 +121,9 @@ def _settled_high(view: RunView, stuck: float, bearable: float) -> float | None:
     """The limit when a run from scratch lies flat near what the commonest tokens alone give."""
     seen = read_progress(view)
     rate = view.known_rate
-    if seen is None or not seen.uniform or seen.warm_points < 50 or rate is None or rate < bearable:
+    if seen is None or not seen.uniform or rate is None or rate < bearable:
+        return None
+    if seen.warm_points < (50 if seen.warm_steps < 1000 else 10):
         return None
     if view.rate_share < 0.3 or (seen.warm_steps < 200 and (view.progress or 0) < 0.2):
         return None

@@ -8,7 +8,7 @@ import numpy as np
 
 from diagnostics import say
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
-from diagnostics.progress import Progress, read_progress
+from diagnostics.progress import Progress, flatness, read_progress
 from diagnostics.rule import Life, rule
 from diagnostics.view import RunView
 
@@ -21,6 +21,9 @@ and 46 % after 5,000, the slowest twentieth of them. This asks for a third of th
 
 USUAL = 1e-4
 """A peak rate that is not too low for a model from scratch with Adam."""
+
+HIGH = 3e-3
+"""A peak rate under which a loss that rests is not waiting for a higher one."""
 
 
 @rule(
@@ -97,6 +100,8 @@ def learning_rate_too_low(
         return None
     if seen.fall < 0.01 and (view.known_rate or 0) >= USUAL:
         return None  # the rate is as it should be: something else holds the loss, and loss-not-decreasing says so
+    if (view.known_rate or 0) >= HIGH and flatness(seen.series, 0.6)[0] < 0.015:
+        return None  # it fell and came to rest under a rate that few bear: learning-rate-too-high speaks
     return _sighting(view, seen, asked)
 
 

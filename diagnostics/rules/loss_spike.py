@@ -14,6 +14,9 @@ from diagnostics.view import RunView
 BASE, BASE_REACH, RECENT = 50, 600, 10
 """Points of a baseline window, how far back baselines are looked for, and points that are tested."""
 
+LOW_FLOOR = 0.3
+"""Nats that a loss below 0.1 must rise."""
+
 
 @rule(
     "loss-spike",
@@ -76,11 +79,13 @@ def loss_spike(
     if train is None or train.size < 30:
         return None
     base = _baseline(train.values)
-    if base is None or base <= 0.1:
+    if base is None or base <= 0:
         return None
     earlier = int(train.steps[max(0, train.steps.size - RECENT - BASE)])
     asked = rise * (2 if view.rate_raised_since(earlier) else 1)
-    limit = base + max(sigmas * _calm_noise(train), asked * base)
+    # Near zero a share of the level is nothing: what is learned by heart jumps by its own size at every hard sentence.
+    floor = LOW_FLOOR if base <= 0.1 else 0.0
+    limit = base + max(sigmas * _calm_noise(train), asked * base, floor)
     is_hot = train.values > limit
     if int(is_hot[-RECENT:].sum()) < hot:
         return None

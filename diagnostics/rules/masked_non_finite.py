@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from diagnostics import say
+from diagnostics import say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
+
+LONG_RUN = 30
+"""Exact zeros in a row that no rounding explains, unless the loss had come down to the last digit before."""
 
 
 @rule(
@@ -19,7 +24,7 @@ from diagnostics.view import RunView
     severity=Severity.CRITICAL,
     life=Life(resolved=None),
 )
-def masked_non_finite(view: RunView, *, zeros: int = 3, gradients: int = 20) -> Sighting | None:
+def masked_non_finite(view: RunView, *, zeros: int = 3, gradients: int = 20, frozen: int = 12) -> Sighting | None:
     """The logged loss is exactly 0.0 or frozen while training computes with NaN.
 
     ## What it means
@@ -30,9 +35,11 @@ def masked_non_finite(view: RunView, *, zeros: int = 3, gradients: int = 20) -> 
     It looks like perfect success. A public run trained 16,255 steps, 16 node-hours, on a NaN that came at step 1.
 
     ## How it is detected
-    The last `zeros` losses are exactly 0.0, and one of: they dropped there at once from a real loss; the gradient norm
-    is NaN, infinite or zero; the run began so and no gradient norm says otherwise. Or: the last `gradients` gradient
-    norms are all NaN or infinite while the loss is logged as a finite number.
+    The last `zeros` losses are exactly 0.0, and one of: they dropped there at once from a real loss (above 0.05, or far
+    above the smallest number that this log prints); the gradient norm is NaN, infinite or zero; the run began so and no
+    gradient norm says otherwise. Or: the last `gradients` gradient norms are all NaN or infinite while the loss is
+    logged as a finite number. Or, as a warning: the last `frozen` losses are the same to the last digit, after a loss
+    that moved at every point, while the rate is not zero.
 
     ## Likely causes
     - A NaN hidden by the logger (Hugging Face: `logging_nan_inf_filter`, on by default).
@@ -46,10 +53,12 @@ def masked_non_finite(view: RunView, *, zeros: int = 3, gradients: int = 20) -> 
     ## When it is wrong
     A loss that shrinks until it is printed as 0.0000 (memorising, grokking) comes down gradually and is left alone.
     Policy-gradient losses are zero at the start by construction; their gradients are not, so log `train/grad_norm`.
+    A loss printed with few digits may stand still by rounding; only one that moved by many of its last digits counts.
 
     ## Options
     - `zeros` (3): exact zeros in a row.
     - `gradients` (20): non-finite gradient norms in a row.
+    - `frozen` (12): equal losses in a row.
 
     ## Example
     Fires:
@@ -79,7 +88,37 @@ def masked_non_finite(view: RunView, *, zeros: int = 3, gradients: int = 20) -> 
             sentence = f"The loss is logged as {say.number(float(values[-1]))} while no gradient is finite."
             title = "Gradients are not finite since step {since}, yet a finite loss is logged"
             return _sighting(train, first, float(values[-1]), sentence, grad, title)
-    return None
+    return _frozen(view, train, grad, frozen)
+
+
+def _frozen(view: RunView, train: SeriesView, grad: SeriesView | None, points: int) -> Sighting | None:
+    """A loss that stands still to the last digit although it had moved at every point before."""
+    steps, values = train.raw_steps, train.raw_values
+    last = float(values[-1])
+    if values.size < 2 * points or not abs(last) > 0.05 or view.rate_share == 0:
+        return None
+    run = _trailing(values == last)
+    before = values[: values.size - run][-points:]
+    if run < points or before.size < points or not np.isfinite(before).all():
+        return None
+    moves = np.abs(np.diff(before))
+    if (moves == 0).mean() > 0.1 or stats.median(moves) < max(0.002 * abs(last), 20 * _resolution(before)):
+        return None
+    first = int(steps[values.size - run])
+    sentence = f"{run:,} losses in a row are exactly {say.number(last)}; before, each point differed from the last."
+    title = (
+        f"Loss frozen at exactly {say.number(last)} since step {{since}}: nothing is being computed or a NaN is hidden"
+    )
+    seen = _sighting(train, first, last, sentence, grad, title)
+    return replace(seen, severity=Severity.WARNING, confidence=0.85)
+
+
+def _resolution(values: np.ndarray) -> float:
+    """The smallest step of printed values: 1e-4 where all have at most four decimals; 0 where they are not rounded."""
+    for digits in range(1, 7):
+        if np.array_equal(np.round(values, digits), values):
+            return float(10.0**-digits)
+    return 0.0
 
 
 def _trailing(flags: np.ndarray) -> int:
@@ -99,6 +138,9 @@ def _suspicious(view: RunView, train: SeriesView, grad: SeriesView | None, run: 
     before = train.raw_values[: train.raw_values.size - run]
     before = before[np.isfinite(before)]
     if before.size:
+        smallest, printed = float(np.abs(before[-20:]).min()), _resolution(before)
+        if before.size >= 10 and printed > 0 and smallest > (50 if run < LONG_RUN else 2) * printed:
+            return True
         return bool(np.abs(before[-3:]).min() > 0.05)
     return train.count == run
 
