@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 
 from diagnostics.roles import ROLES
-from diagnostics.rule import Rule
+from diagnostics.rule import LOOKS_AT, Rule
 from diagnostics.rules import RULES
 
 INTRODUCTION = """\
@@ -30,6 +30,7 @@ def rule_page(rule: Rule, level: int = 2) -> str:
 def needs_sentence(rule: Rule) -> str:
     """What the rule must be given, and what makes it surer."""
     needs = " and ".join(" or ".join(f"`{role}`" for role in roles) for roles in rule.needs)
+    needs = needs or f"to see {LOOKS_AT[rule.looks_at]}"
     helps = ", ".join(f"`{role}`" for role in rule.helps)
     return f"Needs {needs}." + (f" Surer with {helps}." if helps else "")
 

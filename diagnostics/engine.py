@@ -27,6 +27,7 @@ from diagnostics.priority import arrange
 from diagnostics.roles import BY_ID, RoleMap
 from diagnostics.rule import OptionError, Rule
 from diagnostics.rules import RULES
+from diagnostics.samples import SampleLog, read_sample
 from diagnostics.schedule import LookSchedule
 from diagnostics.series import SeriesView
 from diagnostics.verdict import Verdict, verdict
@@ -81,8 +82,10 @@ class Engine:
         self._tracks: dict[tuple[str, str], Track] = {}
         self._failed: dict[str, str] = {}
         self._clock = StepClock()
+        self._samples = SampleLog()
         self._next_step = 0
         self._loss_alone = self._loss_beside = False
+        self._previous: tuple[int, dict[str, float]] = (-1, {})
 
     def observe(self, event: Mapping[str, Any]) -> None:
         """Take one event, as `runwell.runlog` or the store gives it. Unknown types and fields are passed over."""
@@ -95,8 +98,12 @@ class Engine:
             self._note_checkpoint(event)
         elif kind == "rewind":
             self._rewind(event)
-        elif kind == "state" and event.get("state") in ENDED and self._histories:
-            self._look()
+        elif kind == "sample":
+            self._observe_sample(event)
+        elif kind == "state" and event.get("state") in ENDED:
+            self._close_round(None)
+            if self._histories:
+                self._look()
 
     def findings(self) -> list[Finding]:
         """All findings so far, those to act on first; explained ones say so in `because`."""
@@ -119,6 +126,7 @@ class Engine:
 
     def _observe_metrics(self, event: Mapping[str, Any]) -> None:
         step = self._step_of(event)
+        self._close_round(step)
         targets, watched = self._targets, {}
         for name, value in event.items():
             if name not in targets:
@@ -131,6 +139,9 @@ class Engine:
                 watched[role] = number
         if not watched:
             return
+        if (step, watched) == self._previous and all(number - number == 0 != number for number in watched.values()):
+            return  # the same row once more, as some trainers write it: two equal points are not two observations
+        self._previous = (step, dict(watched))
         loss, evaluation = watched.get("train_loss"), watched.get("val_loss")
         if loss is not None and self._is_filler(loss, evaluation):
             del watched["train_loss"]
@@ -139,6 +150,22 @@ class Engine:
             self._histories[role].append(self._clock.place(role, step), number)
         if self._schedule.due(loss, evaluation, watched.get("grad_norm")):
             self._look()
+
+    def _observe_sample(self, event: Mapping[str, Any]) -> None:
+        sample = read_sample(event, _number)
+        if sample is None:
+            return
+        number = _number(event.get("step"))
+        known = number is not None and math.isfinite(number) and abs(number) <= MAX_STEP
+        step = int(number) if known and number is not None else self._next_step - 1
+        self._close_round(step)
+        self._samples.add(sample, step, self._clock.place("samples", step))
+
+    def _close_round(self, step: int | None) -> None:
+        """Judge the samples at hand once the log goes on at another step, or ends (None)."""
+        if self._samples.due(step):
+            self._samples.close()
+            self._look("samples")
 
     def _is_filler(self, loss: float, evaluation: float | None) -> bool:
         """Whether a NaN training loss beside an evaluation is an empty cell of a table that has rows for evaluations.
@@ -200,6 +227,7 @@ class Engine:
         step = self._clock.rewind(int(number))
         for history in self._histories.values():
             history.rewind(step)
+        self._samples.rewind(step)
         self._checkpoints = [mark for mark in self._checkpoints if mark <= step]
         self._tracks = {key: rewound(track, step) for key, track in self._tracks.items()}
         self._next_step = int(number) + 1
@@ -208,15 +236,23 @@ class Engine:
         series = {
             role: SeriesView(self._names[role], history) for role, history in self._histories.items() if history.count
         }
-        return RunView(series=series, facts=self._facts, checkpoints=tuple(self._checkpoints), step=self._clock.newest)
+        return RunView(
+            series=series,
+            facts=self._facts,
+            checkpoints=tuple(self._checkpoints),
+            step=self._clock.newest,
+            rounds=tuple(self._samples.rounds),
+        )
 
-    def _look(self) -> None:
+    def _look(self, kind: str = "series") -> None:
+        """Let the rules that look at this kind of thing look. The others' lives are counted in looks of their own."""
         with np.errstate(all="ignore"):
             view = self._view()
             for rule in self._rules:
-                if self._missing(rule) is None:
+                if rule.looks_at == kind and self._missing(rule) is None:
                     self._apply(rule, view)
-            self._set_guards(view)
+            if kind == "series":
+                self._set_guards(view)
 
     def _apply(self, rule: Rule, view: RunView) -> None:
         try:
@@ -227,8 +263,7 @@ class Engine:
         self._merge(rule, sighting)
 
     def _merge(self, rule: Rule, sighting: Sighting | None) -> None:
-        clock = self._histories.get(rule.clock)
-        now = Moment(step=self._clock.newest, points=clock.count if clock is not None else self._schedule.points)
+        now = Moment(step=self._clock.newest, points=self._points(rule))
         subjects = {subject for rule_id, subject in self._tracks if rule_id == rule.id}
         if sighting is not None:
             subjects.add(sighting.subject)
@@ -236,6 +271,13 @@ class Engine:
             seen = sighting if sighting is not None and sighting.subject == subject else None
             key = (rule.id, subject)
             self._tracks[key] = merge(self._tracks.get(key, Track()), rule, seen, now)
+
+    def _points(self, rule: Rule) -> int:
+        """What the life of a rule's findings is counted in."""
+        if rule.looks_at == "samples":
+            return self._samples.count
+        clock = self._histories.get(rule.clock)
+        return clock.count if clock is not None else self._schedule.points
 
     def _set_guards(self, view: RunView) -> None:
         train, grad = view.train, view.get("grad_norm")
@@ -249,6 +291,8 @@ class Engine:
         return role in self._histories and self._histories[role].count > 0
 
     def _missing(self, rule: Rule) -> str | None:
+        if rule.looks_at == "samples":
+            return self._samples.lacking(rule.measured, rule.blind)
         lacking = [roles for roles in rule.needs if not any(self._has(role) for role in roles)]
         if not lacking:
             return None

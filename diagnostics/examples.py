@@ -1,12 +1,14 @@
 """The numbers under a rule's Example heading, turned into events. Tests run them, pages draw them.
 
 A block is `Fires:` or `Silent:` and indented lines `name: number number …`; `2.5*30` is thirty times 2.5. A line
-`step:` gives the steps (else 0, 1, 2, …), a line `config:` gives settings as `name=value`.
+`step:` gives the steps (else 0, 1, 2, …), a line `config:` gives settings as `name=value`. A line `samples:` is
+`STEP COUNT TIMES name=number … text`: COUNT samples at a step, each the text TIMES times.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from typing import Any
 
 from diagnostics.rule import Rule
@@ -19,13 +21,17 @@ class Example:
     config: dict[str, float | str]
     series: dict[str, list[float]]
     steps: list[int]
+    others: list[dict[str, Any]] = field(default_factory=list)
+    """Events that are no points, by step."""
 
     def events(self) -> list[dict[str, Any]]:
-        """The run as events, in order."""
-        return [
-            {"type": "metrics", "step": step, **{name: row[at] for name, row in self.series.items() if at < len(row)}}
-            for at, step in enumerate(self.steps)
-        ]
+        """The run as events, in order: at each step its points, then what else there is; what has no step at the end."""
+        found: list[dict[str, Any]] = []
+        for at, step in enumerate(self.steps):
+            values = {name: row[at] for name, row in self.series.items() if at < len(row)}
+            found.append({"type": "metrics", "step": step, **values})
+            found += [event for event in self.others if event.get("step") == step]
+        return found + [event for event in self.others if "step" not in event]
 
 
 def examples(rule: Rule) -> dict[str, Example]:
@@ -45,15 +51,33 @@ def _example(lines: list[str]) -> Example:
     config: dict[str, float | str] = {}
     series: dict[str, list[float]] = {}
     steps: list[int] = []
+    others: list[dict[str, Any]] = []
     for line in lines:
         name, _, rest = line.partition(": ")
         if name == "config":
             config = dict(_setting(word) for word in rest.split())
         elif name == "step":
             steps = [int(word) for word in rest.split()]
+        elif name == "samples":
+            others += _samples(rest)
         else:
             series[name] = [value for word in rest.split() for value in _values(word)]
-    return Example(config, series, steps or list(range(max(map(len, series.values())))))
+    return Example(config, series, steps or list(range(max(map(len, series.values())))), others)
+
+
+def _samples(line: str) -> list[dict[str, Any]]:
+    step, count, times, rest = line.split(" ", 3)
+    extra, text = _fields(rest)
+    return [{"type": "sample", "step": int(step), "prompt": "", "text": f"{text} " * int(times), **extra}] * int(count)
+
+
+def _fields(text: str) -> tuple[dict[str, float | str], str]:
+    """The `name=value` words that a text begins with, and the rest of it."""
+    extra: dict[str, float | str] = {}
+    while match := re.match(r"(\w+=\S+) ?", text):
+        name, value = _setting(match.group(1))
+        extra[name], text = value, text[match.end() :]
+    return extra, text
 
 
 def _setting(word: str) -> tuple[str, float | str]:

@@ -21,6 +21,8 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "peak_rate": ("learning_rate", "lr", "max_lr", "peak_lr", "max_learning_rate"),
     "warmup_steps": ("warmup_steps", "warmup_iters", "num_warmup_steps", "lr_warmup_steps", "lr_warmup_iters", "warmup"),
     "grad_clip": ("grad_clip", "max_grad_norm", "clip_grad_norm", "gradient_clip_val", "clip_grad", "max_norm", "grad_clip_norm"),
+    "temperature": ("temperature", "sample_temperature"),
+    "top_k": ("top_k",),
 }  # fmt: skip
 ORIGINS = (
     "resume",
@@ -44,6 +46,9 @@ class Facts:
     warmup_steps: int | None = None
     grad_clip: float | None = None
     """Largest gradient norm; 0 means declared off."""
+    temperature: float | None = None
+    """At which samples are written; 0 takes the likeliest token."""
+    top_k: int | None = None
     from_scratch: bool | None = None
     """Whether the weights began at random, where the config says."""
 
@@ -72,6 +77,8 @@ def read_facts(config: Mapping[str, Any]) -> Facts:
         peak_rate=number["peak_rate"] if number["peak_rate"] else None,
         warmup_steps=_whole(warmup, 0),
         grad_clip=number["grad_clip"],
+        temperature=number["temperature"],
+        top_k=_whole(number["top_k"], 1),
         from_scratch=_from_scratch(flat),
     )
 

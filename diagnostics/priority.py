@@ -18,6 +18,8 @@ ORDER: tuple[str, ...] = (
     "loss-spike",
     "loss-not-decreasing",
     "overfitting",
+    "garbage-output",
+    "repetitive-output",
     "plateau",
 )
 """Of findings equally grave, the earlier one here is the primary: it is nearer to the root."""
@@ -25,16 +27,17 @@ ORDER: tuple[str, ...] = (
 EXPLAINS: Mapping[str, tuple[str, ...]] = {
     "non-finite-loss": (
         "masked-non-finite", "divergence", "exploding-gradients", "learning-rate-too-high", "loss-spike",
-        "loss-not-decreasing", "plateau", "vanishing-gradients",
+        "loss-not-decreasing", "plateau", "vanishing-gradients", "garbage-output", "repetitive-output",
     ),
-    "masked-non-finite": ("vanishing-gradients", "loss-not-decreasing", "plateau", "learning-rate-too-low", "loss-spike"),
-    "learning-rate-too-low": ("loss-not-decreasing", "plateau", "vanishing-gradients"),
-    "vanishing-gradients": ("loss-not-decreasing", "plateau"),
-    "divergence": ("exploding-gradients", "learning-rate-too-high", "loss-spike", "loss-not-decreasing", "overfitting", "plateau"),
+    "masked-non-finite": ("vanishing-gradients", "loss-not-decreasing", "plateau", "learning-rate-too-low", "loss-spike", "garbage-output", "repetitive-output"),
+    "learning-rate-too-low": ("loss-not-decreasing", "plateau", "vanishing-gradients", "garbage-output", "repetitive-output"),
+    "vanishing-gradients": ("loss-not-decreasing", "plateau", "garbage-output", "repetitive-output"),
+    "divergence": ("exploding-gradients", "learning-rate-too-high", "loss-spike", "loss-not-decreasing", "overfitting", "plateau", "garbage-output", "repetitive-output"),
     "learning-rate-too-high": ("exploding-gradients", "loss-spike", "loss-not-decreasing", "plateau"),
     "exploding-gradients": ("loss-spike",),
-    "loss-not-decreasing": ("plateau",),
-    "overfitting": ("plateau",),
+    "loss-not-decreasing": ("plateau", "garbage-output", "repetitive-output"),
+    "overfitting": ("plateau", "repetitive-output"),
+    "garbage-output": ("repetitive-output",),
 }  # fmt: skip
 """The finding on the left silences those on the right when it is at least as grave."""
 

@@ -31,6 +31,10 @@ HEADINGS = (
 """Every rule's docstring has a first line and these headings, in this order."""
 
 
+LOOKS_AT = {"series": "series", "samples": "text samples", "end": "how the run ended"}
+"""What rules are shown, and what people call it: each kind is looked at when there is more of it, and only then."""
+
+
 class OptionError(ValueError):
     """An option of a rule is unknown or not a number. The message says which options there are."""
 
@@ -63,6 +67,10 @@ class Rule:
     """Roles that make it surer."""
     blind: str
     """What cannot be seen without the needs, for the sentence "no …: <blind>; log …"."""
+    looks_at: str = "series"
+    """One of `LOOKS_AT`. Lives of rules on samples are counted in rounds of samples, of rules on the end in ends."""
+    measured: bool = False
+    """Whether it looks only at samples whose copies from the training text were measured."""
     clock: str = "train_loss"
     """The role whose points count the life of its findings."""
     severity: Severity

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from diagnostics.facts import Facts
+from diagnostics.samples import Round
 from diagnostics.series import SeriesView
 
 
@@ -17,13 +18,21 @@ class RunView:
     """One moment of a run. `series` holds only roles that have at least one point."""
 
     def __init__(
-        self, *, series: Mapping[str, SeriesView], facts: Facts, checkpoints: tuple[int, ...] = (), step: int = 0
+        self,
+        *,
+        series: Mapping[str, SeriesView],
+        facts: Facts,
+        checkpoints: tuple[int, ...] = (),
+        step: int = 0,
+        rounds: tuple[Round, ...] = (),
     ) -> None:
         self.series = series
         self.facts = facts
         self.checkpoints = checkpoints
         self.step = step
         """The newest step of any series."""
+        self.rounds = rounds
+        """The last complete rounds of text samples, oldest first."""
 
     def get(self, role: str) -> SeriesView | None:
         """The series of a role once it has a finite value, else None."""
@@ -114,6 +123,11 @@ class RunView:
         if self.rate is not None:
             return float(self.rate.blocks[0][:, 5].max())
         return self.facts.peak_rate
+
+    @property
+    def rising_validation(self) -> bool:
+        """Whether the validation loss stands clearly above its best: a sign of overfitting, not yet the finding."""
+        return self.val is not None and self.val.size >= 3 and self.val.level > 1.03 * self.val.best.value
 
     def checkpoint_before(self, step: int) -> int | None:
         """The last checkpoint at or before a step, or None."""

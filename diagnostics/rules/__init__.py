@@ -5,6 +5,7 @@ from __future__ import annotations
 from diagnostics.rule import Rule
 from diagnostics.rules.divergence import divergence
 from diagnostics.rules.exploding_gradients import exploding_gradients
+from diagnostics.rules.garbage_output import garbage_output
 from diagnostics.rules.learning_rate_too_high import learning_rate_too_high
 from diagnostics.rules.learning_rate_too_low import learning_rate_too_low
 from diagnostics.rules.loss_not_decreasing import loss_not_decreasing
@@ -13,6 +14,7 @@ from diagnostics.rules.masked_non_finite import masked_non_finite
 from diagnostics.rules.non_finite_loss import non_finite_loss
 from diagnostics.rules.overfitting import overfitting
 from diagnostics.rules.plateau import plateau
+from diagnostics.rules.repetitive_output import repetitive_output
 from diagnostics.rules.vanishing_gradients import vanishing_gradients
 
 RULES: tuple[Rule, ...] = (
@@ -27,6 +29,8 @@ RULES: tuple[Rule, ...] = (
     overfitting,
     exploding_gradients,
     vanishing_gradients,
+    garbage_output,
+    repetitive_output,
 )
 
 BY_ID: dict[str, Rule] = {rule.id: rule for rule in RULES}

@@ -16,7 +16,7 @@ from dashboard.ui import format as fmt
 from dashboard.ui import parts
 from dashboard.ui.query import Query
 from diagnostics.roles import BY_ID
-from diagnostics.rule import Rule
+from diagnostics.rule import LOOKS_AT, Rule
 from diagnostics.rules import RULES
 
 PATH = "/rules"
@@ -41,7 +41,7 @@ def layout(services: Services, query: Query) -> Component:
 
 def row(rule: Rule, fired: int) -> Component:
     """One rule: severity, id, what it means, what it looks at."""
-    looks = ", ".join(_words(role) for group in rule.needs for role in group)
+    looks = ", ".join(_words(role) for group in rule.needs for role in group) or LOOKS_AT[rule.looks_at]
     return dcc.Link(
         [
             html.Div(parts.severity_badge(rule.severity.value), className="rw-alert-severity"),
