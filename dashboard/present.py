@@ -9,6 +9,8 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from dashboard.fixes import Child
+from dashboard.outcomes import Outcome
 from dashboard.records import Command, FindingRecord, LogLine, Run, RunSummary, Sample, Series, TimelineEntry
 from dashboard.roles import latest_of
 from runwell.wire import dumps
@@ -83,6 +85,22 @@ def finding(record: FindingRecord) -> dict[str, Any]:
 def findings(verdict: str, records: Iterable[FindingRecord]) -> dict[str, Any]:
     """A run's verdict and findings, as `/findings` and the WebSocket give them."""
     return {"verdict": verdict, "findings": [finding(record) for record in records]}
+
+
+def child(record: Child) -> dict[str, Any]:
+    """A relaunch as its parent lists it: `changes` is `{setting: [old, new]}`, None when the settings cannot be compared."""
+    changes = None if record.changes is None else {one.name: [one.old, one.new] for one in record.changes}
+    run = record.run
+    return {"id": run.id, "name": run.name, "state": run.state.value, "verdict": run.verdict, "changes": changes}
+
+
+def fixes(records: Mapping[tuple[str, str], Iterable[Outcome]]) -> list[dict[str, Any]]:
+    """What the relaunches of a run say of each of its findings."""
+    return [
+        {"rule": rule, "subject": subject, "run": one.run_id, "status": one.status.value, "says": one.sentence}
+        for (rule, subject), outcomes in records.items()
+        for one in outcomes
+    ]
 
 
 def command(record: Command) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dashboard import present
 from dashboard.api.border import Json, read_object, services
 from dashboard.decisions import decide
 from dashboard.errors import Refused
+from dashboard.relaunch import children_of, outcomes
 from runwell.wire import shorten
 
 router = APIRouter(tags=["findings"])
@@ -34,10 +35,11 @@ def get_all(
 
 @router.get("/runs/{run_id}/findings")
 def get_of_run(run_id: str, request: Request) -> Json:
-    """A run's verdict, its findings newest first, and coverage: which rules ran, and which could not and why."""
+    """A run's verdict, its findings newest first, what became of their fixes, and coverage: which rules ran, and why others could not."""
     store = services(request).store
-    found = present.findings(store.run(run_id).verdict, store.findings(run_id))
-    return Json(found | {"coverage": dict(store.coverage(run_id))})
+    run, findings = store.run(run_id), store.findings(run_id)
+    fixes = present.fixes(outcomes(store, children_of(store, run), findings))
+    return Json(present.findings(run.verdict, findings) | {"fixes": fixes, "coverage": dict(store.coverage(run_id))})
 
 
 _BODY = {

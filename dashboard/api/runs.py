@@ -12,6 +12,7 @@ from dashboard.api.border import Json, read_object, services
 from dashboard.commands import check_command
 from dashboard.errors import Conflict, Refused
 from dashboard.records import State
+from dashboard.relaunch import children_of
 from runwell.wire import shorten
 
 router = APIRouter(tags=["runs"])
@@ -48,9 +49,11 @@ def _states(names: list[str] | None) -> list[State] | None:
 
 @router.get("/runs/{run_id}")
 def get_run(run_id: str, request: Request) -> Json:
-    """One run: its state, its config, its latest numbers."""
-    summary = services(request).store.summary(run_id)
-    return Json(present.summary(summary) | present.run(summary.run))
+    """One run: its state, its config, its latest numbers, and its relaunches, newest first."""
+    store = services(request).store
+    summary = store.summary(run_id)
+    children = [present.child(child) for child in children_of(store, summary.run)]
+    return Json(present.summary(summary) | present.run(summary.run) | {"children": children})
 
 
 @router.get("/runs/{run_id}/series")

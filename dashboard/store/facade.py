@@ -91,6 +91,11 @@ class Store:
         with self._database.read() as connection:
             return [runs.to_record(row) for row in runs.listed(connection, project, states, limit)]
 
+    def children(self, run_id: str) -> list[Run]:
+        """Runs that name this one as their parent, newest first."""
+        with self._database.read() as connection:
+            return [runs.to_record(row) for row in runs.listed(connection, None, None, None, parent=run_id)]
+
     def queued(self) -> list[Run]:
         """Runs that wait to be started, oldest first."""
         return self.runs(states=[State.QUEUED])[::-1]

@@ -46,10 +46,17 @@ def writer(connection: sa.Connection, run_key: int, name: str) -> sa.Row[Any] | 
 
 
 def listed(
-    connection: sa.Connection, project: str | None, states: Iterable[State] | None, limit: int | None
+    connection: sa.Connection,
+    project: str | None,
+    states: Iterable[State] | None,
+    limit: int | None,
+    *,
+    parent: str | None = None,
 ) -> list[sa.Row[Any]]:
     """Rows of runs, newest first."""
     query = sa.select(runs).order_by(runs.c.created_at.desc(), runs.c.key.desc())
+    if parent is not None:
+        query = query.where(runs.c.parent_id == parent)
     if project is not None:
         query = query.where(runs.c.project == project)
     if states is not None:

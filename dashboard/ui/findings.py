@@ -10,7 +10,7 @@ from dash.development.base_component import Component
 
 from dashboard.records import FindingRecord
 from dashboard.ui import format as fmt
-from dashboard.ui import parts, theme
+from dashboard.ui import parts, relaunch, theme
 
 
 def worst_first(findings: Sequence[FindingRecord]) -> list[FindingRecord]:
@@ -31,18 +31,27 @@ def _severity(finding: FindingRecord) -> str:
     return finding.severity if finding.severity in theme.SEVERITIES else "info"
 
 
-def card(finding: FindingRecord, drawing: Component | None, actions: Sequence[Component] = ()) -> Component:
-    """One finding in full. `drawing` is the small window of the curve that the evidence speaks of."""
+def card(
+    finding: FindingRecord,
+    drawing: Component | None,
+    actions: Sequence[Component] = (),
+    *,
+    fixable: bool = False,
+    became: Component | None = None,
+) -> Component:
+    """One finding in full. `drawing` is the small window of the curve that the evidence speaks of; with `fixable` its
+    remedies can be launched; `became` says what became of those that were."""
     body = finding.body
     evidence = [item for item in body.get("evidence", ()) if isinstance(item, Mapping)]
     return html.Article(
         [
             html.Header([html.H3(fmt.visible(finding.title)), html.Div(actions, className="rw-actions")]),
             html.Div(_facts(finding), className="rw-facts"),
+            became,
             html.Div(
                 [
                     html.Div([_evidence(evidence), _causes(body.get("causes", ()))], className="rw-finding-side"),
-                    html.Div([drawing, _remedies(body.get("remedies", ()))], className="rw-finding-side"),
+                    html.Div([drawing, _remedies(finding, fixable)], className="rw-finding-side"),
                 ],
                 className="rw-two",
             ),
@@ -83,8 +92,18 @@ def _causes(causes: Sequence[Mapping[str, Any]]) -> Component:
     )
 
 
-def _remedies(remedies: Sequence[Mapping[str, Any]]) -> Component:
-    lines = [html.Li([fmt.visible(str(item.get("sentence", ""))), _patch(item)]) for item in remedies]
+def _remedies(finding: FindingRecord, fixable: bool) -> Component:
+    remedies = [item for item in finding.body.get("remedies", ()) if isinstance(item, Mapping)]
+    lines = [
+        html.Li(
+            [
+                fmt.visible(str(item.get("sentence", ""))),
+                _patch(item),
+                relaunch.fix_button(finding, number) if fixable and item.get("patch") else None,
+            ]
+        )
+        for number, item in enumerate(remedies, start=1)
+    ]
     return html.Div([html.H4("What to do"), html.Ul(lines, className="rw-list")] if lines else None)
 
 

@@ -2,31 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dash import html
 from dash.development.base_component import Component
 
+from dashboard.fixes import relaunchable
 from dashboard.records import FindingRecord, Run
+from dashboard.relaunch import children_of, outcomes
 from dashboard.services import Services
-from dashboard.ui import charts, figures, findings, parts
+from dashboard.ui import charts, figures, findings, parts, relaunch
 from dashboard.ui import format as fmt
 from dashboard.ui.pages.alerts import decisions
 
 DECIDE = "run-decide"
+FIX = "run-fix"
 
 
 def diagnosis(services: Services, run: Run, found: Sequence[FindingRecord]) -> list[Component]:
     """A card for each finding, the most urgent first, then the coverage."""
     report = services.store.coverage(run.id)
+    fixable, became = relaunchable(run), fixes(services, run, found)
     cards = [
-        findings.card(one, _drawing(services, run, one), decisions(DECIDE, one)) for one in findings.worst_first(found)
-    ]
+        findings.card(
+            one, _drawing(services, run, one), decisions(DECIDE, one), fixable=fixable,
+            became=html.Div(became[one.rule, one.subject], id=_fix_id(one)),
+        )
+        for one in findings.worst_first(found)
+    ]  # fmt: skip
     nothing = parts.empty(
         "check", "Nothing found", f"{findings.coverage_line(report)} on this run, and none of them sees an illness."
     )
     checked = parts.card(findings.coverage(report), title="What was checked", aside=findings.coverage_line(report))
     return [*(cards or [nothing]), checked]
+
+
+def _fix_id(finding: FindingRecord) -> dict[str, str]:
+    return {"type": FIX, "rule": finding.rule, "subject": finding.subject or "-"}
+
+
+def fixes(services: Services, run: Run, found: Sequence[FindingRecord]) -> dict[tuple[str, str], Component | None]:
+    """For each finding, by (rule, subject), what the relaunches of the run say of it."""
+    said = outcomes(services.store, children_of(services.store, run), found)
+    return {key: relaunch.outcome_list(some) for key, some in said.items()}
+
+
+def fixes_again(services: Services, run: Run, ids: Sequence[Mapping[str, str]]) -> list[Component | None]:
+    """The same for the cards that are on the page, in their order."""
+    said = fixes(services, run, services.store.findings(run.id))
+    return [said.get((one["rule"], "" if one["subject"] == "-" else one["subject"])) for one in ids]
 
 
 def _drawing(services: Services, run: Run, finding: FindingRecord) -> Component | None:

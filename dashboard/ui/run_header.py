@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from dash import html
 from dash.development.base_component import Component
 
+from dashboard.fixes import relaunchable
 from dashboard.records import FindingRecord, LogLine, Run, RunSummary, State
 from dashboard.roles import latest_of
 from dashboard.ui import format as fmt
-from dashboard.ui import parts, theme
+from dashboard.ui import parts, relaunch, theme
 from dashboard.ui.curves import perplexity
 from dashboard.ui.findings import worst_first
 
@@ -167,9 +168,11 @@ class Offers:
 
 
 def actions(run: Run) -> list[Component]:
-    """The buttons; those without sense now are hidden."""
+    """The buttons; those without sense now are hidden. Relaunch leads to the form with the same settings."""
     offers = Offers.of(run)
+    again = [parts.link_button("Relaunch", relaunch.address(run.id), "undo")] if relaunchable(run) else []
     return [
+        *again,
         parts.button("Sample now", "run-sample", "quote", hidden=not offers.command),
         parts.button("Checkpoint now", "run-checkpoint", "save", hidden=not offers.command),
         parts.button("Stop", "run-stop", "stop", kind="danger", hidden=not offers.stop),

@@ -1,8 +1,9 @@
 """`/launch`: start a training run.
 
 Preset, data set, every setting with its meaning and bounds, the drawn learning rate schedule, size and memory, checks
-before the start. Callbacks: `fill` (preset → fields), `check` (fields → errors, drawing, sizes, checks), `start` (button → the
-launcher → the run's page).
+before the start. The address may name a preset (`preset`), or a run to launch again (`from`) with one of its remedies
+(`rule`, `subject`, `remedy`): then what differs from that run stands above the form. Callbacks: `fill` (preset → fields),
+`check` (fields → errors, drawing, sizes, checks, what differs), `start` (button → the launcher → the run's page).
 """
 
 # Dash's decorators have no types; the functions under them have.
@@ -15,11 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import dash
-from dash import ALL, Input, Output, State, ctx, html
+from dash import ALL, Input, Output, State, ctx, dcc, html
 from dash.development.base_component import Component
 
+from dashboard.errors import DashboardError
+from dashboard.fixes import Plan, difference, settings_of
+from dashboard.records import Run
+from dashboard.relaunch import prepare
 from dashboard.services import Services
-from dashboard.ui import estimates, figures, launch_form, parts, theme
+from dashboard.ui import estimates, figures, launch_form, parts, relaunch, theme
 from dashboard.ui import format as fmt
 from dashboard.ui.query import Query, choice
 from trainer.catalog import list_datasets, resolve
@@ -30,6 +35,7 @@ from trainer.schedule import curve
 PATH = "/launch"
 TITLE = "Launch"
 
+PARENT, DIFF = "launch-parent", "launch-diff"
 PRESET, START, SCHEDULE, SUMMARY, PROBLEM = (
     "launch-preset",
     "launch-start",
@@ -41,12 +47,15 @@ FIELDS = {"type": launch_form.FIELD, "name": ALL}
 
 
 def layout(services: Services, query: Query) -> Component:
-    """The form, filled with the preset of the address (`minimal` when it names none)."""
-    chosen = choice(query, "preset", [preset.name for preset in PRESETS], "minimal")
-    config = build({"preset": chosen})
+    """The form, filled with the preset of the address (`minimal` when it names none), or with the settings of a run."""
+    names = [preset.name for preset in PRESETS]
+    parent, again, problem = _relaunch(services, query)
+    config = again.config if again else build({"preset": choice(query, "preset", names, "minimal")})
+    chosen = config.preset
     values = config.to_mapping()
     datasets = list_datasets(services.settings.data)
     form = [
+        _notice(parent, again, problem),
         parts.card(launch_form.preset_cards(chosen), title="Preset"),
         parts.card([launch_form.essentials(values, datasets), _own_text(services)], title="Essentials"),
         html.Div([html.H2("Everything else", className="rw-section"), launch_form.more(values, datasets)]),
@@ -64,9 +73,32 @@ def layout(services: Services, query: Query) -> Component:
                 [html.Div(form, className="rw-launch-form"), html.Aside(side, className="rw-launch-side")],
                 className="rw-launch",
             ),
+            dcc.Store(id=PARENT, data=parent.id if parent else ""),
             parts.live("launch", [], epoch=str(services.hub.epoch), since=services.hub.seq),
         ]
     )
+
+
+def _relaunch(services: Services, query: Query) -> tuple[Run | None, Plan | None, str]:
+    """(the run, what its relaunch would be, "") when the address asks for one; else why not, in a sentence, if it did."""
+    if "from" not in query:
+        return None, None, ""
+    asked = {name: query.get(name, "") for name in ("rule", "subject", "remedy")}
+    try:
+        again = prepare(services.store, services.settings.home, query["from"], **asked)
+        return services.store.run(query["from"]), again, ""
+    except DashboardError as error:
+        return None, None, str(error)
+
+
+def _notice(parent: Run | None, again: Plan | None, problem: str) -> Component:
+    if parent is None or again is None:
+        return html.Div([relaunch.refusal(problem) if problem else None, html.Div(id=DIFF, hidden=True)])
+    return relaunch.notice(parent, again.notes, again.changes, DIFF)
+
+
+def _difference(services: Services, parent_id: str, config: TrainConfig) -> Component | None:
+    return relaunch.diff(difference(settings_of(services.store.run(parent_id)), config)) if parent_id else None
 
 
 def _own_text(services: Services) -> Component:
@@ -127,40 +159,49 @@ def register(app: dash.Dash, services: Services) -> None:
         Output(SCHEDULE, "figure"),
         Output(SUMMARY, "children"),
         Output(START, "disabled"),
+        Output(DIFF, "children"),
         Input(FIELDS, "value"),
         State(FIELDS, "id"),
         State(PRESET, "value"),
+        State(PARENT, "data"),
         prevent_initial_call=True,
     )
-    def check(values: Sequence[Any], ids: Sequence[dict[str, str]], preset: str) -> tuple[Any, Any, Any, bool]:
+    def check(
+        values: Sequence[Any], ids: Sequence[dict[str, str]], preset: str, parent: str
+    ) -> tuple[Any, Any, Any, bool, Any]:
         names = [one["name"] for one in ids]
         wrong = launch_form.errors(names, values, preset)
         shown = [wrong.get(name) for name in names]
         if wrong:
-            return shown, dash.no_update, dash.no_update, True
+            return shown, dash.no_update, dash.no_update, True, dash.no_update
         config = launch_form.read(names, values, preset)
-        return shown, schedule_figure(config), _summary(services, config), False
+        return shown, schedule_figure(config), _summary(services, config), False, _difference(services, parent, config)
 
     @app.callback(
         Output("url", "pathname", allow_duplicate=True),
+        Output("url", "search", allow_duplicate=True),
         Output(PROBLEM, "children"),
         Input(START, "n_clicks"),
         State(FIELDS, "value"),
         State(FIELDS, "id"),
         State(PRESET, "value"),
+        State(PARENT, "data"),
         running=[(Output(START, "disabled"), True, False)],  # a double click must not start two runs
         prevent_initial_call=True,
     )
-    def start(clicks: int | None, values: Sequence[Any], ids: Sequence[dict[str, str]], preset: str) -> tuple[Any, Any]:
+    def start(
+        clicks: int | None, values: Sequence[Any], ids: Sequence[dict[str, str]], preset: str, parent: str
+    ) -> tuple[Any, Any, Any]:
         if not clicks or ctx.triggered_id != START:
-            return dash.no_update, dash.no_update
+            return dash.no_update, dash.no_update, dash.no_update
         try:
             config = launch_form.read([one["name"] for one in ids], values, preset)
             resolve(config.dataset, services.settings.data)
         except ConfigError as error:
-            return dash.no_update, fmt.visible(str(error))
-        run = services.launcher.submit(config)
-        return f"/run/{run.id}", dash.no_update
+            return dash.no_update, dash.no_update, fmt.visible(str(error))
+        parent_id = services.store.run(parent).id if parent else None  # it may have been deleted meanwhile
+        run = services.launcher.submit(config, parent_id=parent_id)
+        return f"/run/{run.id}", "", dash.no_update
 
 
 KEPT = ("name", "project", "dataset", "seed", "resume", "prompts")

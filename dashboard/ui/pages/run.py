@@ -2,7 +2,7 @@
 
 The address holds the state: `tab`, `x` (step, tokens, time), `smooth` (half-life in steps), `log`, `read` (loss, perplexity).
 Callbacks: `draw` (controls, refresh → charts), `lay` (findings, charts → overlays), `head`, `diagnose`, `write_samples`,
-`write_output` (live messages → that part), `ask`/`stop` (buttons → the launcher or a command), `decide` (finding buttons).
+`write_output` (live messages → that part), `follow` (ticks while a relaunch goes on → what became of fixes), `ask`/`stop` (buttons → the launcher or a command), `decide` (finding buttons).
 """
 
 # Dash's decorators have no types; the functions under them have.
@@ -20,10 +20,12 @@ from dash import ALL, ClientsideFunction, Input, Output, State, ctx, dcc, html
 from dash.development.base_component import Component
 
 from dashboard.errors import UnknownRun
+from dashboard.fixes import Child
 from dashboard.records import FindingRecord, Run
+from dashboard.relaunch import changes, children_of, parent_of
 from dashboard.services import Services
 from dashboard.ui import format as fmt
-from dashboard.ui import parts, run_charts, run_controls, run_diagnosis, run_header, run_text, shell
+from dashboard.ui import parts, relaunch, run_charts, run_controls, run_diagnosis, run_header, run_text, shell
 from dashboard.ui.figures import View
 from dashboard.ui.pages.alerts import apply_decision
 from dashboard.ui.query import Query, choice
@@ -33,7 +35,7 @@ PATH = "/run/{run_id}"
 TITLE = "Run"
 
 RUN, NAME, HEAD, CHARTS, OVERLAY = "run-id", "run-name", "run-head", "run-charts", "run-overlay"
-FOUND = "run-tab-found"
+FOUND, FAMILY, TICK = "run-tab-found", "run-family", "run-tick"
 TABS, SAMPLES, DIAGNOSIS, OUTPUT, DECIDED = "run-tabs", "run-samples", "run-diagnosis", "run-output", "run-decided"
 TAB_NAMES = ("curves", "samples", "diagnosis", "config", "output")
 SIGNALS = ("run", "findings", "samples", "log", "refresh")
@@ -51,16 +53,19 @@ def layout(services: Services, query: Query, run_id: str) -> Component:
         )  # fmt: skip
     epoch, since = str(services.hub.epoch), services.hub.seq  # before any read: see run_charts
     how = run_charts.view(services, run, query)
-    found = services.store.findings(run.id)
+    found, children = services.store.findings(run.id), children_of(services.store, run)
     return html.Div(
         [
             dcc.Store(id=RUN, data=run.id),
             dcc.Store(id=OVERLAY, data=run_charts.overlay(services, run, found, how)),
             dcc.Store(id=DECIDED, data=0),
+            # Children report to their own pages; while one goes on, this page asks how its fix does.
+            dcc.Interval(id=TICK, interval=3000, disabled=all(child.run.state.ended for child in children)),
             html.Div(
                 [html.Div(run_header.title(run), id=NAME), html.Div(run_header.actions(run), className="rw-actions")],
                 className="rw-run-top",
             ),
+            html.Div(_family(services, run, children), id=FAMILY),
             html.Div(_head(services, run, found), id=HEAD),
             _tabs(services, run, found, query, how),
             run_controls.stop_dialog(run),
@@ -68,6 +73,11 @@ def layout(services: Services, query: Query, run_id: str) -> Component:
         ],
         className="rw-run",
     )
+
+
+def _family(services: Services, run: Run, children: Sequence[Child]) -> Component | None:
+    parent = parent_of(services.store, run)
+    return relaunch.lineage(run, parent, changes(parent, run) if parent else None, children)
 
 
 def _head(services: Services, run: Run, found: Sequence[FindingRecord]) -> list[Component | None]:
@@ -185,6 +195,18 @@ def _register_parts(app: dash.Dash, services: Services) -> None:
     )  # fmt: skip
     def diagnose(_found: Any, _decided: Any, run_id: str) -> list[Component]:
         return run_diagnosis.diagnosis(services, services.store.run(run_id), services.store.findings(run_id))
+
+    fixes = {"type": run_diagnosis.FIX, "rule": ALL, "subject": ALL}
+
+    @app.callback(
+        Output(FAMILY, "children"), Output(fixes, "children"), Output(TICK, "disabled"),
+        Input(TICK, "n_intervals"), State(fixes, "id"), State(RUN, "data"), prevent_initial_call=True,
+    )  # fmt: skip
+    def follow(_ticks: int | None, ids: Sequence[dict[str, str]], run_id: str) -> tuple[Any, Any, bool]:
+        run = services.store.run(run_id)
+        children = children_of(services.store, run)
+        over = all(child.run.state.ended for child in children)
+        return _family(services, run, children), run_diagnosis.fixes_again(services, run, ids), over
 
     @app.callback(
         Output(SAMPLES, "children"), Input("run-live-samples", "data"), State(RUN, "data"), prevent_initial_call=True

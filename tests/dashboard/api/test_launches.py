@@ -36,6 +36,30 @@ def test_a_launch_can_name_its_parent(client: Any, send: Any) -> None:
     assert client.post(URL, json={"parent": "first"}).json()["parent"] == "first"
     assert client.post(URL, json={"parent": "nope"}).status_code == 404
     assert client.post(URL, json={"parent": 5}).status_code == 422
+    assert client.post(URL, json={"parent": "../x"}).status_code == 404
+    assert client.post(URL, json={"parents": "first"}).json()["setting"] == "parents"
+
+
+def test_a_run_names_its_relaunches_and_what_they_changed(client: Any, strict: Any) -> None:
+    first = client.post(URL, json={"learning_rate": 1.0}).json()["id"]
+    second = client.post(URL, json={"learning_rate": 0.1, "parent": first}).json()["id"]
+    (child,) = strict(client.get(f"/api/v1/runs/{first}").text)["children"]
+    assert child["id"] == second and child["changes"] == {"learning_rate": [1.0, 0.1]}
+    shown = strict(client.get(f"/api/v1/runs/{second}").text)
+    assert shown["parent"] == first and shown["children"] == []
+
+
+def test_a_finding_says_what_became_of_its_fixes(client: Any, services: Services, send: Any, strict: Any) -> None:
+    send({"type": "run"}, *({"type": "metrics", "step": step, "train/loss": float("nan")} for step in range(1, 9)))
+    send(
+        {"type": "run", "parent": "r1"}, *({"type": "metrics", "step": step, "train/loss": 5 / step} for step in range(1, 30)),
+        run="r2",
+    )  # fmt: skip
+    services.watcher.drain(30)
+    fixes = strict(client.get("/api/v1/runs/r1/findings").text)["fixes"]
+    (fix,) = [one for one in fixes if one["rule"] == "non-finite-loss"]
+    assert (fix["run"], fix["status"], fix["subject"]) == ("r2", "fixed", "")
+    assert fix["says"] == "fixed by run r2: it is well at step 29 without it"
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,11 @@ def test_samples_lines_and_timeline(client: Any, run: str) -> None:
 def test_findings_with_verdict_and_coverage(client: Any, run: str, services: Services) -> None:
     services.watcher.drain(30)
     body = client.get(f"{run}/findings").json()
-    assert set(body) == {"verdict", "findings", "coverage"} and set(body["coverage"]) >= {"ran", "skipped", "failed"}
+    assert set(body) == {"verdict", "findings", "fixes", "coverage"} and set(body["coverage"]) >= {
+        "ran",
+        "skipped",
+        "failed",
+    }
 
 
 def test_a_decision_about_a_finding(client: Any, send: Any, services: Services) -> None:
