@@ -10,17 +10,21 @@ from diagnostics.finding import Finding
 ORDER: tuple[str, ...] = (
     "non-finite-loss",
     "masked-non-finite",
+    "non-finite-gradient",
     "learning-rate-too-low",
     "vanishing-gradients",
     "divergence",
     "exploding-gradients",
     "learning-rate-too-high",
     "loss-spike",
+    "suspicious-loss",
+    "learning-rate-schedule",
     "loss-not-decreasing",
     "overfitting",
     "garbage-output",
     "repetitive-output",
     "plateau",
+    "initial-loss",
 )
 """Of findings equally grave, the earlier one here is the primary: it is nearer to the root."""
 
@@ -28,8 +32,12 @@ EXPLAINS: Mapping[str, tuple[str, ...]] = {
     "non-finite-loss": (
         "masked-non-finite", "divergence", "exploding-gradients", "learning-rate-too-high", "loss-spike",
         "loss-not-decreasing", "plateau", "vanishing-gradients", "garbage-output", "repetitive-output",
+        "non-finite-gradient",
     ),
-    "masked-non-finite": ("vanishing-gradients", "loss-not-decreasing", "plateau", "learning-rate-too-low", "loss-spike", "garbage-output", "repetitive-output"),
+    "masked-non-finite": (
+        "vanishing-gradients", "loss-not-decreasing", "plateau", "learning-rate-too-low", "loss-spike",
+        "garbage-output", "repetitive-output", "non-finite-gradient",
+    ),
     "learning-rate-too-low": ("loss-not-decreasing", "plateau", "vanishing-gradients", "garbage-output", "repetitive-output"),
     "vanishing-gradients": ("loss-not-decreasing", "plateau", "garbage-output", "repetitive-output"),
     "divergence": ("exploding-gradients", "learning-rate-too-high", "loss-spike", "loss-not-decreasing", "overfitting", "plateau", "garbage-output", "repetitive-output"),
@@ -38,6 +46,9 @@ EXPLAINS: Mapping[str, tuple[str, ...]] = {
     "loss-not-decreasing": ("plateau", "garbage-output", "repetitive-output"),
     "overfitting": ("plateau", "repetitive-output"),
     "garbage-output": ("repetitive-output",),
+    "non-finite-gradient": ("exploding-gradients", "vanishing-gradients", "learning-rate-too-low", "loss-not-decreasing", "plateau"),
+    "learning-rate-schedule": ("learning-rate-too-low", "loss-not-decreasing", "plateau"),
+    "suspicious-loss": ("plateau",),
 }  # fmt: skip
 """The finding on the left silences those on the right when it is at least as grave."""
 

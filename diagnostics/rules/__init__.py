@@ -6,29 +6,37 @@ from diagnostics.rule import Rule
 from diagnostics.rules.divergence import divergence
 from diagnostics.rules.exploding_gradients import exploding_gradients
 from diagnostics.rules.garbage_output import garbage_output
+from diagnostics.rules.initial_loss import initial_loss
+from diagnostics.rules.learning_rate_schedule import learning_rate_schedule
 from diagnostics.rules.learning_rate_too_high import learning_rate_too_high
 from diagnostics.rules.learning_rate_too_low import learning_rate_too_low
 from diagnostics.rules.loss_not_decreasing import loss_not_decreasing
 from diagnostics.rules.loss_spike import loss_spike
 from diagnostics.rules.masked_non_finite import masked_non_finite
+from diagnostics.rules.non_finite_gradient import non_finite_gradient
 from diagnostics.rules.non_finite_loss import non_finite_loss
 from diagnostics.rules.overfitting import overfitting
 from diagnostics.rules.plateau import plateau
 from diagnostics.rules.repetitive_output import repetitive_output
+from diagnostics.rules.suspicious_loss import suspicious_loss
 from diagnostics.rules.vanishing_gradients import vanishing_gradients
 
 RULES: tuple[Rule, ...] = (
     non_finite_loss,
     masked_non_finite,
+    non_finite_gradient,
     loss_not_decreasing,
     learning_rate_too_low,
     learning_rate_too_high,
+    learning_rate_schedule,
     divergence,
     loss_spike,
     plateau,
     overfitting,
+    suspicious_loss,
     exploding_gradients,
     vanishing_gradients,
+    initial_loss,
     garbage_output,
     repetitive_output,
 )

@@ -1,0 +1,130 @@
+"""The rule `initial-loss`: a first loss that a model which knows nothing cannot have."""
+
+from __future__ import annotations
+
+import math
+
+from diagnostics import say
+from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
+from diagnostics.rule import Life, rule
+from diagnostics.series import SeriesView
+from diagnostics.view import RunView
+
+FIRST_STEPS = 5
+"""A loss logged later than this may have been learned down already."""
+
+
+@rule(
+    "initial-loss",
+    needs=(("train_loss", "val_loss"),),
+    blind="the first loss cannot be held against ln of the vocabulary",
+    severity=Severity.INFO,
+    life=Life(resolved=None),
+)
+def initial_loss(view: RunView, *, high: float = 1.5, low: float = 0.7) -> Sighting | None:
+    """The first loss is far from ln of the vocabulary, the loss of knowing nothing.
+
+    ## What it means
+    A model with random weights spreads its guess evenly over the vocabulary and loses ln of its size: 4.17 for 65
+    characters, 10.8 for 50,000 pieces. A first loss far from that says that something is not as it was meant: far
+    above, the model begins sure of wrong answers, or the loss is a sum; far below, it has seen the answers.
+
+    ## Why it matters
+    It is the cheapest check there is: one step is enough. Healthy runs have been seen to begin at twice ln V and
+    recover, so it is a note to look at, not an alarm.
+
+    ## How it is detected
+    The first finite loss is more than `high` times ln of the declared vocabulary; or, where the config says that the
+    weights began at random, less than `low` times it within the first five steps.
+
+    ## Likely causes
+    - Initial weights too large, or an output layer that is not scaled.
+    - The loss is summed over micro-batches, or given in other units (bits).
+    - Below: the labels are not shifted, the vocabulary is declared larger than it is, or the weights are not random.
+
+    ## What to do
+    - Print the loss before the first step and compare it with ln V.
+    - Scale the initialisation (0.02, residual outputs by 1 ÷ √(2 × layers)).
+    - Divide the loss by the number of accumulation steps.
+
+    ## When it is wrong
+    A declared vocabulary that is not the model's own (padded, or the tokenizer's default). Weights that were loaded
+    without the config saying so begin low; without a word that they are random nothing is said.
+
+    ## Options
+    - `high` (1.5): first loss ÷ ln V above which it speaks.
+    - `low` (0.7): first loss ÷ ln V below which it speaks.
+
+    ## Example
+    Fires:
+        config: vocab_size=256
+        train/loss: 22.1 14.3 9.8 6.1 5.4 5.0 4.6
+    Silent:
+        config: vocab_size=256
+        train/loss: 5.9 5.5 5.1 4.8 4.4 4.1 3.9
+
+    ## References
+    - Karpathy, A Recipe for Training Neural Networks, 2019 ("verify loss @ init").
+    """
+    loss, uniform = view.train or view.val, view.facts.uniform_loss
+    if loss is None or uniform is None or view.facts.from_scratch is False:
+        return None
+    steps, values = loss.first_points
+    first = float(values[0])
+    if first > high * uniform:
+        return _sighting(loss, int(steps[0]), first, high * uniform, uniform)
+    known_random = bool(view.facts.from_scratch) and int(steps[0]) <= FIRST_STEPS
+    if known_random and first < low * uniform:
+        return _sighting(loss, int(steps[0]), first, low * uniform, uniform)
+    return None
+
+
+def _sighting(loss: SeriesView, step: int, first: float, limit: float, uniform: float) -> Sighting:
+    side = "above" if first > uniform else "below"
+    sentence = (
+        f"The first loss is {say.number(first)}; a model that knows nothing has ln of the vocabulary, "
+        f"{say.number(uniform)}."
+    )
+    evidence = Evidence(series=loss.name, window=(step, step), observed=first, limit=limit, sentence=sentence)
+    return Sighting(
+        severity=Severity.INFO,
+        title=f"First loss {say.number(first)} is far {side} ln of the vocabulary, {say.number(uniform)}",
+        first_step=step,
+        evidence=(evidence,),
+        causes=_high_causes(first / uniform) if side == "above" else _low_causes(first / uniform),
+        remedies=_remedies(side),
+        confidence=0.6,
+    )
+
+
+def _high_causes(ratio: float) -> tuple[Cause, ...]:
+    init = Cause("initial weights too large", "the model begins sure of wrong answers")
+    whole = round(ratio)
+    summed = Cause(
+        "the loss is a sum, not a mean",
+        f"it is {whole} times ln V, as when {whole} micro-batches are added"
+        if whole >= 2 and math.isclose(ratio, whole, rel_tol=0.03)
+        else "a sum over micro-batches or tokens is a multiple of ln V",
+    )
+    vocabulary = Cause("the declared vocabulary is not the model's", "ln V is then held against the wrong V")
+    return (summed, init, vocabulary) if "times" in summed.why else (init, summed, vocabulary)
+
+
+def _low_causes(ratio: float) -> tuple[Cause, ...]:
+    leak = Cause("the model sees the answers", "labels that are not shifted, or attention that is not causal")
+    loaded = Cause("the weights are not random", "a checkpoint was loaded although the config says from scratch")
+    vocabulary = Cause("the declared vocabulary is larger than the real one", "ln V is then too high")
+    return (leak, loaded, vocabulary) if ratio < 0.3 else (vocabulary, loaded, leak)
+
+
+def _remedies(side: str) -> tuple[Remedy, ...]:
+    if side == "above":
+        return (
+            Remedy("Scale the initialisation: 0.02, residual outputs by 1 ÷ √(2 × layers)."),
+            Remedy("Divide the loss by the number of accumulation steps before backward."),
+            Remedy("Warm the rate up until the first surprise is over.", {"warmup_steps": "×2"}),
+        )
+    return (
+        Remedy("Print one batch: the label at a position is the token after it."),
+        Remedy("Change one token and check that no earlier output moves: attention must be causal."),
+    )

@@ -1,0 +1,185 @@
+"""The rule `non-finite-gradient`: gradients that are NaN or infinite again and again while the loss still looks finite."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from diagnostics import say, stats
+from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
+from diagnostics.rule import Life, rule
+from diagnostics.series import SeriesView
+from diagnostics.view import RunView
+
+SEARCH_ENDS = 20
+"""Points in which a loss scaler may still be searching: it starts far too high and halves at each overflow."""
+SEARCH_LENGTH = 30
+"""The longest search that is believed: 2^30 is above every trainer's first scale but a few."""
+
+
+@rule(
+    "non-finite-gradient",
+    needs=(("grad_norm",),),
+    helps=("train_loss", "loss_scale"),
+    blind="gradients that are NaN or infinite cannot be seen",
+    clock="grad_norm",
+    severity=Severity.CRITICAL,
+    life=Life(close_after_points=40, resolved=Severity.WARNING),
+)
+def non_finite_gradient(view: RunView, *, in_a_row: int = 5, of_twenty: int = 5) -> Sighting | None:
+    """The gradients are NaN or infinite again and again.
+
+    ## What it means
+    Something in the backward pass overflows or divides by zero. Such a step either ruins the weights or is skipped, and
+    a run whose steps are all skipped learns nothing.
+
+    ## Why it matters
+    The loss often looks calm until the step at which the weights become NaN too, and where steps are skipped it never
+    says anything: the machine computes and the model stays as it is.
+
+    ## How it is detected
+    The last `in_a_row` gradient norms are all NaN or infinite, or `of_twenty` of the last 20, and the loss has not
+    improved since the first of them. In the first 20 points a loss scaler searches for its factor and overflows on
+    purpose, so there 30 in a row are asked for. If the loss improves all the same it is a warning where steps are lost
+    now and then, and silent where no norm was ever finite: then it was not measured.
+
+    ## Likely causes
+    - Overflow in fp16: a loss scale that is too large or never adapts.
+    - Learning rate too high: activations grow until the backward pass overflows.
+    - sqrt(0), log(0) or 0 ÷ 0 in the model or the loss: finite forwards, NaN backwards.
+
+    ## What to do
+    - Train in bf16 or fp32; with fp16 use a dynamic loss scale.
+    - Resume from the last checkpoint before it with a lower rate and clipping.
+    - Turn on anomaly detection (`torch.autograd.detect_anomaly`) for a few steps: it names the operation.
+
+    ## When it is wrong
+    Single non-finite norms are a loss scaler at work and stay silent. Tables that hold a norm only in every k-th row are
+    told by their even spacing.
+
+    ## Options
+    - `in_a_row` (5): non-finite norms at the end.
+    - `of_twenty` (5): non-finite norms among the last 20.
+
+    ## Example
+    Fires:
+        train/loss: 4.2 4.0 3.9 3.8 3.8*26 3.8*6
+        train/grad_norm: 1.2 1.1 1.0*28 inf nan nan nan nan nan
+    Silent:
+        train/loss: 4.2 4.0 3.9 3.8 3.7 3.6 3.5 3.4 3.3 3.2 3.1 3.0 2.9 2.8 2.7 2.6 2.5 2.4 2.3 2.2 2.1 2.0 1.9 1.8
+        train/grad_norm: inf inf inf inf inf inf inf inf 1.1 1.0 1.2 1.1 1.0 1.1 1.2 1.0 inf 1.1 1.0 1.1 1.2 1.0 1.1 1.0
+
+    ## References
+    - Micikevicius et al., Mixed Precision Training, 2018 (loss scaling).
+    """
+    grad = view.series["grad_norm"]
+    bad = ~np.isfinite(grad.raw_values)
+    if not bad[-20:].any():
+        return None
+    found = _streak(grad, bad, in_a_row) or _crowd(grad, bad, of_twenty)
+    if found is None:
+        return None
+    first, count, of = found
+    improved = _improved(view, first if count == of else int(grad.raw_steps[-min(2 * of, grad.raw_steps.size)]))
+    never = grad.size == 0
+    if improved and (never or count == of):
+        return None  # weights that get better were not moved by NaN, nor left alone: the norm is not what is measured
+    return _sighting(view, grad, first, count, of, improved)
+
+
+def _streak(grad: SeriesView, bad: np.ndarray, least: int) -> tuple[int, int, int] | None:
+    """(first step, non-finite norms, out of) when the last norms are all non-finite, for long enough to mean it."""
+    run = grad.nonfinite.trailing
+    finite = np.flatnonzero(~bad)
+    gap = int(np.diff(finite).max()) if finite.size > 1 else 1
+    early = grad.count - run < SEARCH_ENDS
+    if run < max(SEARCH_LENGTH if early else least, 3 * gap if gap > 1 and _even(finite) else 0):
+        return None
+    return int(grad.raw_steps[-min(run, grad.raw_steps.size)]), run, run
+
+
+def _crowd(grad: SeriesView, bad: np.ndarray, least: int) -> tuple[int, int, int] | None:
+    """The same when many of the last 20 norms are non-finite, after the search of a loss scaler is over."""
+    if grad.count < 2 * SEARCH_ENDS or not grad.size:
+        return None
+    searched = grad.raw_steps <= grad.first_points[0][0]  # before the first finite norm the scaler was searching
+    finite, recent = np.flatnonzero(~bad[-60:]), np.flatnonzero((bad & ~searched)[-20:])
+    if recent.size < least:
+        return None
+    if finite.size < 3 or _even(finite) or grad.nonfinite.trailing == recent.size:
+        return None
+    return int(grad.raw_steps[-20:][recent[0]]), int(recent.size), 20
+
+
+def _even(finite: np.ndarray) -> bool:
+    """Whether finite norms stand in every k-th row, k > 1: the other cells of a table are empty, not NaN."""
+    gaps = np.diff(finite)
+    return gaps.size >= 1 and int(gaps.min()) == int(gaps.max()) > 1
+
+
+def _improved(view: RunView, step: int) -> bool:
+    """Whether the loss got clearly better since a step."""
+    loss = view.train
+    if loss is None or loss.nonfinite.trailing:
+        return False
+    before, (_, after) = loss.near(step), loss.since(step)
+    if after.size < 5:
+        return False
+    now = stats.median(after[-max(3, after.size // 4) :])
+    margin = max(3 * loss.noise / math.sqrt(min(after.size, 20)), 2e-3 * abs(before))
+    return now < before - margin
+
+
+def _sighting(view: RunView, grad: SeriesView, first: int, count: int, of: int, improved: bool) -> Sighting:
+    last = float(grad.raw_values[~np.isfinite(grad.raw_values)][-1])
+    kind = say.number(last)
+    words = f"{count:,} gradient norms in a row" if count == of else f"{count} of the last {of} gradient norms"
+    observed = Evidence(
+        series=grad.name,
+        window=(first, grad.last_step),
+        observed=last,
+        limit=None,
+        sentence=f"{words} are not finite since step {say.step(first)} (the last one is {kind}).",
+    )
+    scale = view.get("loss_scale")
+    checkpoint = view.checkpoint_before(first - 1)
+    return Sighting(
+        severity=Severity.WARNING if improved else Severity.CRITICAL,
+        title=f"Gradients are {kind} since step {{since}}: {count:,} of the last {of:,}",
+        first_step=first,
+        evidence=(observed, *_loss_evidence(view, first)),
+        causes=_causes(scale.last if scale is not None else None, np.isinf(grad.nonfinite.first_value)),
+        remedies=(
+            Remedy("Train in bf16 or fp32 instead of fp16.", {"precision": "fp32"}, checkpoint),
+            Remedy(
+                "Lower the learning rate and clip gradients.", {"learning_rate": "×0.3", "grad_clip": 1.0}, checkpoint
+            ),
+            Remedy("Run a few steps under torch.autograd.detect_anomaly: it names the operation that gives NaN."),
+        ),
+        confidence=0.8 if improved else 0.95,
+    )
+
+
+def _loss_evidence(view: RunView, first: int) -> tuple[Evidence, ...]:
+    loss = view.train
+    if loss is None:
+        return ()
+    before = loss.near(first)
+    sentence = f"The loss was {say.number(before)} then and is {say.number(loss.level)} now."
+    window = (first, max(first, loss.last_step))
+    return (Evidence(series=loss.name, window=window, observed=loss.level, limit=before, sentence=sentence),)
+
+
+def _causes(scale: float | None, infinite_first: bool) -> tuple[Cause, ...]:
+    why = (
+        f"the loss scale is {scale:g} and does not come down to where gradients fit"
+        if scale is not None
+        else "infinity came first, as when a 16-bit float overflows"
+        if infinite_first
+        else "a 16-bit float ends at 65,504"
+    )
+    overflow = Cause("overflow in 16-bit floats", why)
+    operation = Cause("sqrt(0), log(0) or 0 ÷ 0 in the model or loss", "its value is finite and its derivative is not")
+    high = Cause("learning rate too high", "activations grow until the backward pass overflows")
+    return (overflow, high, operation) if scale is not None or infinite_first else (operation, overflow, high)

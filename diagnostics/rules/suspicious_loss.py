@@ -1,0 +1,135 @@
+"""The rule `suspicious-loss`: a loss too low too soon to be learned from text."""
+
+from __future__ import annotations
+
+from diagnostics import say
+from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
+from diagnostics.rule import Life, rule
+from diagnostics.series import SeriesView
+from diagnostics.view import RunView
+
+LARGE_VOCABULARY = 200
+"""Below it a run may be a puzzle (modular addition, a small grammar) whose loss truly goes to nothing."""
+
+
+@rule(
+    "suspicious-loss",
+    needs=(("train_loss",),),
+    helps=("val_loss", "epoch"),
+    blind="a loss that is too low too soon cannot be seen",
+    severity=Severity.WARNING,
+    life=Life(resolved=None),
+)
+def suspicious_loss(
+    view: RunView, *, share: float = 0.05, absolute: float = 0.1, points: int = 10, epoch: float = 0.25
+) -> Sighting | None:
+    """The loss is lower than text allows, before the text was seen once.
+
+    ## What it means
+    The best language models known leave more than a tenth of ln V of surprise in every token of text that they have not
+    seen. A small one that goes far below that within its first pass is not predicting: it is shown the answer.
+
+    ## Why it matters
+    The curve is the most beautiful of all and the model is worth nothing: it fails on the first sentence of its own.
+
+    ## How it is detected
+    The run began at the loss of knowing nothing, and the last `points` training losses are all below `share` of it and
+    below half a nat, or below `absolute`, above zero, and either less than `epoch` of the first pass is done, or the
+    validation loss is down there with it (which learning by heart cannot do) and the vocabulary is too large for a
+    puzzle (200 and more) or the first pass is not over.
+
+    ## Likely causes
+    - Labels not shifted: the model is asked for the token that it sees.
+    - Attention that is not causal: it looks at the next token.
+    - The validation text stands in the training text, or both are copies of few documents.
+    - Most labels are masked or padding, and the mean counts them.
+
+    ## What to do
+    - Print one batch: the label at a position must be the token after it.
+    - Change one token and check that no earlier output moves.
+    - Look for validation documents in the training text.
+
+    ## When it is wrong
+    Texts without surprise (tables of constants, generated sequences) are learned to nothing. Fine-tunes and classifiers
+    start low and get near zero honestly: they are not judged.
+
+    ## Options
+    - `share` (0.05): loss ÷ loss of knowing nothing.
+    - `absolute` (0.1): nats.
+    - `points` (10): last training losses, all of them.
+    - `epoch` (0.25): share of the first pass.
+
+    ## Example
+    Fires:
+        config: vocab_size=256
+        train/loss: 5.5 4.1 2.2 0.9 0.3 0.12 0.06*12
+        train/epoch: 0.0*6 0.01*12
+    Silent:
+        config: vocab_size=256
+        train/loss: 5.5 4.1 2.2 0.9 0.3 0.12 0.06*12
+        train/epoch: 1 20 40 60 80 100 120*12
+
+    ## References
+    - Kapoor & Narayanan, Leakage and the reproducibility crisis in machine-learning-based science, 2023.
+    """
+    train, uniform = view.train, view.uniform_loss
+    if train is None or uniform is None or train.values.size < points:
+        return None
+    recent = train.values[-points:]
+    limit = max(min(share * uniform, 0.5), absolute)
+    if not 0 < float(recent.min()) <= float(recent.max()) < limit:
+        return None
+    seen = view.get("epoch")
+    early = seen is not None and seen.last < epoch
+    if early:
+        assert seen is not None
+        return _sighting(view, train, limit, f"{say.percent(seen.last)} of the first pass is done.")
+    val = view.val
+    if val is None or not 0 < val.last < limit or not _no_puzzle(view, seen):
+        return None
+    return _sighting(view, train, limit, f"The validation loss is {say.number(val.last)}, as low as that.")
+
+
+def _no_puzzle(view: RunView, seen: SeriesView | None) -> bool:
+    """Whether the tokens are those of a text rather than of a puzzle that can be solved to the end."""
+    if seen is not None and seen.last < 1:
+        return True
+    return (view.facts.vocab_size or 0) >= LARGE_VOCABULARY
+
+
+def _sighting(view: RunView, train: SeriesView, limit: float, why: str) -> Sighting:
+    first = int(train.steps[-1])
+    for step, value in zip(train.steps[::-1].tolist(), train.values[::-1].tolist(), strict=True):
+        if value >= limit:
+            break
+        first = step
+    level = train.level if train.level < limit else train.last
+    sentence = f"The training loss is {say.number(level)}, below {say.number(limit)}. {why}"
+    evidence = [
+        Evidence(series=train.name, window=(first, train.last_step), observed=level, limit=limit, sentence=sentence)
+    ]
+    val = view.val
+    low = val is not None and 0 < val.last < limit
+    if val is not None:
+        words = f"The validation loss is {say.number(val.last)}."
+        window = (min(first, val.last_step), val.last_step)
+        evidence.append(Evidence(series=val.name, window=window, observed=val.last, limit=limit, sentence=words))
+    leak = Cause("validation text stands in the training text", "both losses are lower than unseen text allows")
+    shift = Cause(
+        "labels not shifted", "the model is asked for the token that it sees, which it can copy within few steps"
+    )
+    causal = Cause("attention that is not causal", "a model that looks at the next token has nothing to predict")
+    masked = Cause("padding is counted", "a mean over tokens that are always the same tends to nothing")
+    return Sighting(
+        severity=Severity.WARNING,
+        title=f"Loss {say.number(level)} since step {{since}} is too low too soon to be learned from text",
+        first_step=first,
+        evidence=tuple(evidence),
+        causes=(shift, causal, leak, masked) if low else (shift, causal, masked, leak),
+        remedies=(
+            Remedy("Stop; print one batch: the label at a position must be the token after it."),
+            Remedy("Change one token and check that no earlier output moves."),
+            Remedy("Look for validation documents in the training text."),
+        ),
+        confidence=0.9,
+    )
