@@ -58,7 +58,46 @@ CHECKPOINT = Text(
     "empty, or RUN_ID, RUN_ID:last, RUN_ID:best or RUN_ID:STEP",
 )
 
-Fault = Literal["none", "log-zero", "frozen-weights", "no-warmup", "no-clipping"]
+Fault = Literal[
+    "none", "log-zero", "frozen-weights", "no-warmup", "no-clipping", "rate-x30", "rate-x1000", "rate-div1000",
+    "collapsed-schedule", "wrong-horizon", "fp16-overflow", "hidden-nan", "dead-layer", "wrong-group", "bad-init",
+    "deep-without-norm", "lost-optimizer-state", "labels-not-shifted", "labels-shuffled", "bad-batches", "poisoned-document",
+    "tiny-data", "duplicated-data", "train-val-overlap", "broken-tokenizer-map", "greedy-sampling", "slow-loader",
+    "slow-steps", "hang",
+]  # fmt: skip
+
+FAULT_MEANINGS: Mapping[str, str] = {
+    "none": "a healthy run",
+    "log-zero": "the loss takes the logarithm of a probability that is exactly 0: the loss is infinite, then NaN",
+    "frozen-weights": "the weights of every layer but the last norm require no gradient: the loss stays where it is",
+    "no-warmup": "the rate starts at its peak, though the schedule declares a warm-up",
+    "no-clipping": "gradients are not clipped, though a limit is declared",
+    "rate-x30": "the rate is 30 times the declared one",
+    "rate-x1000": "the rate is 1,000 times the declared one",
+    "rate-div1000": "the rate is a thousandth of the declared one: the model hardly moves",
+    "collapsed-schedule": "the rate falls to 0 long before the end, and nothing is learned from there on",
+    "wrong-horizon": "the schedule is laid over a tenth of the planned steps: the rest is trained at the floor",
+    "fp16-overflow": "gradients pass through fp16 at a loss scale far too large that nobody checks: they become infinite",
+    "hidden-nan": "the loss becomes NaN as with log-zero, and the logger writes 0.0 in its place",
+    "dead-layer": "the first block's weights are all 0, so that neither signal nor gradient passes through it",
+    "wrong-group": "the optimizer was given the norms and positions alone: all else has gradients and never moves",
+    "bad-init": "all matrices start 20 times too large",
+    "deep-without-norm": "the blocks have neither norms nor residual connections, so that signal and gradient fade with depth",
+    "lost-optimizer-state": "the optimizer's moments are lost, as by a resume that loads the weights alone",
+    "labels-not-shifted": "the model is asked for the token that it sees, not for the next one",
+    "labels-shuffled": "the targets of each pass are shuffled: they have nothing to do with the text before them",
+    "bad-batches": "10 of every 50 steps train on random tokens",
+    "poisoned-document": "one document of random tokens fills 12 steps, once",
+    "tiny-data": "training sees only the first fiftieth of its text, again and again",
+    "duplicated-data": "nine tenths of the training text are copies of its first tenth",
+    "train-val-overlap": "the training text holds the whole validation text",
+    "broken-tokenizer-map": "samples are decoded by another table of tokens than the one that training used",
+    "greedy-sampling": "samples take the likeliest token each time, whatever the temperature",
+    "slow-loader": "the data loader makes each batch wait for 0.3 seconds",
+    "slow-steps": "each step takes 0.2 seconds longer, and 2 milliseconds more with every step that follows",
+    "hang": "training stands still for an hour",
+}  # fmt: skip
+"""What goes wrong, by fault. Here and not in `trainer.faults`, because the launch form shows it and never loads torch."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -219,6 +258,8 @@ class Setting:
     bounds: Range | None = None
     choices: tuple[str, ...] = ()
     text: Text | None = None
+    meanings: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """What each choice stands for, where the names alone do not say."""
 
     @property
     def flag(self) -> str:
@@ -289,7 +330,8 @@ def _setting(field: Any, hint: Any, help_text: str) -> Setting:
         kind, extra = get_args(hint)[:2]
         bounds = extra if isinstance(extra, Range) else None
         text = extra if isinstance(extra, Text) else None
-    return Setting(field.name, kind, field.default, help_text, bounds, choices, text)
+    meanings = FAULT_MEANINGS if hint is Fault else {}
+    return Setting(field.name, kind, field.default, help_text, bounds, choices, text, meanings)
 
 
 def _field_docstrings(cls: type) -> dict[str, str]:
