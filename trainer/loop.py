@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from trainer.checkpoint import CheckpointFolder
 from trainer.control import StopSignal, parse_sample
 from trainer.data import Batch, Batches, Corpus, evaluation_batches
 from trainer.errors import CheckpointError, CommandError, TokenizerError
-from trainer.faults import Sickness
+from trainer.faults import Sickness, wait
 from trainer.gpu import GpuMeter
 from trainer.model import next_token_loss
 from trainer.optim import clip, copy_matrices, gradient_norms, set_rate, update_ratio
@@ -29,6 +28,7 @@ from trainer.reporter import Reporter
 from trainer.sampling import Taste, generate
 from trainer.session import Session, to_checkpoint
 from trainer.vitals import UPDATE_RATIO_INTERVAL, Vitals
+from trainer.wall import Wall
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ class Loop:
         checkpoints: CheckpointFolder,
         signal: StopSignal,
         progress: Progress,
+        wall: Wall | None = None,
     ) -> None:
         self.session = session
         self.config = session.config
@@ -60,18 +61,24 @@ class Loop:
         self._progress = progress
         self.batches = Batches(corpus.train, self.config)
         self._evaluation = evaluation_batches(corpus.val, self.config)
+        self._wall = wall or Wall()
         self._sickness = Sickness(self.config)
+        text = self._sickness.text(corpus)
+        self._sick_batches = self.batches if text is None else Batches(text, self.config)
         self._parameters = list(session.model.parameters())
         self._stop_asked = ""
         self._saved_step: int | None = None
         self._saved = checkpoints.folder
         self._val_loss: dict[int, float] = {}
         tokens = self.config.batch_size * self.config.accumulation_steps * self.config.context_length
-        self._vitals = Vitals(session.model, tokens, len(corpus.train), GpuMeter(session.precision.device))
+        self._vitals = Vitals(
+            session.model, tokens, len(corpus.train), GpuMeter(session.precision.device), self._wall.clock
+        )
 
     def train(self) -> Ending:
         """Train until the last step, until told to stop, or until patience runs out."""
         session, config = self.session, self.config
+        self._sickness.touch(session.model, session.optimizer, session.step + 1)
         if (
             session.step == 0 and not self._signal.name
         ):  # a stop that came while the data was prepared is not kept waiting
@@ -104,15 +111,17 @@ class Loop:
         session, config = self.session, self.config
         step = session.step + 1
         logged = step % config.log_interval == 0 or step == config.max_steps
-        self._sickness.touch(session.model, step)
+        self._sickness.touch(session.model, session.optimizer, step)
         rate = self._sickness.rate(step) * session.live.learning_rate_factor
         set_rate(session.optimizer, rate)
         self._backward(step)
         session.scaler.unscale_(session.optimizer)
+        self._sickness.gradients(self._parameters, step)
         norms = gradient_norms(self._parameters)  # before clipping, and of true size, not of the scaler's
         limit = self._sickness.clip(session.live.grad_clip, step)
         if math.isfinite(limit):
             clip(self._parameters, norms.norm(), limit)
+        self._sickness.hold_back(session.model, step)
         measured = logged and (step % UPDATE_RATIO_INTERVAL == 0 or config.log_interval >= UPDATE_RATIO_INTERVAL)
         before = copy_matrices(session.model) if measured else None
         session.scaler.step(session.optimizer)
@@ -128,16 +137,24 @@ class Loop:
         """Gradients of all micro-batches, their mean; losses and waits go to the vitals."""
         session, passes = self.session, self.config.accumulation_steps
         loss_of = self._sickness.loss(step)
-        waited = 0.0
+        batches = self._sick_batches if self._sickness.due(step) else self.batches
+        loading, working = self._sickness.waits(step)
+        clock, waited = self._wall.clock, 0.0
+        self._wait(working)
         for micro in range(passes):
-            asked = time.perf_counter()
-            ids, targets = self._to_device(self.batches.draw(step, micro))
-            waited += time.perf_counter() - asked
+            asked = clock()
+            self._wait(loading)
+            ids, targets = self._to_device(self._sickness.batch(batches.draw(step, micro), step))
+            waited += clock() - asked
             with session.precision.autocast():
                 loss = loss_of(session.model(ids), targets)
             self._vitals.loss(loss)
             session.scaler.scale(loss / passes).backward()  # type: ignore[no-untyped-call]
         self._vitals.waited(waited)
+
+    def _wait(self, seconds: float) -> None:
+        """Seconds that a fault takes."""
+        wait(seconds, self._wall.sleep, lambda: bool(self._signal.name))
 
     def _to_device(self, batch: Batch) -> tuple[Tensor, Tensor]:
         device = self.session.precision.device
@@ -150,7 +167,7 @@ class Loop:
         session = self.session
         scale = session.scaler.get_scale() if session.precision.scaled else None
         values = self._vitals.report(session.step, rate, norms, ratio, scale)
-        self.run.log(values, step=session.step)
+        self.run.log(self._sickness.log(values, session.step), step=session.step)
         self._progress.step(session.step, values)
 
     # -- looking up ------------------------------------------------------------------------------------------------
@@ -197,8 +214,9 @@ class Loop:
         # Its own seed for each text of each step: the same run writes the same samples, and training's numbers stay untouched.
         seed = (session.config.seed << 32) + session.step * 64 + index
         with session.precision.autocast():
-            written = generate(session.model, ids, taste, seed)
-        text = session.tokenizer.decode(written.cpu().numpy())
+            written = generate(session.model, ids, self._sickness.taste(taste, session.step), seed)
+        told = self._sickness.decode(written.cpu().numpy(), session.tokenizer.size, session.step)
+        text = session.tokenizer.decode(told)
         self.run.sample(prompt, text, step=session.step)
         return text
 

@@ -22,6 +22,8 @@ from trainer.presets import PRESETS, build
 from trainer.threads import wait_politely
 
 BAD_INPUT = 2
+LISTED_AT_MOST = 8
+"""Choices that a flag's usage line names."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -75,6 +77,8 @@ def build_parser(prog: str) -> argparse.ArgumentParser:
 
 
 def _metavar(setting: Setting) -> str:
+    if len(setting.choices) > LISTED_AT_MOST:
+        return "NAME"  # the help text lists them
     return "{" + ",".join(setting.choices) + "}" if setting.choices else setting.kind.__name__.upper()
 
 

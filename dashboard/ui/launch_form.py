@@ -114,13 +114,21 @@ def field(setting: Setting, value: Any, datasets: Sequence[DatasetInfo] = ()) ->
     if setting.name == "dataset":
         return dmc.Select(**common, data=_dataset_options(datasets), allowDeselect=False, searchable=True)
     if setting.choices:
-        return dmc.Select(**common, data=list(setting.choices), allowDeselect=False)
+        return dmc.Select(**common, data=_choices(setting), allowDeselect=False, searchable=bool(setting.meanings))
     if setting.name == "prompts":
         return dmc.Textarea(**common, autosize=True, minRows=2, maxRows=6, debounce=300)
     if setting.kind in (int, float):
         common["value"] = as_typed(value)
         return dmc.TextInput(**common, debounce=300, inputProps={"inputMode": "decimal"}, placeholder=setting.allowed)
     return dmc.TextInput(**common, debounce=300)
+
+
+def _choices(setting: Setting) -> list[dict[str, str]]:
+    """The choices as a list to pick from, with what each stands for where the setting says so."""
+    meanings = setting.meanings
+    return [
+        {"value": name, "label": f"{name}: {meanings[name]}" if name in meanings else name} for name in setting.choices
+    ]
 
 
 def as_typed(value: Any) -> str:

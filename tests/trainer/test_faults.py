@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import get_args
 import pytest
 import torch
 
-from trainer.config import Fault, TrainConfig
+from trainer.config import FAULT_MEANINGS, Fault, TrainConfig, settings
 from trainer.faults import FAULTS, Sickness
 from trainer.loop import Loop
 from trainer.model import next_token_loss
@@ -20,10 +21,16 @@ Make = Callable[..., TrainConfig]
 
 
 def test_the_table_and_the_config_name_the_same_faults() -> None:
-    assert tuple(fault.name for fault in FAULTS) == get_args(Fault)
-    assert all(fault.meaning for fault in FAULTS)
+    assert tuple(fault.name for fault in FAULTS) == get_args(Fault) == tuple(FAULT_MEANINGS)
+    assert len(FAULTS) - 1 >= 25 and all(fault.meaning for fault in FAULTS)
     for fault in FAULTS[1:]:
-        assert any((fault.loss, fault.rate, fault.clip, fault.model)), f"{fault.name} does nothing"
+        places = [getattr(fault, field.name) for field in dataclasses.fields(fault) if field.name != "name"]
+        assert any(places), f"{fault.name} does nothing"
+
+
+def test_the_setting_says_what_each_fault_means() -> None:
+    setting = next(setting for setting in settings() if setting.name == "fault")
+    assert setting.meanings == FAULT_MEANINGS and tuple(setting.meanings) == setting.choices
 
 
 def test_every_fault_is_documented() -> None:

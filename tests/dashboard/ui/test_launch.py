@@ -36,7 +36,10 @@ def test_a_field_shows_meaning_bounds_and_choices() -> None:
     rate, fault = launch_form.field(known["learning_rate"], 1e-3), launch_form.field(known["fault"], "none")
     assert rate.description == "Peak learning rate."
     assert rate.placeholder == "a number from 1e-09 to 100"
-    assert fault.data == list(known["fault"].choices)
+    assert [item["value"] for item in fault.data] == list(known["fault"].choices)
+    assert fault.data[0]["label"] == "none: a healthy run", "a fault says what it does"
+    tokenizer = launch_form.field(known["tokenizer"], "bpe")
+    assert tokenizer.data[0] == {"value": "char", "label": "char"}
 
 
 def test_the_presets_come_through_the_form_unchanged() -> None:
