@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from runwell.wire import MAX_STEP, RESERVED, BadEvent, Event, check_name
 
@@ -23,6 +23,8 @@ STEP_NAMES = (
 TIME_NAMES = ("time", "_timestamp", "timestamp", "wall time", "wall_time")
 NON_FINITE_WORDS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf}
 MAX_NESTING = 8
+MAX_PLANS = 1000
+"""Sets of columns remembered; a log whose every row has other ones must not fill the memory."""
 
 
 def parse_number(text: str) -> float | None:
@@ -38,6 +40,18 @@ def parse_number(text: str) -> float | None:
         return None if value is None else sign * value
 
 
+class _Plan(NamedTuple):
+    """What the columns of a row are; rows of one log mostly have the same ones, so it is worked out once for each set."""
+
+    step: str
+    """The one column that counts steps; empty where it must be asked row by row."""
+    time: str
+    by_name: Mapping[str, str]
+    """Names in lower case to names as they are; of several spellings the first."""
+    plain: bool
+    """Whether every name may stand in an event as it is."""
+
+
 class Rows:
     """Turns the rows of one file into events and counts them."""
 
@@ -45,21 +59,46 @@ class Rows:
         self._count = 0
         self._epochs_count = True
         self._last: int | None = None
+        self._plans: dict[tuple[str, ...], _Plan] = {}
 
     def metrics(self, numbers: Mapping[str, float]) -> Event:
         """One metrics event of a row's numbers. Raises `BadEvent` when there is none, or no step where one should be."""
-        by_name = {name.lower(): name for name in list(numbers)[::-1]}
-        step_name, step = self._step(numbers, by_name)
+        names = tuple(numbers)
+        plan = self._plans.get(names) or self._planned(names)
+        step_name, step = plan.step, -1.0
+        if step_name:
+            step = numbers[step_name]
+        if 0 <= step <= MAX_STEP and step == (whole := int(step)):
+            self._last = whole
+        else:
+            step_name, whole = self._step(numbers, plan.by_name)
+        time_name = plan.time if abs(numbers.get(plan.time, math.nan)) < 1e12 else ""
+        if plan.plain and time_name == plan.time and step_name == plan.step and len(numbers) > 1 + bool(time_name):
+            self._count += 1
+            return {"type": "metrics", **numbers, "step": whole}
+        return self._careful(numbers, step_name, whole, plan.time, time_name)
+
+    def _careful(self, numbers: Mapping[str, float], step_name: str, step: int, time: str, sound_time: str) -> Event:
         event: Event = {"type": "metrics", "step": step}
-        time_name = next((by_name[name] for name in TIME_NAMES if name in by_name), "")
-        if abs(numbers.get(time_name, math.nan)) < 1e12:
-            event["time"] = numbers[time_name]
-        fine = {name: value for name, value in numbers.items() if name not in (step_name, time_name) and _is_name(name)}
+        if sound_time:
+            event["time"] = numbers[sound_time]
+        fine = {name: value for name, value in numbers.items() if name not in (step_name, time) and _is_name(name)}
         if not fine:
             raise BadEvent("there is no number in it")
         event.update(fine)
         self._count += 1
         return event
+
+    def _planned(self, names: tuple[str, ...]) -> _Plan:
+        by_name = {name.lower(): name for name in names[::-1]}
+        counting = [by_name[known] for known in STEP_NAMES if known in by_name]
+        time = next((by_name[name] for name in TIME_NAMES if name in by_name), "")
+        plain = counting[:1] == ["step"] and time in ("", "time")
+        plain = plain and all(_is_name(name) for name in names if name not in ("step", time))
+        plan = _Plan(counting[0] if counting else "", time, by_name, plain)
+        if len(self._plans) < MAX_PLANS:
+            self._plans[names] = plan
+        return plan
 
     def _step(self, numbers: Mapping[str, float], by_name: Mapping[str, str]) -> tuple[str, int]:
         for known in STEP_NAMES:
@@ -80,19 +119,24 @@ class Rows:
 
     def numbers_of(self, value: Mapping[str, Any]) -> dict[str, float]:
         """The numbers in a JSON object; nested ones are named with "/". Texts that spell a number count."""
-        return {name: number for name, item in _flat(value) if (number := _number_of(item)) is not None}
+        found: dict[str, float] = {}
+        _gather(found, value, "", 0)
+        return found
 
 
 def _is_step(value: float) -> bool:
     return math.isfinite(value) and 0 <= value <= MAX_STEP and value == int(value)
 
 
-def _flat(value: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+def _gather(found: dict[str, float], value: Mapping[str, Any], prefix: str, depth: int) -> None:
     for name, item in value.items():
-        if not isinstance(item, Mapping):
-            yield f"{prefix}{name}", item
-        elif depth < MAX_NESTING:
-            yield from _flat(item, f"{prefix}{name}/", depth + 1)
+        if type(item) is float:  # nearly all of them: asked first, because a log may have millions
+            found[prefix + name] = item
+        elif isinstance(item, Mapping):
+            if depth < MAX_NESTING:
+                _gather(found, item, f"{prefix}{name}/", depth + 1)
+        elif (number := _number_of(item)) is not None:
+            found[prefix + name] = number
 
 
 def _number_of(item: Any) -> float | None:
@@ -100,7 +144,7 @@ def _number_of(item: Any) -> float | None:
         return float(item) if abs(item) < 10**300 else None
     if isinstance(item, float):
         return item
-    return parse_number(item) if isinstance(item, str) else None
+    return parse_number(item) if isinstance(item, str) and item != "metrics" else None
 
 
 def _is_name(name: str) -> bool:

@@ -8,50 +8,39 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+
+from runwell.commands.judging import STATUS, UNREADABLE, BadArgument, Judging, add_flags, read_flags
 
 if TYPE_CHECKING:
     from diagnostics.report import Report
-
-STATUS = {"healthy": 0, "warning": 1, "critical": 2}
-UNREADABLE = 3
-
-
-class BadArgument(ValueError):
-    """A flag's value cannot be used. The message is the sentence to show."""
 
 
 def add_parser(subparsers: Any) -> None:
     """Flags of `runwell diagnose`."""
     parser = subparsers.add_parser(
         "diagnose",
-        help="judge run logs (JSON lines or CSV)",
-        description="Judge run logs of any trainer (JSON lines or CSV, - for standard input).",
+        help="judge run logs of any trainer",
+        description="Judge run logs of any trainer: JSON lines, CSV, trainer_state.json, TensorBoard event files; "
+        "packed with gzip or not; a folder stands for the logs in it, - for standard input.",
         epilog="exit status: 0 healthy, 1 warning, 2 critical (the worst of all files), 3 could not read",
     )
-    parser.add_argument("files", metavar="FILE", nargs="+", help="a run log; - reads standard input")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="a run log or a folder; - reads standard input")
     parser.add_argument("--format", choices=("text", "json", "markdown"), default="text")
-    parser.add_argument(
-        "--config", metavar="FILE", help="JSON with settings that the log lacks (vocab_size, max_steps, …)"
-    )
-    parser.add_argument(
-        "--map", metavar="NAME=ROLE", action="append", default=[], help="what a series is; may be repeated"
-    )
+    add_flags(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Judge every file and print one report each."""
-    from diagnostics.roles import RoleError
-
     try:
-        config, roles = _read_config(args.config), _read_roles(args.map)
-        results = [_judge(file, config, roles) for file in args.files]
-    except (BadArgument, RoleError) as error:
+        judging = read_flags(args)
+    except BadArgument as error:
         print(f"runwell diagnose: {error}", file=sys.stderr)
         return UNREADABLE
+    results = [result for file in args.files for result in _judge_all(file, judging)]
     _print(results, args.format)
     return max(UNREADABLE if isinstance(result, Unread) else STATUS[result.verdict] for result in results)
 
@@ -68,16 +57,49 @@ class Unread:
         return {"source": self.source, "verdict": "unreadable", "error": self.why, "findings": [], "coverage": coverage}
 
 
-def _judge(file: str, config: Mapping[str, Any], roles: Mapping[str, str]) -> Report | Unread:
-    from diagnostics import Engine
+def _judge_all(file: str, judging: Judging) -> list[Report | Unread]:
+    """The reports on one argument: on itself, or on the logs in it."""
+    from runwell.logfolder import find_logs
+
+    if file == "-" or not Path(file).is_dir():
+        return [_judge(file, judging)]
+    try:
+        logs = [str(path) for path in find_logs(Path(file))]
+    except OSError as error:
+        return [Unread(file, f"{file} cannot be read: {error.strerror or error}")]
+    results = [_judge(log, judging) for log in with_progress(logs, sys.stderr)]
+    found = [result for result in results if not isinstance(result, Unread)]
+    if not found:
+        why = results[0].why if len(results) == 1 and isinstance(results[0], Unread) else ""
+        return [Unread(file, f"{file} holds no log that can be read ({why or f'{len(logs)} files are named as logs'})")]
+    for result in results:
+        # Nobody named it: a table of something else in the same folder is no failure.
+        if isinstance(result, Unread):
+            print(f"runwell diagnose: passed over: {result.why}", file=sys.stderr)
+    return list(found)
+
+
+def with_progress(files: list[str], terminal: TextIO) -> Iterator[str]:
+    """The files one by one, saying which one it is where somebody watches and there are several."""
+    shown = len(files) > 1 and terminal.isatty()
+    for number, file in enumerate(files, 1):
+        if shown:
+            name = "".join(char if char.isprintable() else "?" for char in file)[-60:]
+            print(f"\r\x1b[K{number} of {len(files)}: {name}", end="", file=terminal, flush=True)
+        yield file
+    if shown:
+        print("\r\x1b[K", end="", file=terminal, flush=True)
+
+
+def _judge(file: str, judging: Judging) -> Report | Unread:
     from diagnostics.report import make_report
     from runwell.runlog import UnreadableLog, read_events
 
-    engine = Engine(config, roles=roles)
+    engine = judging.engine()
     problems: list[str] = []
+    source, name = (_standard_input(), "standard input") if file == "-" else (file, "")
     try:
-        source = sys.stdin if file == "-" else file
-        for event in read_events(source, name="standard input" if file == "-" else "", on_problem=problems.append):
+        for event in read_events(source, name=name, on_problem=problems.append):
             engine.observe(event)
     except UnreadableLog as error:
         return Unread(file, str(error))
@@ -90,7 +112,12 @@ def _judge(file: str, config: Mapping[str, Any], roles: Mapping[str, str]) -> Re
     return make_report(file, engine)
 
 
-def _print(results: list[Report | Unread], form: str) -> None:
+def _standard_input() -> Any:
+    # The bytes, so that packed logs and event files can be piped in; a test's stand-in may have none.
+    return getattr(sys.stdin, "buffer", sys.stdin)
+
+
+def _print(results: Iterable[Report | Unread], form: str) -> None:
     if form == "json":
         print(json.dumps([result.to_mapping() for result in results], indent=2, ensure_ascii=False, allow_nan=False))
         return
@@ -101,27 +128,3 @@ def _print(results: list[Report | Unread], form: str) -> None:
             print(f"runwell diagnose: {result.why}", file=sys.stderr)
         else:
             print(as_markdown(result) if form == "markdown" else as_text(result, colour=sys.stdout.isatty()))
-
-
-def _read_config(path: str | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadArgument(f"--config {path} cannot be read: {error.strerror or error}") from None
-    except ValueError as error:
-        raise BadArgument(f"--config {path} is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise BadArgument(f"--config {path} holds {type(value).__name__}; it must be an object of settings")
-    return value
-
-
-def _read_roles(pairs: list[str]) -> dict[str, str]:
-    roles = {}
-    for pair in pairs:
-        name, sign, role = pair.rpartition("=")
-        if not sign or not name:
-            raise BadArgument(f"--map {pair!r} must be NAME=ROLE, for example --map my_loss=train_loss")
-        roles[name] = role
-    return roles

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from runwell.cli import main
+from runwell.commands.diagnose import with_progress
 
 BLOWN = ["4.2", "5.1", "3.8", "6.2", "4.5", "7.8", "5.2", "inf", "nan", "nan"]
 HEALTHY = ["4.2", "3.8", "3.3", "2.9", "2.5", "2.2", "1.9", "1.7", "1.6", "1.5"]
@@ -149,9 +151,67 @@ def test_files_that_are_no_log(tmp_path: Path, capsys: Any, content: bytes) -> N
     assert str(file) in capsys.readouterr().err
 
 
-def test_a_folder_is_not_a_file(tmp_path: Path, capsys: Any) -> None:
+def test_a_folder_stands_for_the_logs_in_it(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "a").mkdir()
+    good, bad = write_csv(tmp_path / "a/good.csv", HEALTHY), write_jsonl(tmp_path / "bad.jsonl", BLOWN)
+    (tmp_path / "corpus.jsonl").write_text('{"text": "no number"}\n')
+    assert main(["diagnose", str(tmp_path), "--format", "json"]) == 2
+    said = capsys.readouterr()
+    results = json.loads(said.out)
+    assert [(result["source"], result["verdict"]) for result in results] == [(good, "healthy"), (bad, "critical")]
+    assert said.err.count("\n") == 1 and "passed over: " + str(tmp_path / "corpus.jsonl") in said.err
+
+
+def test_a_folder_without_logs(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "notes.txt").write_text("step,loss\n1,2\n")
     assert main(["diagnose", str(tmp_path)]) == 3
-    assert "Is a directory" in capsys.readouterr().err
+    assert "holds no log that can be read (0 files are named as logs)" in capsys.readouterr().err
+
+
+def test_a_trainer_state_is_judged(tmp_path: Path, capsys: Any) -> None:
+    rows = [{"step": step, "epoch": step / 4, "loss": float(loss)} for step, loss in enumerate(BLOWN)]
+    state = {
+        "max_steps": 10,
+        "num_train_epochs": 1,
+        "log_history": [*rows, {"step": 9, "train_loss": 4, "train_runtime": 1}],
+    }
+    (tmp_path / "trainer_state.json").write_text(json.dumps(state, indent=2))
+    assert main(["diagnose", str(tmp_path / "trainer_state.json"), "--format", "json"]) == 2
+    (result,) = json.loads(capsys.readouterr().out)
+    assert (result["findings"][0]["rule"], result["findings"][0]["first_step"]) == ("non-finite-loss", 7)
+
+
+def test_packed_bytes_on_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> None:
+    write_csv(tmp_path / "x.csv", BLOWN)
+    packed = io.BytesIO(gzip.compress((tmp_path / "x.csv").read_bytes()))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(packed)))  # type: ignore[arg-type]
+    assert main(["diagnose", "-", "--format", "json"]) == 2
+    assert json.loads(capsys.readouterr().out)[0]["verdict"] == "critical"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_shown_on_a_terminal_alone_and_wiped() -> None:
+    terminal, pipe = Terminal(), io.StringIO()
+    assert list(with_progress(["a", "b\x1b[31m"], terminal)) == list(with_progress(["a", "b\x1b[31m"], pipe))
+    assert pipe.getvalue() == ""
+    assert terminal.getvalue() == "\r\x1b[K1 of 2: a\r\x1b[K2 of 2: b?[31m\r\x1b[K"
+    alone = Terminal()
+    assert list(with_progress(["a"], alone)) == ["a"] and alone.getvalue() == ""
+
+
+def test_settings_of_the_log_may_be_toml(tmp_path: Path, capsys: Any) -> None:
+    log = tmp_path / "slow.csv"
+    log.write_text("step,loss\n1,4.17\n10,4.17\n100,4.16\n500,4.16\n1000,4.15\n5000,4.14\n")
+    for name in ("run.toml", "settings"):
+        (tmp_path / name).write_text("vocab_size = 65\n")
+        assert main(["diagnose", str(log), "--config", str(tmp_path / name)]) == 1
+    (tmp_path / "bad.toml").write_text("vocab_size 65\n")
+    assert main(["diagnose", str(log), "--config", str(tmp_path / "bad.toml")]) == 3
+    assert "bad.toml is not TOML: " in capsys.readouterr().err
 
 
 def test_rules_are_listed(capsys: Any) -> None:

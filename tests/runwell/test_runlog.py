@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runwell.loglines import read_json_lines
 from runwell.rows import parse_number
-from runwell.runlog import MAX_TOLD, UnreadableLog, read_events, write_events
+from runwell.runlog import MAX_TOLD, PATIENCE, UnreadableLog, read_events, write_events
 
 
 def read(text: str) -> tuple[list[dict[str, Any]], list[str]]:
@@ -232,3 +233,47 @@ def test_spelled_numbers(text: str, number: float) -> None:
 @pytest.mark.parametrize("text", ["", "x", "1_000", "1,5", "--1", "infinite", "nano"])
 def test_what_is_no_number(text: str) -> None:
     assert parse_number(text) is None
+
+
+# -- reading ahead -------------------------------------------------------------------------------------------------
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                '{"step":1,"loss":1}',
+                '{"loss":NaN,"lr":"inf"}',
+                "",
+                "junk",
+                '{"a":1},{"b":2}',
+                "[1]",
+                '{"step":-1,"loss":1}',
+                '{"type":"config","lr":1}',
+                '{"loss":1' + "0" * 400 + "}",
+                '{"loss":1' + "0" * 5000 + "}",
+                '{"a":{"b":2.5}}',
+            ]
+        ),
+        max_size=30,
+    ),
+    st.booleans(),
+)
+def test_reading_ahead_changes_nothing(lines: list[str], whole: bool) -> None:
+    text = '{"step":0,"loss":9}\n' + "".join(line + "\n" for line in lines) + ("" if whole else '{"step":5')
+    numbered = list(enumerate(io.StringIO(text), 1))
+    one_by_one = list(read_json_lines(numbered, "log"))
+    assert repr(list(read_json_lines(numbered, "log", bulk=True))) == repr(one_by_one)
+
+
+def test_a_corpus_is_not_read_to_its_end() -> None:
+    lines = iter('{"text":"words"}\n' for _ in range(3 * PATIENCE))
+    with pytest.raises(UnreadableLog, match="there is no number in it"):
+        list(read_events(lines))
+    assert next(lines, None) is not None
+
+
+def test_numbers_with_underscores_are_words() -> None:
+    events, told = read("step,loss\n1,2.5\n2,1_000\n3,1.5\n")
+    assert [event["step"] for event in events] == [1, 3]
+    assert told == ["run.log, line 3: there is no number in it"]

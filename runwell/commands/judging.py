@@ -1,0 +1,88 @@
+"""What the commands that judge logs share: their flags, and what those say. No command by itself."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diagnostics import Engine
+
+STATUS = {"healthy": 0, "warning": 1, "critical": 2}
+"""Exit statuses of verdicts."""
+
+UNREADABLE = 3
+
+
+class BadArgument(ValueError):
+    """A flag's value cannot be used. The message is the sentence to show."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judging:
+    """How logs are to be judged, as the flags say."""
+
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that the logs lack."""
+    roles: Mapping[str, str] = field(default_factory=dict)
+    """Series name to role."""
+
+    def engine(self) -> Engine:
+        """A new engine for one log. Raises `RoleError`."""
+        from diagnostics import Engine
+
+        return Engine(self.config, roles=self.roles)
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """`--config` and `--map`."""
+    parser.add_argument(
+        "--config", metavar="FILE", help="JSON or TOML with settings that the log lacks (vocab_size, max_steps, …)"
+    )
+    parser.add_argument(
+        "--map", metavar="NAME=ROLE", action="append", default=[], help="what a series is; may be repeated"
+    )
+
+
+def read_flags(args: argparse.Namespace) -> Judging:
+    """What the flags of `add_flags` say, checked. Raises `BadArgument`."""
+    from diagnostics.roles import RoleError, RoleMap
+
+    roles = _read_roles(args.map)
+    try:
+        RoleMap(roles)
+    except RoleError as error:
+        raise BadArgument(str(error)) from None
+    return Judging(config=_read_config(args.config), roles=roles)
+
+
+def _read_config(path: str | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+        # TOML has no bare {: what begins with one, or with a list, was meant as JSON and is told so
+        toml = path.endswith(".toml") or (not path.endswith(".json") and text.lstrip()[:1] not in ("{", "[", ""))
+        value = tomllib.loads(text) if toml else json.loads(text)
+    except OSError as error:
+        raise BadArgument(f"--config {path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise BadArgument(f"--config {path} is not {'TOML' if toml else 'JSON'}: {error}") from None
+    if not isinstance(value, dict):
+        raise BadArgument(f"--config {path} holds {type(value).__name__}; it must be an object of settings")
+    return value
+
+
+def _read_roles(pairs: list[str]) -> dict[str, str]:
+    roles = {}
+    for pair in pairs:
+        name, sign, role = pair.rpartition("=")
+        if not sign or not name:
+            raise BadArgument(f"--map {pair!r} must be NAME=ROLE, for example --map my_loss=train_loss")
+        roles[name] = role
+    return roles
