@@ -7,6 +7,7 @@ about a thousand points, where one sort is cheaper than numpy's general median.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -53,7 +54,7 @@ def theil_sen(values: Floats) -> float:
     n = values.size
     if n < 2:
         return 0.0
-    left, right = np.triu_indices(n, 1)
+    left, right = _pairs(n)
     return median((values[right] - values[left]) / (right - left))
 
 
@@ -62,12 +63,20 @@ def mann_kendall(values: Floats) -> float:
     n = values.size
     if n < 3:
         return 0.0
-    left, right = np.triu_indices(n, 1)
+    left, right = _pairs(n)
     score = float(np.sign(values[right] - values[left]).sum())
     variance = (n * (n - 1) * (2 * n + 5) - _ties(values)) / 18
     if variance <= 0 or score == 0:
         return 0.0
     return (score - math.copysign(1, score)) / math.sqrt(variance)
+
+
+@lru_cache(maxsize=128)
+def _pairs(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Indices of all pairs i < j of n values. Read-only: they are shared by all calls."""
+    left, right = np.triu_indices(n, 1)
+    left.flags.writeable = right.flags.writeable = False
+    return left, right
 
 
 def _ties(values: Floats) -> float:

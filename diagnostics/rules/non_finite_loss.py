@@ -14,6 +14,9 @@ RATE = "learning rate too high"
 MEMORY = 50
 """Logged points after which a NaN that did not come back is called over."""
 
+UNSPACED = 20
+"""Evaluations without a finite one after which a column that was never seen to have a spacing is spoken of."""
+
 
 @rule(
     "non-finite-loss",
@@ -37,7 +40,7 @@ def non_finite_loss(view: RunView, *, evaluations: int = 2) -> Sighting | None:
     ## How it is detected
     One NaN or ±Inf in the training loss is enough. In the validation loss one evaluation gives a warning and
     `evaluations` in a row are critical; NaN that merely fill the rows between evaluations of a table are told apart by
-    their spacing and ignored.
+    their spacing and ignored. A column with a NaN in every row that has hardly held a number yet is only info.
 
     ## Likely causes
     - Learning rate too high: the loss swung or climbed, or gradients grew, before the end.
@@ -69,27 +72,26 @@ def non_finite_loss(view: RunView, *, evaluations: int = 2) -> Sighting | None:
     train, val = view.series.get("train_loss"), view.series.get("val_loss")
     if train is not None and not np.isfinite(train.raw_values[-MEMORY:]).all():
         return _sighting(view, train, Severity.CRITICAL, "Training loss")
-    if val is not None:
-        trailing = _bad_evaluations(val, train)
-        if trailing:
-            severity = Severity.CRITICAL if trailing >= evaluations else Severity.WARNING
-            return _sighting(view, val, severity, "Validation loss")
-    return None
+    grave = _bad_evaluations(val, train, evaluations) if val is not None else None
+    return _sighting(view, val, grave, "Validation loss") if val is not None and grave is not None else None
 
 
-def _bad_evaluations(val: SeriesView, train: SeriesView | None) -> int:
-    """Non-finite evaluations at the end; 0 when they can be the empty cells between two evaluations of a table."""
+def _bad_evaluations(val: SeriesView, train: SeriesView | None, evaluations: int) -> Severity | None:
+    """How grave the non-finite evaluations at the end are; None when they can be empty cells between two evaluations.
+
+    A column that is written in every row and has held one value at most tells no spacing: that is only info.
+    """
     trailing = val.nonfinite.trailing
     if not trailing:
-        return 0
+        return None
+    grave = Severity.CRITICAL if trailing >= evaluations else Severity.WARNING
     finite = np.flatnonzero(np.isfinite(val.raw_values))
+    if finite.size < 2 and train is not None and 2 * val.count > train.count:
+        return Severity.INFO if trailing >= UNSPACED else None
     if not finite.size:
-        sparse = train is not None and 2 * val.count <= train.count
-        return trailing if sparse or trailing >= 20 else 0
+        return grave if train is not None or trailing >= UNSPACED else None
     gap = int(np.diff(finite).max()) if finite.size > 1 else int(finite[0]) + 1
-    if gap == 1:
-        return trailing
-    return trailing if trailing > 3 * gap else 0
+    return grave if gap == 1 or trailing > 3 * gap else None
 
 
 def _sighting(view: RunView, series: SeriesView, severity: Severity, words: str) -> Sighting:

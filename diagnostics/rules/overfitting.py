@@ -13,6 +13,9 @@ from diagnostics.view import RunView
 TREND = 2.6
 """A Mann–Kendall z above this is a climb that noise does not make: seven evaluations with hardly a step down."""
 
+CLIMB = 4
+"""Evaluations, each above the one before, that are a climb even where noise from before the turn hides it."""
+
 SETTLED = 5
 """Evaluations since the best that are judged together where single ones are too noisy."""
 
@@ -40,7 +43,7 @@ def overfitting(
     ## How it is detected
     Validation stands more than `rise` and three times its own noise (4.5 times where it is noisy) above its best for `evaluations`
     evaluations in a row (two, if by more than `clear_rise`; twice the noise is enough once six evaluations climb in a
-    clear trend), and the training loss is lower than it was at that best. Evaluations that jump about are judged
+    clear trend, or four climb one after the other), and the training loss is lower than it was at that best. Evaluations that jump about are judged
     together: five or more since the best, all above it, whose median is higher than `clear_rise` and noise explain.
     Four evaluations more than `critical_rise` above are critical. Without a training loss, four evaluations
     `clear_rise` above are asked for. Scale does not matter: each series is held against itself.
@@ -93,7 +96,8 @@ def overfitting(
     )
     long = trending or (values.size >= evaluations and bool((above[-evaluations:] > limit).all()))
     train = view.train
-    long = long or _stays_above(val, train, sigma, clear_rise)
+    climbing = values.size >= CLIMB and bool((np.diff(values[-CLIMB:]) > 0).all()) and bool(above[-2] > steady)
+    long = long or (climbing and above[-1] > 2 * rise) or _stays_above(val, train, sigma, clear_rise)
     short = bool((above[-2:] > clear).all())
     if train is None:
         if not (values.size >= 4 and (above[-4:] > clear).all()):
