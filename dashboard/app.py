@@ -22,8 +22,10 @@ from dashboard.api import events, findings, launches, live_socket, login, refere
 from dashboard.api.border import MAX_BODY, Json, add_error_answers, error, not_found
 from dashboard.collector import Collector
 from dashboard.errors import DashboardError
+from dashboard.judgement import engines_with
 from dashboard.launcher import Launcher
 from dashboard.live import Hub
+from dashboard.rule_settings import find_rule_settings, read_rule_settings
 from dashboard.security import Guard
 from dashboard.services import Services
 from dashboard.settings import Settings
@@ -70,9 +72,10 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def create_services(settings: Settings) -> Services:
-    """The parts of a server, wired and not started."""
+    """The parts of a server, wired and not started. Raises SettingsError when the rules' settings file is wrong."""
+    options = read_rule_settings(find_rule_settings(settings.home))
     store, hub = Store.open(settings.database_url), Hub()
-    watcher = Watcher(store, hub)
+    watcher = Watcher(store, hub, engine=engines_with(options))
     collector = Collector(store, hub, watcher.notify)
     launcher = Launcher(store, hub, settings, ingest=collector.accept)
     return Services(settings=settings, store=store, hub=hub, watcher=watcher, launcher=launcher, collector=collector)

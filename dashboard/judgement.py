@@ -9,7 +9,9 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from dashboard.records import Run
 from diagnostics.engine import Engine
+from diagnostics.options import RuleOptions
 from diagnostics.verdict import verdict
 
 log = logging.getLogger(__name__)
@@ -17,23 +19,30 @@ log = logging.getLogger(__name__)
 THROUGH = "judged_through"
 """Key in a run's stored coverage: the arrival number of the last event that was judged."""
 
-NewEngine = Callable[[Mapping[str, Any]], Engine]
-"""Makes an engine for a run's config."""
+NewEngine = Callable[[Mapping[str, Any], str], Engine]
+"""Makes an engine for a run's config and project."""
 
 
-def new_engine(config: Mapping[str, Any]) -> Engine:
-    """An engine with every rule at its defaults."""
+def new_engine(config: Mapping[str, Any], project: str = "") -> Engine:
+    """An engine with every rule at its defaults, whatever the project."""
     return Engine(config=config)
+
+
+def engines_with(options: RuleOptions) -> NewEngine:
+    """Makes engines with the thresholds that a settings file gives to each project."""
+    return lambda config, project: Engine(config=config, options=options.of(project))
 
 
 class Judgement:
     """What the rules say about one run, so far. `config` is what was known before its first event."""
 
-    def __init__(self, run_id: str, config: Mapping[str, Any], engine: NewEngine = new_engine) -> None:
+    def __init__(
+        self, run_id: str, config: Mapping[str, Any], engine: NewEngine = new_engine, *, project: str = ""
+    ) -> None:
         self.run_id = run_id
         self.cursor = 0
         """Arrival number of the last event taken."""
-        self._engine = engine(config)
+        self._engine = engine(config, project)
         self._measured = False
         self._trouble = ""
 
@@ -74,3 +83,10 @@ class Judgement:
                 "run %s: the rules' engine failed at event %d; the run is judged without it", self.run_id, number
             )
             self._trouble = f"could not take event {number} ({type(error).__name__}: {error}); judged without it"
+
+
+def judgement_of(run: Run, engine: NewEngine = new_engine) -> Judgement:
+    """A judgement of a stored run that has taken no event yet."""
+    # Configs of runs that we did not launch come with their events, in order; taking what the store has merged
+    # since would judge early events by later settings, and a replay would differ from the live run.
+    return Judgement(run.id, run.config if run.launched else {}, engine, project=run.project)

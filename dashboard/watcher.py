@@ -17,7 +17,7 @@ from typing import Any
 
 from dashboard import present
 from dashboard.errors import UnknownRun
-from dashboard.judgement import THROUGH, Judgement, NewEngine, new_engine
+from dashboard.judgement import THROUGH, Judgement, NewEngine, judgement_of, new_engine
 from dashboard.live import Hub
 from dashboard.store import Store
 
@@ -211,9 +211,7 @@ class Watcher:
         watched = self._watched.get(run_id)
         if watched is None:
             run = self._store.run(run_id)
-            # Configs of runs that we did not launch come with their events, in order; taking what the store has merged
-            # since would judge early events by later settings, and a replay would differ from the live run.
-            watched = _Watched(Judgement(run_id, run.config if run.launched else {}, self._engine))
+            watched = _Watched(judgement_of(run, self._engine))
             self._watched[run_id] = watched
         self._watched.move_to_end(run_id)
         while len(self._watched) > self._max_judgements:

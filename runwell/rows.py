@@ -130,9 +130,14 @@ def _is_step(value: float) -> bool:
 
 def _gather(found: dict[str, float], value: Mapping[str, Any], prefix: str, depth: int) -> None:
     for name, item in value.items():
-        if type(item) is float:  # nearly all of them: asked first, because a log may have millions
+        kind = type(item)
+        if kind is float:  # nearly all of them: asked first, because a log may have millions
             found[prefix + name] = item
-        elif isinstance(item, Mapping):
+        elif kind is int and -MAX_STEP <= item <= MAX_STEP:
+            found[prefix + name] = float(item)
+        elif kind is str and item == "metrics":
+            continue  # the record's own type
+        elif isinstance(item, dict):
             if depth < MAX_NESTING:
                 _gather(found, item, f"{prefix}{name}/", depth + 1)
         elif (number := _number_of(item)) is not None:
@@ -144,7 +149,7 @@ def _number_of(item: Any) -> float | None:
         return float(item) if abs(item) < 10**300 else None
     if isinstance(item, float):
         return item
-    return parse_number(item) if isinstance(item, str) and item != "metrics" else None
+    return parse_number(item) if isinstance(item, str) else None
 
 
 def _is_name(name: str) -> bool:

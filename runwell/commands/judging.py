@@ -6,12 +6,13 @@ import argparse
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from diagnostics import Engine
+    from diagnostics.options import RuleOptions
 
 STATUS = {"healthy": 0, "warning": 1, "critical": 2}
 """Exit statuses of verdicts."""
@@ -27,26 +28,48 @@ class BadArgument(ValueError):
 class Judging:
     """How logs are to be judged, as the flags say."""
 
-    config: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any]
     """Settings that the logs lack."""
-    roles: Mapping[str, str] = field(default_factory=dict)
+    roles: Mapping[str, str]
     """Series name to role."""
+    options: RuleOptions
+    """Thresholds that differ from the rules' own."""
+    project: str = ""
+    """Whose thresholds count."""
 
     def engine(self) -> Engine:
-        """A new engine for one log. Raises `RoleError`."""
+        """A new engine for one log."""
         from diagnostics import Engine
 
-        return Engine(self.config, roles=self.roles)
+        return Engine(self.config, options=self.options.of(self.project), roles=self.roles)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """`--config` and `--map`."""
+    """`--config`, `--map`, `--settings` and `--project`."""
     parser.add_argument(
         "--config", metavar="FILE", help="JSON or TOML with settings that the log lacks (vocab_size, max_steps, …)"
     )
     parser.add_argument(
         "--map", metavar="NAME=ROLE", action="append", default=[], help="what a series is; may be repeated"
     )
+    add_settings_flag(parser)
+    parser.add_argument("--project", metavar="NAME", default="", help="whose thresholds of the settings file count")
+
+
+def add_settings_flag(parser: argparse.ArgumentParser) -> None:
+    """`--settings`."""
+    parser.add_argument("--settings", metavar="FILE", help="TOML or JSON with other thresholds (see docs/logs.md)")
+
+
+def read_settings(path: str | None) -> RuleOptions:
+    """The options in a settings file, or none. Raises `BadArgument`."""
+    from dashboard.errors import SettingsError
+    from dashboard.rule_settings import read_rule_settings
+
+    try:
+        return read_rule_settings(None if path is None else Path(path))
+    except SettingsError as error:
+        raise BadArgument(f"--settings {error}") from None
 
 
 def read_flags(args: argparse.Namespace) -> Judging:
@@ -58,7 +81,8 @@ def read_flags(args: argparse.Namespace) -> Judging:
         RoleMap(roles)
     except RoleError as error:
         raise BadArgument(str(error)) from None
-    return Judging(config=_read_config(args.config), roles=roles)
+    options = read_settings(args.settings)
+    return Judging(config=_read_config(args.config), roles=roles, options=options, project=args.project)
 
 
 def _read_config(path: str | None) -> dict[str, Any]:

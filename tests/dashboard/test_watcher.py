@@ -217,7 +217,7 @@ class Breaks(Engine):
 
 
 def test_one_runs_failure_is_said_and_stops_nobody(store: Store, watch: Any, caplog: pytest.LogCaptureFixture) -> None:
-    watcher = watch(engine=lambda config: Breaks(config) if config.get("bad") else Engine(config))
+    watcher = watch(engine=lambda config, _project: Breaks(config) if config.get("bad") else Engine(config))
     store.create_run("bad", config={"bad": 1}, launched=True)
     log_points(store, "bad", SICK)
     log_points(store, "good", SICK)

@@ -232,3 +232,18 @@ def test_a_rule_is_explained(capsys: Any) -> None:
 def test_an_unknown_rule_is_guessed_at(capsys: Any) -> None:
     assert main(["explain", "overfiting"]) == 2
     assert "did you mean overfitting?" in capsys.readouterr().err
+
+
+def test_other_thresholds_may_be_tried(tmp_path: Path, capsys: Any) -> None:
+    file = write_csv(tmp_path / "x.csv", [*(str(4 - n / 100) for n in range(100)), *["9"] * 5, *["3"] * 40])
+    settings = tmp_path / "rules.toml"
+    settings.write_text("[projects.calm.loss-spike]\nrise = 1e6\n")
+
+    def rules(*flags: str) -> list[str]:
+        main(["diagnose", file, "--format", "json", "--settings", str(settings), *flags])
+        return [finding["rule"] for finding in json.loads(capsys.readouterr().out)[0]["findings"]]
+
+    assert "loss-spike" in rules() and "loss-spike" not in rules("--project", "calm")
+    settings.write_text("[loss-spike]\nhight = 3\n")
+    assert main(["diagnose", file, "--settings", str(settings)]) == 3
+    assert "loss-spike has no option 'hight'; it has: sigmas" in capsys.readouterr().err
