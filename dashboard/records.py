@@ -113,6 +113,8 @@ class Sample:
     time: float
     prompt: str
     text: str
+    measures: Mapping[str, float] = field(default_factory=dict)
+    """What was measured of it, by name, such as `verbatim_tokens`; non-finite values kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

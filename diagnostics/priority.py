@@ -23,6 +23,7 @@ ORDER: tuple[str, ...] = (
     "overfitting",
     "garbage-output",
     "repetitive-output",
+    "memorized-output",
     "plateau",
     "initial-loss",
 )

@@ -35,6 +35,8 @@ class Sample:
     """Length of the longest run of written tokens that stands so in the training text."""
     verbatim_characters: float | None = None
     """The same in characters."""
+    verbatim_places: float | None = None
+    """At how many places of the training text it stands."""
 
     def asked_greedy(self, temperature: float | None, top_k: float | None) -> bool:
         """Whether the likeliest token was asked for; the arguments hold where the sample says nothing of its own."""
@@ -114,7 +116,7 @@ def read_sample(event: Mapping[str, object], number: Callable[[object], float | 
     written = text.removeprefix(prompt) if isinstance(prompt, str) and prompt else text
     values = {
         name: value
-        for name in ("temperature", "top_k", "verbatim_tokens", "verbatim_characters")
+        for name in ("temperature", "top_k", "verbatim_tokens", "verbatim_characters", "verbatim_places")
         if (value := number(event.get(name))) is not None and math.isfinite(value) and value >= 0
     }
     return Sample(text=written[-MAX_TEXT:], **values)

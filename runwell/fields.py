@@ -75,7 +75,16 @@ FIELDS: dict[str, dict[str, Field]] = {
         "parent": TEXT,
     },
     "config": {"config": MAPPING},
-    "sample": {"step": NEEDED_STEP, "prompt": TEXT, "text": NEEDED_TEXT},
+    "sample": {
+        "step": NEEDED_STEP,
+        "prompt": TEXT,
+        "text": NEEDED_TEXT,
+        "temperature": NUMBER,
+        "top_k": NUMBER,
+        "verbatim_tokens": NUMBER,
+        "verbatim_characters": NUMBER,
+        "verbatim_places": NUMBER,
+    },
     "log": {"stream": TEXT, "text": NEEDED_TEXT},
     "checkpoint": {"step": NEEDED_STEP, "path": NEEDED_TEXT, "val_loss": NUMBER, "best": FLAG},
     "state": {

@@ -86,11 +86,17 @@ class Run:
             self._log_slowly(values, step)
         self._step = step
 
-    def sample(self, prompt: str, text: str, step: int | None = None) -> None:
-        """Write down what the model wrote for a prompt."""
-        self._write(
-            {"type": "sample", "step": step, "prompt": self._text(prompt), "text": self._text(text)}, need_step=True
-        )
+    def sample(self, prompt: str, text: str, step: int | None = None, **measures: Any) -> None:
+        """Write down what the model wrote for a prompt, and what was measured of it, as numbers by name.
+
+        Known measures: `temperature` and `top_k` it was asked with; `verbatim_tokens` and `verbatim_characters`, the
+        length of its longest run that stands so in the training text, and `verbatim_places`, at how many places.
+        """
+        event: Event = {"type": "sample", "step": step, "prompt": self._text(prompt), "text": self._text(text)}
+        for name, number in flatten(measures, self._refuse).items():
+            if name not in event and self._name_is_fine(name):
+                event[name] = number
+        self._write(event, need_step=True)
 
     def update_config(self, settings: Mapping[str, Any]) -> None:
         """Add settings to the run's config, or replace them: what became known only after `init`. Secrets are hidden."""

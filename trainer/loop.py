@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from trainer.checkpoint import CheckpointFolder
@@ -27,6 +29,7 @@ from trainer.progress import Progress
 from trainer.reporter import Reporter
 from trainer.sampling import Taste, generate
 from trainer.session import Session, to_checkpoint
+from trainer.verbatim import CopyFinder
 from trainer.vitals import UPDATE_RATIO_INTERVAL, Vitals
 from trainer.wall import Wall
 
@@ -65,6 +68,7 @@ class Loop:
         self._sickness = Sickness(self.config)
         text = self._sickness.text(corpus)
         self._sick_batches = self.batches if text is None else Batches(text, self.config)
+        self._copies = CopyFinder(corpus.train)
         self._parameters = list(session.model.parameters())
         self._stop_asked = ""
         self._saved_step: int | None = None
@@ -217,8 +221,15 @@ class Loop:
             written = generate(session.model, ids, self._sickness.taste(taste, session.step), seed)
         told = self._sickness.decode(written.cpu().numpy(), session.tokenizer.size, session.step)
         text = session.tokenizer.decode(told)
-        self.run.sample(prompt, text, step=session.step)
+        self.run.sample(prompt, text, step=session.step, **self._measure(written.cpu().numpy(), taste))
         return text
+
+    def _measure(self, written: NDArray[np.int64], taste: Taste) -> dict[str, float]:
+        """What rules want to know of a sample: how it was asked for, and how much of it stands in the training text."""
+        copy = self._copies.longest(written)
+        characters = len(self.session.tokenizer.decode(written[copy.start : copy.stop]))
+        copied = {"verbatim_tokens": copy.length, "verbatim_characters": characters, "verbatim_places": copy.places}
+        return {"temperature": taste.temperature, "top_k": taste.top_k, **copied}
 
     def checkpoint(self, best: bool = False) -> None:
         """Save now; a disk that refuses is said as an alert, and training goes on: its weights are still in memory."""

@@ -19,8 +19,8 @@ class Reporter(Protocol):
     def update_config(self, settings: Mapping[str, Any]) -> None:
         """Report settings that became known only now."""
 
-    def sample(self, prompt: str, text: str, step: int | None = None) -> None:
-        """Report a text that the model wrote."""
+    def sample(self, prompt: str, text: str, step: int | None = None, **measures: float) -> None:
+        """Report a text that the model wrote, and what was measured of it."""
 
     def checkpoint(self, path: str, step: int, val_loss: float | None = None, best: bool = False) -> None:
         """Report a checkpoint that is on disk."""

@@ -11,6 +11,7 @@ from dashboard.records import LogLine, Sample, TimelineEntry
 from dashboard.store import texts
 from dashboard.store.curves import hidden_after
 from dashboard.store.tables import entries
+from runwell.wire import NON_FINITE
 
 TIMELINE = ("checkpoint", "state", "alert", "ack", "rewind")
 """What the timeline shows when it is not told otherwise."""
@@ -55,7 +56,26 @@ def _data(row: sa.Row[Any]) -> dict[str, Any]:
 
 def _sample(row: sa.Row[Any]) -> Sample:
     data = _data(row)
-    return Sample(step=row.step or 0, time=row.time, prompt=data.get("prompt") or "", text=data.get("text") or "")
+    return Sample(
+        step=row.step or 0,
+        time=row.time,
+        prompt=data.get("prompt") or "",
+        text=data.get("text") or "",
+        measures={
+            name: number
+            for name, value in data.items()
+            if name not in ("prompt", "text") and (number := _number(value)) is not None
+        },
+    )
+
+
+def _number(value: Any) -> float | None:
+    """A measure as a float. One that the wire does not know keeps the name of its NaN or infinity: it is a number here."""
+    if isinstance(value, str):
+        return NON_FINITE.get(value)
+    if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 2**53):
+        return float(value)
+    return None
 
 
 def _line(row: sa.Row[Any]) -> LogLine:

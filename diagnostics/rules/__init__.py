@@ -13,6 +13,7 @@ from diagnostics.rules.learning_rate_too_low import learning_rate_too_low
 from diagnostics.rules.loss_not_decreasing import loss_not_decreasing
 from diagnostics.rules.loss_spike import loss_spike
 from diagnostics.rules.masked_non_finite import masked_non_finite
+from diagnostics.rules.memorized_output import memorized_output
 from diagnostics.rules.non_finite_gradient import non_finite_gradient
 from diagnostics.rules.non_finite_loss import non_finite_loss
 from diagnostics.rules.overfitting import overfitting
@@ -39,6 +40,7 @@ RULES: tuple[Rule, ...] = (
     initial_loss,
     garbage_output,
     repetitive_output,
+    memorized_output,
 )
 
 BY_ID: dict[str, Rule] = {rule.id: rule for rule in RULES}

@@ -196,3 +196,57 @@ def test_asking_in_between_changes_nothing(rounds: list[list[str]], asked: set[i
         if at in asked:
             pieces.findings()
     assert whole.findings() == pieces.findings()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"verbatim_tokens": 60, "verbatim_characters": 240, "verbatim_places": 1},
+        {"verbatim_tokens": 150, "verbatim_characters": 150},
+        {"verbatim_tokens": 55},
+        {"verbatim_characters": 160.0, "verbatim_places": 3},
+    ],
+)
+def test_two_copies_of_the_training_text_are_found(assert_finds: Any, sent: dict[str, float]) -> None:
+    copied = sampled([[ENGLISH[:300], ENGLISH[300:600]]], **sent)
+    finding = assert_finds(copied, "memorized-output", config=PLAN)
+    assert (finding.severity, finding.detected_step) == ("warning", 100)
+
+
+def test_a_short_text_that_is_all_copy_is_found(assert_finds: Any) -> None:
+    events = sampled([[CHINESE[:120]] * 2], verbatim_tokens=118, verbatim_characters=118, verbatim_places=1)
+    assert_finds(events, "memorized-output", config=PLAN)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"verbatim_tokens": 120, "verbatim_characters": 120},
+        {"verbatim_tokens": 49, "verbatim_characters": 149},
+        {"verbatim_tokens": 60, "verbatim_characters": 240, "verbatim_places": 40},
+        {"verbatim_tokens": "NaN", "verbatim_characters": "Infinity"},
+        {},
+    ],
+)
+def test_short_runs_boilerplate_and_unmeasured_samples_are_left_alone(assert_silent: Any, sent: dict[str, Any]) -> None:
+    assert_silent(sampled([[ENGLISH[:600]] * 4] * 4, **sent), *RULES, config=PLAN)
+
+
+def test_one_copy_in_three_rounds_is_not_enough(assert_silent: Any) -> None:
+    long = {"verbatim_tokens": 90, "verbatim_characters": 400}
+    events = sampled([[ENGLISH[:600]]], **long) + sampled([[CODE[:600]]] * 3, steps=[200, 300, 400])
+    assert_silent(events, *RULES, config=PLAN)
+
+
+def test_a_ruler_is_no_passage(assert_silent: Any) -> None:
+    ruler = sampled([["-" * 300] * 4], verbatim_tokens=300, verbatim_characters=300, verbatim_places=1)
+    assert_silent(ruler, "memorized-output", config=PLAN)
+
+
+def test_copies_beside_a_rising_validation_loss_are_critical(findings: Any) -> None:
+    events = sampled([[ENGLISH[:300]] * 2] * 5, verbatim_tokens=70, verbatim_characters=300)
+    points = [event for event in events if event["type"] == "metrics"]
+    for event, loss in zip(points, [3.0, 2.8, 3.1, 3.6, 4.2], strict=False):
+        event["val/loss"] = loss
+    (found,) = (f for f in findings(events, PLAN) if f.rule == "memorized-output")
+    assert found.severity == "critical"

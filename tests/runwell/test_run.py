@@ -228,6 +228,17 @@ def test_everything_else_that_can_be_reported(run: Run, caplog: pytest.LogCaptur
     assert "alert level 'loud' is not allowed; it takes info, warning or critical" in caplog.text
 
 
+def test_a_sample_carries_what_was_measured_of_it(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    run.sample("p", "t", 3, verbatim_tokens=np.int64(50), temperature=math.nan, own=-math.inf)
+    run.sample("p", "t", 4, verbatim_places="many", time=2, type=5, top_k=1)
+    first, second = stored(run)[-2:]
+    assert (first["verbatim_tokens"], first["own"]) == (50, "-Infinity")  # nobody knows this one is a number
+    assert math.isnan(first["temperature"])
+    assert (second["type"], second["text"], second["top_k"]) == ("sample", "t", 1)
+    assert "verbatim_places" not in second and second["time"] > 1e9
+    assert "metric 'verbatim_places' is 'many', not a number; it is left out, the rest is logged" in caplog.text
+
+
 def test_a_long_text_is_cut_and_that_is_said(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     run.sample("p", "x" * 70_000, step=1)
     assert len(stored(run)[-1]["text"]) == 64 * 1024 + 1

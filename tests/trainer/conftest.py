@@ -43,6 +43,8 @@ class RecordingRun:
         self.id = "r-test"
         self.points: list[tuple[int, dict[str, float]]] = []
         self.samples: list[tuple[int, str, str]] = []
+        self.measures: list[dict[str, float]] = []
+        """What came with each sample."""
         self.checkpoints: list[tuple[int, str, float | None, bool]] = []
         self.answers: list[tuple[int, bool, str, int]] = []
         self.inbox: list[dict[str, Any]] = []
@@ -61,8 +63,9 @@ class RecordingRun:
     def update_config(self, settings: Mapping[str, Any]) -> None:
         self.config |= settings
 
-    def sample(self, prompt: str, text: str, step: int) -> None:
+    def sample(self, prompt: str, text: str, step: int, **measures: float) -> None:
         self.samples.append((step, prompt, text))
+        self.measures.append(measures)
 
     def checkpoint(self, path: str, step: int, val_loss: float | None = None, best: bool = False) -> None:
         self.checkpoints.append((step, path, val_loss, best))

@@ -17,7 +17,8 @@ def run(send: Any) -> str:
     points = [{"type": "metrics", "step": step, "time": step, "a": step, "b": -step} for step in range(100)]
     send(
         {"type": "run", "project": "p", "name": "n", "config": {"max_steps": 200}}, *points,
-        {"type": "sample", "step": 50, "time": 1, "prompt": "To be", "text": "or not"},
+        {"type": "sample", "step": 50, "time": 1, "prompt": "To be", "text": "or not",
+         "verbatim_tokens": 60, "temperature": "NaN"},
         *[{"type": "log", "stream": "stdout", "text": f"line {number}", "time": 1} for number in range(5)],
         {"type": "checkpoint", "step": 90, "path": "c", "val_loss": "NaN", "best": True, "time": 2},
     )  # fmt: skip
@@ -64,7 +65,15 @@ def test_series_in_columns_of_equal_length(client: Any, run: str) -> None:
 
 def test_samples_lines_and_timeline(client: Any, run: str) -> None:
     assert client.get(f"{run}/samples").json() == {
-        "samples": [{"step": 50, "time": 1.0, "prompt": "To be", "text": "or not"}]
+        "samples": [
+            {
+                "step": 50,
+                "time": 1.0,
+                "prompt": "To be",
+                "text": "or not",
+                "measures": {"verbatim_tokens": 60.0, "temperature": "NaN"},
+            }
+        ]
     }
     lines = client.get(f"{run}/logs?after=0&limit=2").json()["lines"]
     assert [line["text"] for line in lines] == ["line 0", "line 1"]

@@ -158,6 +158,23 @@ def test_samples_lines_and_timeline(store: Store) -> None:
     assert kept["type"] == "something" and kept["else"] == [1, math.inf]  # unknown types are kept
 
 
+def test_what_was_measured_of_a_sample_is_kept(store: Store) -> None:
+    event = {
+        "type": "sample",
+        "step": 5,
+        "text": "x",
+        "verbatim_tokens": 60.0,
+        "temperature": math.nan,
+        "own": -math.inf,
+    }
+    store.append("r1", Batch("w", 1, (RUN, event | {"words": "no number", "flag": True, "named": "-Infinity"})))
+    measures = store.samples("r1")[0].measures
+    assert measures["verbatim_tokens"] == 60 and math.isnan(measures["temperature"]) and measures["own"] == -math.inf
+    assert set(measures) == {"verbatim_tokens", "temperature", "own", "named"} and measures["named"] == -math.inf
+    (kept,) = [event for _, event in store.replay("r1") if event["type"] == "sample"]
+    assert math.isnan(kept["temperature"]) and kept["own"] == -math.inf and kept["words"] == "no number"
+
+
 def test_samples_after_a_rewind_are_hidden(store: Store) -> None:
     samples = [{"type": "sample", "step": step, "text": str(step), "time": 1e9} for step in (10, 20, 30)]
     store.append("r1", Batch("w", 1, (RUN, *samples, {"type": "rewind", "step": 15, "time": 2e9}, samples[2])))
