@@ -1,0 +1,1 @@
+"""The zoo: real small training runs, sick and healthy, that the diagnosis engine is judged on. See `docs/diagnosis.md`."""
