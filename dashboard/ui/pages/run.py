@@ -60,7 +60,7 @@ def layout(services: Services, query: Query, run_id: str) -> Component:
             dcc.Store(id=OVERLAY, data=run_charts.overlay(services, run, found, how)),
             dcc.Store(id=DECIDED, data=0),
             # Children report to their own pages; while one goes on, this page asks how its fix does.
-            dcc.Interval(id=TICK, interval=3000, disabled=all(child.run.state.ended for child in children)),
+            dcc.Interval(id=TICK, interval=3000, disabled=relaunch.settled(children, time.time())),
             html.Div(
                 [html.Div(run_header.title(run), id=NAME), html.Div(run_header.actions(run), className="rw-actions")],
                 className="rw-run-top",
@@ -205,8 +205,8 @@ def _register_parts(app: dash.Dash, services: Services) -> None:
     def follow(_ticks: int | None, ids: Sequence[dict[str, str]], run_id: str) -> tuple[Any, Any, bool]:
         run = services.store.run(run_id)
         children = children_of(services.store, run)
-        over = all(child.run.state.ended for child in children)
-        return _family(services, run, children), run_diagnosis.fixes_again(services, run, ids), over
+        said = run_diagnosis.fixes_again(services, run, ids)
+        return _family(services, run, children), said, relaunch.settled(children, time.time())
 
     @app.callback(
         Output(SAMPLES, "children"), Input("run-live-samples", "data"), State(RUN, "data"), prevent_initial_call=True

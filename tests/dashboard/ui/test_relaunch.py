@@ -166,7 +166,14 @@ def test_the_page_follows_a_relaunch_until_it_ends(full_site: Any) -> None:
     assert not _by_id(layout, run.TICK).disabled
     assert "run child is not far enough yet" in _text(layout) and "with the same settings" in _text(layout)
     store.set_state("child", State.CANCELLED)
-    assert _by_id(_open(full_site, "/run/nan"), run.TICK).disabled
+    assert not _by_id(_open(full_site, "/run/nan"), run.TICK).disabled  # the rules may still be reading its end
+
+
+def test_a_relaunch_is_settled_some_time_after_its_end() -> None:
+    ended = Child(_run(state=State.FINISHED, ended_at=100.0), ())
+    assert relaunch.settled([], 0.0) and relaunch.settled([ended], 116.0)
+    assert not relaunch.settled([ended], 114.0)
+    assert not relaunch.settled([ended, Child(_run(), ())], 1e9)
 
 
 def _start(site: Any, parent: str, **changes: str) -> Any:
