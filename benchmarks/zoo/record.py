@@ -1,8 +1,8 @@
-"""Record the zoo: train every planned run that has no log yet, and write the manifest.
+"""Record the zoo: train every planned run that has no log of its plan yet, and write the manifest.
 
     python -m benchmarks.zoo.record [--jobs N] [--seconds S] [--only FAMILY] [--folder DIR] [--list]
 
-Run it from the repository's root. It can be stopped at any time and goes on where it was. Each run takes a few seconds on
+Run it from the repository's root. Ctrl-C stops it, and the next time it goes on where it was. Each run takes a few seconds on
 one core; `--jobs` trains that many at once, each on one thread.
 """
 
@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.zoo.spec import Case, cases
-from benchmarks.zoo.storage import LOGS, path_of, save, write_manifest
+from benchmarks.zoo.storage import LOGS, path_of, save, stale, write_manifest
 
 
 def record(case: Case, folder: Path, cache: Path) -> tuple[str, float]:
@@ -42,13 +42,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"--only {args.only} is no family; families are: {', '.join(sorted(known))}", file=sys.stderr)
         return 2
     wanted = [case for case in planned if args.only in ("", case.family)]
-    missing = [case for case in wanted if not path_of(case, args.folder).is_file()]
+    old = {case.name for case in stale(wanted, args.folder)}
+    missing = [case for case in wanted if case.name in old or not path_of(case, args.folder).is_file()]
     if args.list:
         for case in wanted:
             print(f"{case.name:32} {case.half:5} {'missing' if case in missing else 'recorded'}")
         return 0
     with tempfile.TemporaryDirectory() as cache:
-        _record_all(missing, args.folder, Path(cache), args.jobs, args.seconds)
+        try:
+            _record_all(missing, args.folder, Path(cache), args.jobs, args.seconds)
+        except KeyboardInterrupt:
+            print("stopped; what is recorded is kept", file=sys.stderr)
     counts = write_manifest(planned, args.folder)
     print(f"recorded {counts['recorded']} of {counts['planned']}, {counts['bytes'] / 1e6:.1f} MB in {args.folder}")
     return 0

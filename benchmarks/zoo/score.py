@@ -9,14 +9,13 @@ half. A log whose plan has changed since it was recorded is refused.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.zoo.judging import Mark, judge
-from benchmarks.zoo.spec import Case, cases
-from benchmarks.zoo.storage import LOGS, MANIFEST, load, plan_hash, recorded
+from benchmarks.zoo.spec import cases
+from benchmarks.zoo.storage import LOGS, load, recorded, stale
 from benchmarks.zoo.tables import report
 
 
@@ -25,9 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     planned = [case for case in cases() if args.half in ("all", case.half) and args.family in ("", case.family)]
     chosen = recorded(planned, args.folder)
-    stale = _stale(chosen, args.folder)
-    if stale or not chosen:
-        why = f"{', '.join(stale[:5])}: recorded under another plan" if stale else "no recorded run is chosen"
+    odd = [case.name for case in stale(chosen, args.folder)]
+    if odd or not chosen:
+        why = f"{', '.join(odd[:5])}: recorded under another plan" if odd else "no recorded run is chosen"
         print(f"{why}; record again with python -m benchmarks.zoo.record", file=sys.stderr)
         return 2
     marks = [judge(case, load(case, args.folder)) for case in chosen]
@@ -45,11 +44,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", action="store_true", help="say of each run what was said")
     parser.add_argument("--folder", type=Path, default=LOGS, help="where the logs lie")
     return parser
-
-
-def _stale(chosen: Sequence[Case], folder: Path) -> list[str]:
-    runs = json.loads((folder / MANIFEST).read_text())["runs"] if (folder / MANIFEST).is_file() else {}
-    return [case.name for case in chosen if runs.get(case.name, {}).get("plan") != plan_hash(case)]
 
 
 def _line(mark: Mark) -> str:

@@ -44,23 +44,39 @@ def recorded(cases: Sequence[Case], folder: Path = LOGS) -> list[Case]:
     return [case for case in cases if path_of(case, folder).is_file()]
 
 
+def stale(cases: Sequence[Case], folder: Path = LOGS) -> list[Case]:
+    """Those of the recorded cases whose log is of another plan than today's, or of none that the manifest knows."""
+    known = _known(folder)
+    return [case for case in recorded(cases, folder) if known.get(case.name, {}).get("plan") != plan_hash(case)]
+
+
 def write_manifest(cases: Sequence[Case], folder: Path = LOGS) -> dict[str, Any]:
-    """Count what is planned and recorded, and put a hash beside each log; written to the folder and returned."""
-    have = recorded(cases, folder)
+    """Count what is planned and recorded, and put a hash beside each log; written to the folder and returned.
+
+    A log that the manifest knows already keeps the plan that it was recorded under.
+    """
+    have, known = recorded(cases, folder), _known(folder)
     sick = sum(case.sick for case in have)
     manifest = {
         "planned": {"sick": sum(case.sick for case in cases), "healthy": sum(not case.sick for case in cases)},
         "recorded": {"sick": sick, "healthy": len(have) - sick},
         "bytes": sum(path_of(case, folder).stat().st_size for case in have),
-        "runs": {case.name: _entry(case, folder) for case in have},
+        "runs": {case.name: _entry(case, folder, known.get(case.name, {})) for case in have},
     }
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
     return manifest
 
 
-def _entry(case: Case, folder: Path) -> dict[str, Any]:
+def _known(folder: Path) -> dict[str, dict[str, str]]:
+    path = folder / MANIFEST
+    runs: dict[str, dict[str, str]] = json.loads(path.read_text())["runs"] if path.is_file() else {}
+    return runs
+
+
+def _entry(case: Case, folder: Path, before: Mapping[str, str]) -> dict[str, str]:
     digest = hashlib.sha256(path_of(case, folder).read_bytes()).hexdigest()
-    return {"half": case.half, "plan": plan_hash(case), "sha256": digest}
+    plan = before["plan"] if before.get("sha256") == digest else plan_hash(case)
+    return {"half": case.half, "plan": plan, "sha256": digest}
 
 
 def plan_hash(case: Case) -> str:

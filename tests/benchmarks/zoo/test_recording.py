@@ -12,7 +12,7 @@ from benchmarks.zoo import record as recorder
 from benchmarks.zoo import texts, training
 from benchmarks.zoo.reporter import FastWall, Recording, rounded
 from benchmarks.zoo.spec import Case
-from benchmarks.zoo.storage import load, path_of, recorded, save, write_manifest
+from benchmarks.zoo.storage import load, path_of, recorded, save, stale, write_manifest
 
 TINY: dict[str, Any] = {
     "n_layer": 1, "n_head": 1, "n_embd": 8, "n_ff": 8, "context_length": 8, "batch_size": 2, "max_steps": 6, "warmup_steps": 0,
@@ -63,6 +63,18 @@ def test_the_same_events_give_the_same_bytes_and_the_manifest_counts_them(tmp_pa
     assert list(manifest["runs"]) == ["tiny-00"] and recorded([case(), sick], tmp_path) == [case()]
 
 
+def test_a_log_keeps_the_plan_that_it_was_recorded_under(tmp_path: Path) -> None:
+    events = [{"type": "metrics", "step": 1, "train/loss": 2.0}]
+    other = case(settings={"max_steps": 7})
+    save(case(), events, tmp_path)
+    write_manifest([case()], tmp_path)
+    write_manifest([other], tmp_path)
+    assert stale([other], tmp_path) == [other] and stale([case()], tmp_path) == []
+    save(other, [*events, *events], tmp_path)
+    write_manifest([other], tmp_path)
+    assert stale([other], tmp_path) == [], "recorded again"
+
+
 def test_a_shaped_rate_is_what_was_trained_with(tmp_path: Path) -> None:
     rates = series(training.train(case(shape="linear"), tmp_path), "train/learning_rate")
     assert [rates[step] for step in (1, 3, 5)] == pytest.approx([1e-3 * 5 / 6, 1e-3 * 3 / 6, 1e-3 / 6], rel=1e-4)
@@ -111,6 +123,7 @@ def test_what_is_recorded_already_is_not_trained_again(
     planned = [case(), case(seed=1)]
     monkeypatch.setattr(recorder, "cases", lambda: planned)
     save(planned[0], [{"type": "state", "state": "stopped"}], tmp_path)
+    write_manifest(planned, tmp_path)
     assert recorder.main(["--folder", str(tmp_path)]) == 0
     assert "recorded {'sick': 0, 'healthy': 2}" in capsys.readouterr().out
     assert load(planned[0], tmp_path)[0]["state"] == "stopped" and path_of(planned[1], tmp_path).is_file()
