@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from runwell.home import SettingError
 
-COMMANDS = ("up", "demo", "train", "runs", "stop", "rules", "explain", "export", "diagnose", "watch", "sync")
+COMMANDS = ("up", "demo", "train", "runs", "stop", "rules", "explain", "export", "replay", "diagnose", "watch", "sync")
 """Every subcommand, in the order of `runwell --help`; `runwell.commands.NAME` holds it."""
 
 EXTRAS = {"fastapi": "server", "dash": "server", "sqlalchemy": "server", "numpy": "server", "torch": "trainer"}
