@@ -12,6 +12,7 @@ same events into batches gives the same answers. A rule that raises is reported 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from diagnostics.clock import StepClock
+from diagnostics.deaths import KEPT_LINES, MAX_LINE, Ending, read_ending
 from diagnostics.facts import Facts, read_facts
 from diagnostics.finding import Finding, Sighting
 from diagnostics.history import History
@@ -83,6 +85,10 @@ class Engine:
         self._failed: dict[str, str] = {}
         self._clock = StepClock()
         self._samples = SampleLog()
+        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._ending: Ending | None = None
+        self._end_event: Mapping[str, Any] = {}
+        self._ends = 0
         self._next_step = 0
         self._loss_alone = self._loss_beside = False
         self._previous: tuple[int, dict[str, float]] = (-1, {})
@@ -104,6 +110,11 @@ class Engine:
             self._close_round(None)
             if self._histories:
                 self._look()
+            self._end(event)
+        elif kind == "log":
+            self._lines.append(str(event.get("text") or "")[:MAX_LINE])
+            if self._ending is not None:
+                self._end(self._end_event)  # the output of a dead process may be read after the news of its death
 
     def findings(self) -> list[Finding]:
         """All findings so far, those to act on first; explained ones say so in `because`."""
@@ -127,6 +138,8 @@ class Engine:
     def _observe_metrics(self, event: Mapping[str, Any]) -> None:
         step = self._step_of(event)
         self._close_round(step)
+        if self._ending is not None:
+            self._end({"state": "running"})
         targets, watched = self._targets, {}
         for name, value in event.items():
             if name not in targets:
@@ -150,6 +163,16 @@ class Engine:
             self._histories[role].append(self._clock.place(role, step), number)
         if self._schedule.due(loss, evaluation, watched.get("grad_norm")):
             self._look()
+
+    def _end(self, event: Mapping[str, Any]) -> None:
+        """Take how a run ended, or that it goes on after all, and let the rules on that look."""
+        crashed = event.get("state") == "crashed"
+        if not crashed and self._ending is None:
+            return
+        self._end_event = dict(event)
+        self._ending = read_ending(event, tuple(self._lines)) if crashed else None
+        self._ends += 1
+        self._look("end")
 
     def _observe_sample(self, event: Mapping[str, Any]) -> None:
         sample = read_sample(event, _number)
@@ -242,6 +265,7 @@ class Engine:
             checkpoints=tuple(self._checkpoints),
             step=self._clock.newest,
             rounds=tuple(self._samples.rounds),
+            ending=self._ending,
         )
 
     def _look(self, kind: str = "series") -> None:
@@ -276,6 +300,8 @@ class Engine:
         """What the life of a rule's findings is counted in."""
         if rule.looks_at == "samples":
             return self._samples.count
+        if rule.looks_at == "end":
+            return self._ends
         clock = self._histories.get(rule.clock)
         return clock.count if clock is not None else self._schedule.points
 
@@ -293,6 +319,8 @@ class Engine:
     def _missing(self, rule: Rule) -> str | None:
         if rule.looks_at == "samples":
             return self._samples.lacking(rule.measured, rule.blind)
+        if rule.looks_at == "end":
+            return None if self._ends else f"the run has not crashed: {rule.blind}; log a `state` event"
         lacking = [roles for roles in rule.needs if not any(self._has(role) for role in roles)]
         if not lacking:
             return None

@@ -2,7 +2,8 @@
 
 A block is `Fires:` or `Silent:` and indented lines `name: number number …`; `2.5*30` is thirty times 2.5. A line
 `step:` gives the steps (else 0, 1, 2, …), a line `config:` gives settings as `name=value`. A line `samples:` is
-`STEP COUNT TIMES name=number … text`: COUNT samples at a step, each the text TIMES times.
+`STEP COUNT TIMES name=number … text`: COUNT samples at a step, each the text TIMES times. A line `end:` is
+`STATE name=number … reason`: how the run ended.
 """
 
 from __future__ import annotations
@@ -60,6 +61,10 @@ def _example(lines: list[str]) -> Example:
             steps = [int(word) for word in rest.split()]
         elif name == "samples":
             others += _samples(rest)
+        elif name == "end":
+            state, _, said = rest.partition(" ")
+            extra, reason = _fields(said)
+            others.append({"type": "state", "state": state, "reason": reason, **extra})
         else:
             series[name] = [value for word in rest.split() for value in _values(word)]
     return Example(config, series, steps or list(range(max(map(len, series.values())))), others)

@@ -14,6 +14,7 @@ ORDER: tuple[str, ...] = (
     "learning-rate-too-low",
     "vanishing-gradients",
     "divergence",
+    "crashed-run",
     "exploding-gradients",
     "learning-rate-too-high",
     "loss-spike",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
+from diagnostics.deaths import Ending
 from diagnostics.facts import Facts
 from diagnostics.samples import Round
 from diagnostics.series import SeriesView
@@ -25,6 +26,7 @@ class RunView:
         checkpoints: tuple[int, ...] = (),
         step: int = 0,
         rounds: tuple[Round, ...] = (),
+        ending: Ending | None = None,
     ) -> None:
         self.series = series
         self.facts = facts
@@ -33,6 +35,8 @@ class RunView:
         """The newest step of any series."""
         self.rounds = rounds
         """The last complete rounds of text samples, oldest first."""
+        self.ending = ending
+        """How the run crashed; None while it goes on, and when it ended otherwise."""
 
     def get(self, role: str) -> SeriesView | None:
         """The series of a role once it has a finite value, else None."""

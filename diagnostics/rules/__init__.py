@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from diagnostics.rule import Rule
+from diagnostics.rules.crashed_run import crashed_run
 from diagnostics.rules.divergence import divergence
 from diagnostics.rules.exploding_gradients import exploding_gradients
 from diagnostics.rules.garbage_output import garbage_output
@@ -41,6 +42,7 @@ RULES: tuple[Rule, ...] = (
     garbage_output,
     repetitive_output,
     memorized_output,
+    crashed_run,
 )
 
 BY_ID: dict[str, Rule] = {rule.id: rule for rule in RULES}
