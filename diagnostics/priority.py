@@ -21,11 +21,17 @@ ORDER: tuple[str, ...] = (
     "suspicious-loss",
     "learning-rate-schedule",
     "loss-not-decreasing",
+    "underfitting",
     "overfitting",
     "garbage-output",
     "repetitive-output",
     "memorized-output",
     "plateau",
+    "gpu-memory-pressure",
+    "update-ratio",
+    "gradient-clip-saturation",
+    "data-starved",
+    "slow-training",
     "initial-loss",
 )
 """Of findings equally grave, the earlier one here is the primary: it is nearer to the root."""
@@ -34,23 +40,34 @@ EXPLAINS: Mapping[str, tuple[str, ...]] = {
     "non-finite-loss": (
         "masked-non-finite", "divergence", "exploding-gradients", "learning-rate-too-high", "loss-spike",
         "loss-not-decreasing", "plateau", "vanishing-gradients", "garbage-output", "repetitive-output",
-        "non-finite-gradient",
+        "non-finite-gradient", "underfitting",
     ),
     "masked-non-finite": (
         "vanishing-gradients", "loss-not-decreasing", "plateau", "learning-rate-too-low", "loss-spike",
-        "garbage-output", "repetitive-output", "non-finite-gradient",
+        "garbage-output", "repetitive-output", "non-finite-gradient", "underfitting",
     ),
-    "learning-rate-too-low": ("loss-not-decreasing", "plateau", "vanishing-gradients", "garbage-output", "repetitive-output"),
+    "learning-rate-too-low": (
+        "loss-not-decreasing", "plateau", "vanishing-gradients", "garbage-output", "repetitive-output",
+        "underfitting", "update-ratio",
+    ),
     "vanishing-gradients": ("loss-not-decreasing", "plateau", "garbage-output", "repetitive-output"),
-    "divergence": ("exploding-gradients", "learning-rate-too-high", "loss-spike", "loss-not-decreasing", "overfitting", "plateau", "garbage-output", "repetitive-output"),
-    "learning-rate-too-high": ("exploding-gradients", "loss-spike", "loss-not-decreasing", "plateau"),
-    "exploding-gradients": ("loss-spike",),
-    "loss-not-decreasing": ("plateau", "garbage-output", "repetitive-output"),
+    "divergence": (
+        "exploding-gradients", "learning-rate-too-high", "loss-spike", "loss-not-decreasing", "overfitting",
+        "plateau", "garbage-output", "repetitive-output", "gradient-clip-saturation", "underfitting",
+    ),
+    "learning-rate-too-high": (
+        "exploding-gradients", "loss-spike", "loss-not-decreasing", "plateau", "gradient-clip-saturation",
+        "underfitting", "update-ratio",
+    ),
+    "exploding-gradients": ("loss-spike", "gradient-clip-saturation"),
+    "loss-not-decreasing": ("plateau", "garbage-output", "repetitive-output", "underfitting"),
     "overfitting": ("plateau", "repetitive-output"),
     "garbage-output": ("repetitive-output",),
     "non-finite-gradient": ("exploding-gradients", "vanishing-gradients", "learning-rate-too-low", "loss-not-decreasing", "plateau"),
     "learning-rate-schedule": ("learning-rate-too-low", "loss-not-decreasing", "plateau"),
-    "suspicious-loss": ("plateau",),
+    "suspicious-loss": ("overfitting", "plateau"),
+    "data-starved": ("slow-training",),
+    "underfitting": ("plateau",),
 }  # fmt: skip
 """The finding on the left silences those on the right when it is at least as grave."""
 

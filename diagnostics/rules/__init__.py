@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from diagnostics.rule import Rule
 from diagnostics.rules.crashed_run import crashed_run
+from diagnostics.rules.data_starved import data_starved
 from diagnostics.rules.divergence import divergence
 from diagnostics.rules.exploding_gradients import exploding_gradients
 from diagnostics.rules.garbage_output import garbage_output
+from diagnostics.rules.gpu_memory_pressure import gpu_memory_pressure
+from diagnostics.rules.gradient_clip_saturation import gradient_clip_saturation
 from diagnostics.rules.initial_loss import initial_loss
 from diagnostics.rules.learning_rate_schedule import learning_rate_schedule
 from diagnostics.rules.learning_rate_too_high import learning_rate_too_high
@@ -20,13 +23,18 @@ from diagnostics.rules.non_finite_loss import non_finite_loss
 from diagnostics.rules.overfitting import overfitting
 from diagnostics.rules.plateau import plateau
 from diagnostics.rules.repetitive_output import repetitive_output
+from diagnostics.rules.slow_training import slow_training
 from diagnostics.rules.suspicious_loss import suspicious_loss
+from diagnostics.rules.underfitting import underfitting
+from diagnostics.rules.update_ratio import update_ratio
 from diagnostics.rules.vanishing_gradients import vanishing_gradients
 
 RULES: tuple[Rule, ...] = (
     non_finite_loss,
     masked_non_finite,
     non_finite_gradient,
+    gradient_clip_saturation,
+    update_ratio,
     loss_not_decreasing,
     learning_rate_too_low,
     learning_rate_too_high,
@@ -35,9 +43,13 @@ RULES: tuple[Rule, ...] = (
     loss_spike,
     plateau,
     overfitting,
+    underfitting,
     suspicious_loss,
     exploding_gradients,
     vanishing_gradients,
+    slow_training,
+    data_starved,
+    gpu_memory_pressure,
     initial_loss,
     garbage_output,
     repetitive_output,

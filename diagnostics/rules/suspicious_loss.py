@@ -17,7 +17,7 @@ LARGE_VOCABULARY = 200
     needs=(("train_loss",),),
     helps=("val_loss", "epoch"),
     blind="a loss that is too low too soon cannot be seen",
-    severity=Severity.WARNING,
+    severity=Severity.CRITICAL,
     life=Life(resolved=None),
 )
 def suspicious_loss(
@@ -34,9 +34,9 @@ def suspicious_loss(
 
     ## How it is detected
     The run began at the loss of knowing nothing, and the last `points` training losses are all below `share` of it and
-    below half a nat, or below `absolute`, above zero, and either less than `epoch` of the first pass is done, or the
-    validation loss is down there with it (which learning by heart cannot do) and the vocabulary is too large for a
-    puzzle (200 and more) or the first pass is not over.
+    below half a nat, or below `absolute`, above zero, and either less than `epoch` of the first pass is done: critical; or
+    the validation loss is down there with it (which learning by heart cannot do) and the vocabulary is too large for a
+    puzzle (200 and more) or the first pass is not over: warning.
 
     ## Likely causes
     - Labels not shifted: the model is asked for the token that it sees.
@@ -83,11 +83,14 @@ def suspicious_loss(
     early = seen is not None and seen.last < epoch
     if early:
         assert seen is not None
-        return _sighting(view, train, limit, f"{say.percent(seen.last)} of the first pass is done.")
+        done = f"{say.percent(seen.last)} of the first pass is done."
+        return _sighting(view, train, Severity.CRITICAL, limit, done)
     val = view.val
     if val is None or not 0 < val.last < limit or not _no_puzzle(view, seen):
         return None
-    return _sighting(view, train, limit, f"The validation loss is {say.number(val.last)}, as low as that.")
+    return _sighting(
+        view, train, Severity.WARNING, limit, f"The validation loss is {say.number(val.last)}, as low as that."
+    )
 
 
 def _no_puzzle(view: RunView, seen: SeriesView | None) -> bool:
@@ -97,7 +100,7 @@ def _no_puzzle(view: RunView, seen: SeriesView | None) -> bool:
     return (view.facts.vocab_size or 0) >= LARGE_VOCABULARY
 
 
-def _sighting(view: RunView, train: SeriesView, limit: float, why: str) -> Sighting:
+def _sighting(view: RunView, train: SeriesView, severity: Severity, limit: float, why: str) -> Sighting:
     first = int(train.steps[-1])
     for step, value in zip(train.steps[::-1].tolist(), train.values[::-1].tolist(), strict=True):
         if value >= limit:
@@ -121,7 +124,7 @@ def _sighting(view: RunView, train: SeriesView, limit: float, why: str) -> Sight
     causal = Cause("attention that is not causal", "a model that looks at the next token has nothing to predict")
     masked = Cause("padding is counted", "a mean over tokens that are always the same tends to nothing")
     return Sighting(
-        severity=Severity.WARNING,
+        severity=severity,
         title=f"Loss {say.number(level)} since step {{since}} is too low too soon to be learned from text",
         first_step=first,
         evidence=tuple(evidence),

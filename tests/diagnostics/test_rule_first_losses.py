@@ -55,9 +55,16 @@ def test_a_first_loss_logged_late_is_silent(assert_silent: Any, run: Any) -> Non
 def test_a_loss_of_nothing_within_the_first_pass(assert_finds: Any, run: Any) -> None:
     loss, epoch = decay(300, 5.55, 0.01, 15), np.linspace(0, 0.2, 300)
     finding = assert_finds(run(train_loss=loss, epoch=epoch), "suspicious-loss", config=SCRATCH)
-    assert str(finding.severity) == "warning"
+    assert str(finding.severity) == "critical"
     assert finding.detected_step <= 90
     assert finding.causes[0].cause == "labels not shifted"
+
+
+def test_it_explains_a_validation_loss_that_climbs_meanwhile(findings: Any, run: Any) -> None:
+    loss, val = decay(300, 5.55, 0.01, 15), 4.6 + 0.01 * np.arange(300)
+    found = findings(run(train_loss=loss, val_loss=val, epoch=np.linspace(0, 0.2, 300)), SCRATCH)
+    assert found[0].rule == "suspicious-loss"
+    assert next(f for f in found if f.rule == "overfitting").because
 
 
 def test_a_validation_loss_of_nothing_without_epochs(assert_finds: Any, run: Any) -> None:

@@ -1,0 +1,96 @@
+"""The rule `update-ratio`: steps that change the weights far more, or far less, than training that works."""
+
+from __future__ import annotations
+
+from diagnostics import say, stats
+from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
+from diagnostics.rule import Life, rule
+from diagnostics.series import SeriesView
+from diagnostics.view import RunView
+
+
+@rule(
+    "update-ratio",
+    needs=(("update_ratio",),),
+    helps=("learning_rate",),
+    blind="how far each step moves the weights cannot be seen",
+    clock="update_ratio",
+    severity=Severity.INFO,
+    life=Life(open_after_looks=2, close_after_points=10),
+)
+def update_ratio(view: RunView, *, high: float = 0.1, low: float = 1e-5, points: int = 10) -> Sighting | None:
+    """Each step changes the weights far more, or far less, than about a thousandth.
+
+    ## What it means
+    Training that works moves the weights by about a thousandth of their size a step: measured runs lie between 0.0005
+    and 0.02. A tenth a step writes the model anew every few steps; a hundred-thousandth leaves it as it began.
+
+    ## Why it matters
+    It says whether the rate fits the size of the weights, which neither the rate nor the loss says alone.
+
+    ## How it is detected
+    The median of the last `points` ratios (norm of the update ÷ norm of the weights) is above `high`, or below `low`
+    while the rate is at a third of its peak or more.
+
+    ## Likely causes
+    - Learning rate too high or too low for this size of weights.
+    - Weights that start far too small or too large.
+    - Below: most of the model is frozen, or was not given to the optimizer.
+
+    ## What to do
+    - Change the rate by the factor that is missing, and look again after 100 steps.
+    - Check that every parameter is in a group of the optimizer.
+
+    ## When it is wrong
+    Adapters that start at zero have a large ratio at first; a model that is nearly done needs small steps only.
+
+    ## Options
+    - `high` (0.1): update ÷ weight above which it speaks.
+    - `low` (1e-5): update ÷ weight below which it speaks.
+    - `points` (10): last ratios.
+
+    ## Example
+    Fires:
+        train/update_ratio: 0.3*30
+    Silent:
+        train/update_ratio: 0.03 0.02 0.01 0.005 0.003 0.002 0.001*30
+
+    ## References
+    - Karpathy, CS231n: Ratio of weights and updates.
+    """
+    ratio = view.get("update_ratio")
+    if ratio is None or ratio.values.size < points:
+        return None
+    now = stats.median(ratio.values[-points:])
+    if now > high:
+        return _sighting(ratio, points, now, high)
+    if 0 <= now < low and view.rate_share >= 0.33:
+        return _sighting(ratio, points, now, low)
+    return None
+
+
+def _sighting(ratio: SeriesView, points: int, now: float, limit: float) -> Sighting:
+    first = int(ratio.steps[-points])
+    large = now > limit
+    side = "more" if large else "less"
+    sentence = f"A step changes the weights by {say.number(now)} of their size, {side} than {say.number(limit)}; 1e-3 is usual."
+    rate = Cause(
+        f"learning rate too {'high' if large else 'low'}",
+        "the update is the rate times about 1 for each weight with Adam",
+    )
+    size = Cause(f"weights too {'small' if large else 'large'}", "the same update is another share of other weights")
+    frozen = Cause("most of the model is frozen", "or was never given to the optimizer")
+    return Sighting(
+        severity=Severity.INFO,
+        title=f"Each step changes the weights by {say.number(now)} of their size since step {{since}}",
+        first_step=first,
+        evidence=(
+            Evidence(series=ratio.name, window=(first, ratio.last_step), observed=now, limit=limit, sentence=sentence),
+        ),
+        causes=(rate, size) if large else (rate, frozen, size),
+        remedies=(
+            Remedy("Change the learning rate and look again.", {"learning_rate": "×0.1" if large else "×10"}),
+            Remedy("Check that every parameter is in a group of the optimizer."),
+        ),
+        confidence=0.5,
+    )
