@@ -8,6 +8,7 @@ which nothing can be read is refused. Fields and types that are not known are ke
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import zlib
@@ -118,14 +119,16 @@ def _of_lines(texts: Iterable[str], name: str, *, bulk: bool) -> Iterator[Event 
 
 
 def _numbered(lines: Iterable[str], name: str) -> Iterator[Numbered]:
-    number = 0
+    lines = iter(lines)
     try:
-        for number, line in enumerate(lines, 1):
-            yield number, line
+        first = next(lines, None)
     except (EOFError, OSError, zlib.error) as error:
+        raise UnreadableLog(f"{name} cannot be read: {error}") from None
+    if first is not None:
+        yield 1, first
         # a gzip file whose end is missing: what came before it stands
-        if number == 0:
-            raise UnreadableLog(f"{name} cannot be read: {error}") from None
+        with contextlib.suppress(EOFError, OSError, zlib.error):
+            yield from enumerate(lines, 2)
 
 
 def _guarded(items: Iterator[Event | str], name: str, on_problem: Problem | None) -> Iterator[Event]:
