@@ -21,7 +21,7 @@ from diagnostics.view import RunView
     life=Life(close_after_points=20, resolved=Severity.WARNING),
 )
 def learning_rate_too_high(
-    view: RunView, *, swing: float = 0.2, stuck: float = 0.6, bearable: float = 3e-3
+    view: RunView, *, swing: float = 0.2, stuck: float = 0.6, bearable: float = 0.01
 ) -> Sighting | None:
     """Wild swings without progress, or a loss that settled high at once.
 
@@ -52,7 +52,7 @@ def learning_rate_too_high(
     ## Options
     - `swing` (0.2): median step from point to point ÷ median loss.
     - `stuck` (0.6): share of ln V.
-    - `bearable` (3e-3): a peak rate that Adam usually still bears.
+    - `bearable` (0.01): a peak rate far above what Adam bears; small models still learn at 0.005.
 
     ## Example
     Fires:

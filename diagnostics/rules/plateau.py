@@ -35,7 +35,7 @@ def plateau(
     ## How it is detected
     Over the last `share` of the history the loss fell by less than `fall`, without a falling trend, after it had fallen
     before, while the rate is at least `rate_share` of its peak. It is info: many healthy fine-tunes end so. It is a
-    warning when a run from scratch lies flat above `high` of ln V, which no working run does.
+    warning when a run from scratch lies flat above `high` of ln V after 1,000 steps, which no working run does.
 
     ## Likely causes
     - Capacity reached: the model is too small for the data, or the data is exhausted.
@@ -80,7 +80,8 @@ def plateau(
         seen is not None
         and seen.uniform
         and seen.warm_points >= 60
-        and (seen.warm_steps >= 200 or (view.progress or 0) >= 0.2)
+        # Every small model rests for some hundred steps where it knows how common each token is, and no more.
+        and seen.warm_steps >= 1000
     )
     clear = 4 * train.noise < 0.01 * train.level * np.sqrt(share * train.size)
     grave = late and clear and seen is not None and train.level > high * seen.reference
