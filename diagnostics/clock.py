@@ -8,28 +8,34 @@ points after it are forgotten. Knows no rule and no value.
 from __future__ import annotations
 
 PATIENCE = 3
-"""Rows of one series in a row that lie behind, after which its counter has restarted. Fewer are rows that came late."""
+"""Rows of one series in a row that lie behind, after which its counter has restarted. Fewer are rows that came late,
+unless they go back to where the counter began."""
 
 
 class StepClock:
-    """Places logged steps on one axis, series by series. Deterministic: depends on the order of the rows alone.
+    """Places logged steps on one axis. One counter serves all series; each shows by itself whether a row came late.
 
     A late row is placed at the newest step of its series. After a restart steps are counted on: 0, 1, 2, 0, 1, 2 become
-    0, 1, 2, 3, 4, 5 (the first rows of the second round stand at 2 until the restart is certain).
+    0, 1, 2, 3, 4, 5 (rows that come before the restart is certain stand at the newest step).
     """
 
     def __init__(self) -> None:
         self.newest = 0
         """The highest step placed so far."""
+        self.restarts = 0
+        """How often the counter was found to have restarted."""
+        self.restart_rows = 0
+        """How many rows, with the one that showed it, belong to what began with the last restart."""
         self._offset = 0
         self._newest: dict[str, int] = {}
-        self._offsets: dict[str, int] = {}
         self._behind: dict[str, int] = {}
+        self._first: dict[str, int] = {}
 
     def place(self, series: str, step: int) -> int:
         """Where a point of a series that was logged at `step` lies: never before its last one."""
         last = self._newest.get(series)
-        placed = step + self._offsets.setdefault(series, self._offset)
+        self._first.setdefault(series, step)
+        placed = self.here(step)
         if last is not None and placed < last:
             placed = self._placed_behind(series, step, last)
         else:
@@ -39,25 +45,23 @@ class StepClock:
         return placed
 
     def here(self, step: int) -> int:
-        """Where something without a series (a checkpoint) lies."""
+        """Where a logged step lies now."""
         return step + self._offset
 
     def rewind(self, step: int) -> int:
         """The run went back to `step`, and says so: where that lies. What is logged next may follow from there."""
         placed = self.here(step)
         self._newest = {series: min(newest, placed) for series, newest in self._newest.items()}
-        self._offsets = dict.fromkeys(self._offsets, self._offset)
         self._behind = {}
         self.newest = min(self.newest, placed)
         return placed
 
     def _placed_behind(self, series: str, step: int, last: int) -> int:
-        if step + self._offset >= last:  # another series has shown already that the counter restarted
-            self._offsets[series] = self._offset
-            return step + self._offset
         self._behind[series] = self._behind.get(series, 0) + 1
-        if self._behind[series] < PATIENCE:
+        from_the_start = step <= self._first[series] < last
+        if self._behind[series] < PATIENCE and not from_the_start:
             return last
-        self._behind[series] = 0
-        self._offset = self._offsets[series] = max(self.newest, last) + 1 - step
-        return step + self._offset
+        self.restart_rows, self._behind[series] = self._behind[series], 0
+        self.restarts += 1
+        self._offset = self.newest + 1 - step
+        return self.newest + 1

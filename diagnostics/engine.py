@@ -19,12 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from diagnostics.clock import StepClock
+from diagnostics.anew import begins_anew
+from diagnostics.clock import PATIENCE, StepClock
 from diagnostics.deaths import KEPT_LINES, MAX_LINE, Ending, read_ending
 from diagnostics.facts import Facts, read_facts
 from diagnostics.finding import Finding, Sighting
 from diagnostics.history import History
-from diagnostics.life import Moment, Track, merge, rewound
+from diagnostics.life import Moment, Track, merge, of_earlier_run, rewound
 from diagnostics.priority import arrange
 from diagnostics.roles import BY_ID, RoleMap
 from diagnostics.rule import OptionError, Rule
@@ -37,6 +38,7 @@ from diagnostics.view import RunView
 
 NOT_METRICS = frozenset(("type", "step", "time"))
 CONFIG_EVENTS = ("run", "config")
+LOSSES = ("train_loss", "val_loss")
 ENDED = ("finished", "stopped", "crashed")
 KEPT_CHECKPOINTS = 256
 MAX_STEP = 2**53
@@ -91,6 +93,7 @@ class Engine:
         self._ends = 0
         self._next_step = 0
         self._loss_alone = self._loss_beside = False
+        self._anew_at: int | None = None
         self._previous: tuple[int, dict[str, float]] = (-1, {})
 
     def observe(self, event: Mapping[str, Any]) -> None:
@@ -159,8 +162,10 @@ class Engine:
         if loss is not None and self._is_filler(loss, evaluation):
             del watched["train_loss"]
             loss = None
+        restarts = self._clock.restarts
         for role, number in watched.items():
             self._histories[role].append(self._clock.place(role, step), number)
+        self._begin_anew(self._clock.restarts > restarts)
         if self._schedule.due(loss, evaluation, watched.get("grad_norm")):
             self._look()
 
@@ -254,6 +259,26 @@ class Engine:
         self._checkpoints = [mark for mark in self._checkpoints if mark <= step]
         self._tracks = {key: rewound(track, step) for key, track in self._tracks.items()}
         self._next_step = int(number) + 1
+
+    def _begin_anew(self, restarted: bool) -> None:
+        """Forget what came before if another run begins in the same log. What was found is kept, and is over."""
+        role = next((role for role in LOSSES if self._has(role)), "")
+        if (not restarted and self._anew_at is None) or not role:
+            return
+        history = self._histories[role]
+        if restarted:
+            self._anew_at = history.count - self._clock.restart_rows + PATIENCE
+        if self._anew_at is None or history.count < self._anew_at:
+            return
+        self._anew_at = None
+        if not begins_anew(SeriesView(self._names[role], history)):
+            return
+        steps, values = (column[-PATIENCE:].tolist() for column in history.tail())
+        self._histories = {name: History() for name in self._histories}
+        for step, value in zip(steps, values, strict=True):
+            self._histories[role].append(step, value)
+        self._schedule, self._checkpoints = LookSchedule(), []
+        self._tracks = {key: of_earlier_run(track) for key, track in self._tracks.items()}
 
     def _view(self) -> RunView:
         series = {

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from diagnostics.finding import Finding, Severity, Sighting, worst
 from diagnostics.rule import Rule
 
+EARLIER = "; in an earlier run of the same log"
 FEW_POINTS, FEW_CLOSE = 50, 3
 """While a run has few points it also has few to close a finding with."""
 
@@ -60,6 +61,16 @@ def rewound(track: Track, step: int) -> Track:
         resolved_step=finding.resolved_step or step,
         title=f"{_bare(finding.title)}; left behind when the run went back to step {step:,}",
     )
+    return Track(over, 0, 0)
+
+
+def of_earlier_run(track: Track) -> Track:
+    """The track after another run began in the same log: what was found stays as grave as it was, and is over."""
+    finding = track.finding
+    if finding is None:
+        return Track()
+    title = f"{_bare(finding.title)}{EARLIER}"
+    over = replace(finding, status="resolved", resolved_step=finding.resolved_step or finding.last_step, title=title)
     return Track(over, 0, 0)
 
 
@@ -146,4 +157,4 @@ def _with_title(finding: Finding) -> Finding:
 
 
 def _bare(title: str) -> str:
-    return title.split("; over after ")[0].split("; left behind when ")[0]
+    return title.split("; over after ")[0].split("; left behind when ")[0].removesuffix(EARLIER)

@@ -14,6 +14,9 @@ from diagnostics.facts import Facts
 from diagnostics.samples import Round
 from diagnostics.series import SeriesView
 
+EARLY = 200
+"""Steps within which the first loss tells where a run began."""
+
 
 class RunView:
     """One moment of a run. `series` holds only roles that have at least one point."""
@@ -65,7 +68,7 @@ class RunView:
 
         ln of the declared vocabulary counts only if the first losses agree with it: a declared vocabulary with a first
         loss far below it is a pretrained start. Without a vocabulary, a first loss above 6 nats (a perplexity of 400)
-        or a config that says "from scratch" makes the first loss itself the reference.
+        or a config that says "from scratch" makes the first loss itself the reference, if it was logged early.
         """
         loss = self.train or self.val
         if loss is None or self.facts.from_scratch is False:
@@ -74,6 +77,8 @@ class RunView:
         declared = self.facts.uniform_loss
         if declared is not None:
             return declared if 0.85 * declared <= start <= 1.5 * declared else None
+        if int(loss.first_points[0][0]) > EARLY:
+            return None  # what was learned before the log begins is not known
         if start >= 6.0 or (self.facts.from_scratch and start >= 3.0):
             return start
         return None

@@ -39,7 +39,7 @@ def loss_not_decreasing(
     logged points after the warm-up; that is critical. Otherwise: after `points` logged points, or a tenth of the
     planned steps, the level is less than `fall` below the start, there is no falling trend, validation has not fallen
     either, and the rate is at least half of its peak. Where the loss is low already, so that the run may simply have
-    had nothing to learn, it is only info.
+    had nothing to learn, or where the log begins in the middle of a run, it is only info.
 
     ## Likely causes
     - Learning rate far too low, or zero (a schedule that never starts).
@@ -88,8 +88,14 @@ def loss_not_decreasing(
         return None
     if seen.fall >= fall or seen.falling or view.rate_share < 0.5 or _validation_fell(view, fall):
         return None
-    grave = seen.uniform or seen.series.start >= LANGUAGE_FROM_SCRATCH
+    grave = seen.uniform or (seen.series.start >= LANGUAGE_FROM_SCRATCH and not _begins_late(seen))
     return _sighting(view, seen, Severity.WARNING if grave else Severity.INFO, fall)
+
+
+def _begins_late(seen: Progress) -> bool:
+    """Whether the log begins in the middle of a run: how it fell at the start is not in it."""
+    first = int(seen.series.first_points[0][0])
+    return seen.series.size >= 30 and first > 0.2 * seen.series.last_step
 
 
 def _gains(seen: Progress, stuck: float) -> bool:
