@@ -160,7 +160,7 @@ def look(client: Any, watched: Watched, seconds: float) -> None:
     if watched.state != before:
         print(f"[{seconds:5.0f} s] {watched.plan.name}: {watched.state}", flush=True)
     for finding in client.get(f"/api/v1/runs/{watched.id}/findings")["findings"]:
-        if finding["severity"] != "info" and finding["rule"] not in watched.found:
+        if finding["severity"] != "info" and not finding.get("because") and finding["rule"] not in watched.found:
             watched.found[finding["rule"]] = seconds
             print(f"[{seconds:5.0f} s] {watched.plan.name}: {finding['severity']}: {finding['title']}", flush=True)
 
