@@ -109,8 +109,9 @@ def _levels(train: SeriesView, best: float, asked: float, sigmas: float) -> tupl
         if train.size < 8 or (train.size < 15 and best >= train.start):
             return -np.inf, np.inf  # a first loss that was never beaten was luck: `_diverged_at_once` judges that
         rising = float((np.diff(train.values[-5:]) > 0).mean()) >= 0.75
-        # Second differences see a bent curve's noise, but by luck too little of it: trust them only on a clean climb.
-        sigma = train.noise if rising else max(train.noise, stats.mad_sigma(np.diff(train.values)) / np.sqrt(2))
+        # Second differences see a bent curve's noise, but by luck too little of it; a clean climb is no noise itself.
+        judged = train.values[:-4] if rising else train.values
+        sigma = max(train.noise, stats.mad_sigma(np.diff(judged)) / np.sqrt(2))
         if not rising:  # among few points the lowest one is luck
             best = max(best, float(stats.sliding_median(train.values, 3).min()))
         limit = best + max(asked, 0.25 * abs(best), (4 if rising else 6) * sigma)

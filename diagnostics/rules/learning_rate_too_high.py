@@ -85,17 +85,18 @@ def learning_rate_too_high(
 def _growing_swings(train: SeriesView, swing: float) -> bool:
     """Whether few points swing in turn with rising highs and rising lows. Random noise does that very rarely."""
     values = train.values
-    if train.size > 40 or not values.size >= 6:
+    if train.size > 24 or not values.size >= 6:
         return False
     steps = np.diff(values)
     half = values.size // 2
     early, late = values[:half], values[half:]
     return bool(
         stats.median(np.abs(steps)) > swing * stats.median(values)
-        and (np.sign(steps[1:]) != np.sign(steps[:-1])).mean() >= 0.6
+        and (np.sign(steps[1:]) != np.sign(steps[:-1])).mean() >= 0.75
         and late.max() > 1.2 * early.max()
         and late.min() > early.min()
-        and stats.median(np.abs(steps[half:])) > 1.3 * stats.median(np.abs(steps[:half]))
+        and stats.median(late) > 1.15 * stats.median(early)
+        and stats.median(np.abs(steps[half:])) > 1.5 * stats.median(np.abs(steps[:half]))
         and stats.median(values) > 2.0
     )
 

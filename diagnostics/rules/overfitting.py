@@ -19,6 +19,8 @@ CLIMB = 4
 SETTLED = 5
 """Evaluations since the best that are judged together where single ones are too noisy."""
 
+ALONE = Cause("learning rate too high", "validation alone cannot tell it from overfitting: log the training loss")
+
 
 @rule(
     "overfitting",
@@ -189,6 +191,7 @@ def _sighting(view: RunView, val: SeriesView, train: SeriesView | None, margin: 
                 if gap
                 else "validation turned while training fell",
             ),
+            *(() if train is not None else (ALONE,)),
             Cause("too many epochs", "text seen again and again is learned by heart"),
             Cause("no regularisation", "dropout and weight decay hold memorising back"),
         ),

@@ -141,3 +141,8 @@ def test_a_log_whose_first_row_is_late_is_held_to_no_pace(assert_silent: Any, ru
     val = 4.85 + 1.36 * np.exp(-np.arange(30) / 7)
     assert_silent(run(range(1000, 31_000, 1000), train_loss=val - 0.8 * np.arange(30) / 30, val_loss=val))
     assert_silent(run(range(1000, 31_000, 1000), val_loss=val))
+
+
+def test_validation_alone_cannot_tell_overfitting_from_a_rate_too_high_and_says_so(assert_finds: Any, run: Any) -> None:
+    finding = assert_finds(run(val_loss=[3.2, 2.6, 2.5, 2.7, 2.9, 3.1, 3.3, 3.4]), "overfitting")
+    assert "log the training loss" in finding.causes[1].why
