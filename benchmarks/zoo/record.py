@@ -82,7 +82,7 @@ def _each(todo: Iterator[Case], work: partial[tuple[str, float]], jobs: int) -> 
     # Spawned, not forked: torch's threads do not survive a fork. A pool reads ahead, so with several jobs --seconds
     # ends a batch of them at a time.
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        while batch := [case for case, _ in zip(todo, range(4 * jobs), strict=False)]:
+        while batch := [case for _, case in zip(range(4 * jobs), todo, strict=False)]:
             yield from pool.imap_unordered(work, batch)
 
 
