@@ -23,6 +23,9 @@ POINTS_INTERVAL_SECONDS = 0.1
 RING_BYTES = 32 * 2**20
 CLIENT_BYTES = 8 * 2**20
 CLIENT_MESSAGES = 2000
+REPLAY_MESSAGES, REPLAY_BYTES = 500, 2 * 2**20
+"""A page that missed more than this takes a new snapshot: that is cheaper, and its queue could not hold the rest."""
+
 POINTS_AT_ONCE = 400
 """Points of one series in one message; of more, the extremes and the non-finite ones are sent, and the ends."""
 
@@ -153,13 +156,28 @@ class Hub:
         """
         client = Client(run_id)
         with self._lock:
-            fillable = since is not None and epoch == self.epoch and self._oldest - 1 <= since <= self._seq
-            missed = [m.text for m in self._ring if fillable and m.seq > (since or 0) and client.wants(m)]
-            client.offer(dumps({"seq": self._seq, "epoch": self.epoch, "type": "hello", "replayed": fillable}))
-            for text in missed:
+            missed = self._missed(client, since) if since is not None and epoch == self.epoch else None
+            hello = {"seq": self._seq, "epoch": self.epoch, "type": "hello", "replayed": missed is not None}
+            for text in (dumps(hello), *(missed or ())):
                 client.offer(text)
             self._clients.add(client)
         return client
+
+    def _missed(self, client: Client, since: int) -> list[str] | None:
+        """What came after `since`, oldest first; None when that is not known any more, or too much to send again."""
+        if not self._oldest - 1 <= since <= self._seq:
+            return None
+        missed: list[str] = []
+        size = 0
+        for message in reversed(self._ring):
+            if message.seq <= since:
+                break
+            if client.wants(message):
+                missed.append(message.text)
+                size += len(message.text)
+                if len(missed) > REPLAY_MESSAGES or size > REPLAY_BYTES:
+                    return None
+        return missed[::-1]
 
     def detach(self, client: Client) -> None:
         """The page is gone."""

@@ -76,6 +76,19 @@ def test_what_the_ring_has_forgotten_cannot_be_filled(hub: Hub, monkeypatch: pyt
     assert new[0]["replayed"] and [one["seq"] for one in new[1:]] == [49, 50]
 
 
+@pytest.mark.parametrize(("limit", "value"), [("REPLAY_MESSAGES", 20), ("REPLAY_BYTES", 20 * 120)])
+def test_a_page_that_missed_too_much_is_told_so_and_stays(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
+) -> None:
+    monkeypatch.setattr(live, limit, value)
+    for number in range(60):
+        hub.publish("log", f"r{number % 2}", {"lines": ["x" * 60]})
+    client, long_away = asyncio.run(attached(hub, "r1", 1, "e1"))
+    assert [one["type"] for one in long_away] == ["hello"] and not long_away[0]["replayed"] and not client.dropped
+    _, lately = asyncio.run(attached(hub, "r1", 50, "e1"))
+    assert lately[0]["replayed"] and len(lately) == 6
+
+
 def test_a_page_of_all_runs_gets_no_points(hub: Hub) -> None:
     async def story() -> list[str]:
         client = hub.attach(None, None, None)
