@@ -22,7 +22,7 @@ class Progress:
     uniform: bool
     """Whether the reference is the loss of knowing nothing."""
     fall: float
-    """(reference - level) ÷ reference."""
+    """What was gained, as a share: (where it began - level) ÷ where it began, at most the reference."""
     trend: float
     """Mann–Kendall z of the whole curve."""
     warm_points: int
@@ -46,11 +46,13 @@ def read_progress(view: RunView) -> Progress | None:
     reference = uniform if uniform is not None else series.start
     if reference <= 0:
         return None
+    # A few tokens' luck lets a run begin somewhat below ln of its vocabulary: that it was given, it did not learn it.
+    began = min(reference, max(series.start, 0.9 * reference))
     return Progress(
         series=series,
         reference=reference,
         uniform=uniform is not None,
-        fall=(reference - series.level) / reference,
+        fall=(began - series.level) / began,
         trend=stats.mann_kendall(series.curve),
         warm_points=_points_since(series, view.first_warm_step),
         warm_steps=view.warm_steps,

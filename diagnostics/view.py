@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
+import numpy as np
+
 from diagnostics.deaths import Ending
 from diagnostics.facts import Facts
+from diagnostics.history import Floats
 from diagnostics.samples import Round
 from diagnostics.series import SeriesView
 
@@ -94,7 +97,7 @@ class RunView:
             peak = float(rows[:, 5].max())
             at = int((rows[:, 5] >= 0.5 * peak).argmax())
             planned_peak = self.facts.peak_rate
-            if planned_peak is not None and peak < 0.45 * planned_peak and len(rows) < 512:
+            if planned_peak is not None and peak < 0.45 * planned_peak and len(rows) < 512 and self._still_rises(rows):
                 return None
             return int(rows[at, 0])
         loss = self.train or self.val
@@ -102,6 +105,28 @@ class RunView:
             return None
         first = int(loss.first_points[0][0])
         return max(first, self.facts.warmup_steps or 0)
+
+    def _still_rises(self, rows: Floats) -> bool:
+        """Whether the rate is at its peak so far and has been rising, within twice the declared warm-up if there is one.
+
+        A rate that has come down, or rests, has seen its peak, however far below the declared one that is.
+        """
+        declared = self.facts.warmup_steps
+        return float(rows[-1, 5]) >= float(rows[:, 5].max()) > float(rows[len(rows) // 2, 5]) and (
+            declared is None or self.step <= 2 * declared
+        )
+
+    @cached_property
+    def rate_sum(self) -> float | None:
+        """The sum of the rates of all steps so far: how far Adam can have moved a weight. None where no rate is known.
+
+        A logged rate is summed as it is; a declared one counts for two thirds, the mean of common schedules.
+        """
+        if self.rate is not None:
+            rows, _ = self.rate.blocks
+            ends = np.concatenate(([min(0.0, rows[0, 0])], rows[:, 1]))
+            return float(np.nansum(rows[:, 3] * np.diff(ends)))
+        return None if self.facts.peak_rate is None else self.facts.peak_rate * self.warm_steps * 2 / 3
 
     @cached_property
     def warm_steps(self) -> int:

@@ -19,8 +19,11 @@ Knowing only how often each token occurs is worth 20 to 30 %; public runs from s
 and 46 % after 5,000, the slowest twentieth of them. This asks for less than half of that.
 """
 
-USUAL = 1e-4
-"""A peak rate that is not too low for a model from scratch with Adam."""
+TINY = 2e-5
+"""A peak rate so far below the usual 1e-4 to 1e-3 that twice the gain is asked for before it is called enough."""
+
+MOVED = 0.05
+"""Sum of the rates of all steps from which on something else than the rate holds the loss: `loss-not-decreasing` speaks."""
 
 HIGH = 3e-3
 """A peak rate under which a loss that rests is not waiting for a higher one."""
@@ -90,15 +93,17 @@ def learning_rate_too_low(
     if not enough or seen.warm_points < 3 or not seen.falling:
         return None
     asked = pace * float(np.interp(math.log(max(seen.warm_steps, 1)), np.log(STEPS), FALLS))
+    if 0 < (view.known_rate or 0) < TINY:
+        asked *= 2
     ratio = view.get("update_ratio")
     tiny = ratio is not None and ratio.size >= 20 and ratio.level < update_ratio and seen.fall < 0.05
     if seen.uniform:
         slow = seen.fall < asked
     else:
         slow = seen.series.start >= 3.3 and seen.series.size >= 200 and seen.warm_steps >= 500 and seen.fall < 0.02
-    if not (slow or tiny) or seen.series.level > seen.reference:
+    if not (slow or tiny) or seen.series.level > 1.1 * seen.reference:
         return None
-    if seen.fall < 0.01 and (view.known_rate or 0) >= USUAL:
+    if (view.rate_sum or 0) >= MOVED and not tiny:
         return None  # the rate is as it should be: something else holds the loss, and loss-not-decreasing says so
     if (view.known_rate or 0) >= HIGH and flatness(seen.series, 0.6)[0] < 0.015:
         return None  # it fell and came to rest under a rate that few bear: learning-rate-too-high speaks

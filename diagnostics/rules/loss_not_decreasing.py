@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
 from diagnostics import say
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.progress import Progress, flatness, read_progress
@@ -13,6 +17,16 @@ LANGUAGE_FROM_SCRATCH = 3.3
 
 TINY_RATE = 1e-5
 """A peak rate that explains a slow fall by itself."""
+
+SUMS, GAINS = (0.05, 0.07, 0.1, 0.4), (0.012, 0.022, 0.045, 0.055)
+"""The least share of the uniform loss that a run has gained once the rates of its steps sum up to so much.
+
+With Adam a weight moves by about the rate a step, so the sum says how far the weights can have gone, whatever the size of
+the model. Small models from scratch whose loss fell at all had gained 7 % at a sum of 0.1 and 10 % at 0.2, the slowest of
+them; models of which only the norms were trained, at most 4 and 5 %.
+"""
+FEW_TOKENS, SUMS_FEW, GAINS_FEW = 30, (0.5, 1.0), (0.015, 0.05)
+"""In vocabularies up to this size how often each token occurs may be worth next to nothing: more patience, less gain."""
 
 
 @rule(
@@ -36,7 +50,9 @@ def loss_not_decreasing(
 
     ## How it is detected
     From scratch: the level is within `stuck` of the loss of knowing nothing (ln of the vocabulary) for `stuck_points`
-    logged points after the warm-up; that is critical. Otherwise: after `points` logged points, or a tenth of the
+    logged points after the warm-up (four times as many in vocabularies of up to 30); that is critical. Or less was gained than the sum of the rates of all steps, which
+    says how far the weights can have moved, gives every model that learns: 4.5 % of ln of the vocabulary at a sum of
+    0.1 (a hundred steps at 0.001). Otherwise: after `points` logged points, or a tenth of the
     planned steps, the level is less than `fall` below the start, there is no falling trend, validation has not fallen
     either, and the rate is at least half of its peak. Where the loss is low already, so that the run may simply have
     had nothing to learn, or where the log begins in the middle of a run, it is only info.
@@ -76,11 +92,15 @@ def loss_not_decreasing(
         return None
     if 2 * seen.series.level_error > fall * seen.reference:
         return None  # too noisy still to tell so small a fall from none
+    asked = _asked(view, seen)
+    if asked and seen.fall < asked and not _fell(seen, asked) and not _validation_fell(view, asked):
+        return _sighting(view, seen, Severity.CRITICAL if seen.fall < stuck else Severity.WARNING, asked)
     if seen.series.level > 1.1 * seen.reference or seen.series.best.value < (1 - 2 * fall) * seen.reference:
         return None  # it has risen, or had fallen before: not flat from the start, other rules speak
     if seen.falling and (view.known_rate or 1) < TINY_RATE and (seen.warm_steps >= 200 or (view.progress or 0) >= 0.1):
         return None  # it does fall, and the rate says why so slowly: learning-rate-too-low speaks
-    if seen.uniform and seen.fall < stuck and seen.warm_points >= stuck_points and not _gains(seen, stuck):
+    patience = 1 if not _few_tokens(view) else 4
+    if seen.uniform and seen.fall < stuck and seen.warm_points >= patience * stuck_points and not _gains(seen, stuck):
         return _sighting(view, seen, Severity.CRITICAL, stuck)
     late = seen.warm_points >= points or (view.progress or 0) >= 0.1
     sparse = seen.uniform and seen.warm_steps >= 500
@@ -90,6 +110,24 @@ def loss_not_decreasing(
         return None
     grave = seen.uniform or (seen.series.start >= LANGUAGE_FROM_SCRATCH and not _begins_late(seen))
     return _sighting(view, seen, Severity.WARNING if grave else Severity.INFO, fall)
+
+
+def _asked(view: RunView, seen: Progress) -> float:
+    """The share that must have been gained by what the rates of all steps sum up to; 0 while nothing can be asked."""
+    moved = view.rate_sum
+    if moved is None or not seen.uniform or seen.warm_steps < 100 or seen.warm_points < 20:
+        return 0.0
+    sums, gains = (SUMS_FEW, GAINS_FEW) if _few_tokens(view) else (SUMS, GAINS)
+    return float(np.interp(math.log(moved), np.log(sums), gains)) if moved >= sums[0] else 0.0
+
+
+def _few_tokens(view: RunView) -> bool:
+    return (view.facts.vocab_size or FEW_TOKENS + 1) <= FEW_TOKENS
+
+
+def _fell(seen: Progress, asked: float) -> bool:
+    """Whether it had gained as much before, or has risen: not flat from the start, other rules speak."""
+    return seen.series.level > 1.1 * seen.reference or seen.series.best.value < (1 - asked) * seen.reference
 
 
 def _begins_late(seen: Progress) -> bool:
