@@ -50,6 +50,13 @@ def _is_tags(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(tag, str) for tag in value)
 
 
+_DATA_NUMBERS = (
+    "documents", "characters", "words", "mean_words", "shortest", "longest", "empty", "short", "duplicates",
+    "near_duplicates", "english", "unreadable", "train_tokens", "val_tokens", "planned_tokens", "parameters",
+    "window_tokens", "distinct", "repeated", "most_places", "overlap",
+)  # fmt: skip
+
+
 def _one_of(*choices: str) -> Callable[[Any], bool]:
     return lambda value: value in choices
 
@@ -75,6 +82,12 @@ FIELDS: dict[str, dict[str, Field]] = {
         "parent": TEXT,
     },
     "config": {"config": MAPPING},
+    "data": {
+        **dict.fromkeys(_DATA_NUMBERS, NUMBER),
+        "dataset": TEXT,
+        "issues": Field(_is_tags, "a list of texts"),
+        "most_text": TEXT,
+    },
     "sample": {
         "step": NEEDED_STEP,
         "prompt": TEXT,

@@ -24,7 +24,18 @@ from runwell.sender import Sender
 from runwell.spool import Spool
 from runwell.transport import HttpTransport
 from runwell.values import flatten, to_json
-from runwell.wire import MAX_EVENT_BYTES, MAX_STEP, BadEvent, Event, WireError, check_step, clean_text, dumps, shorten
+from runwell.wire import (
+    MAX_EVENT_BYTES,
+    MAX_STEP,
+    RESERVED,
+    BadEvent,
+    Event,
+    WireError,
+    check_step,
+    clean_text,
+    dumps,
+    shorten,
+)
 
 FINISH_SECONDS = 10.0
 MAX_TEXT = 64 * 1024
@@ -108,6 +119,22 @@ class Run:
             self._complain(f"config {error}", f"a config record was not written: {error}", error)
             return
         self._write({"type": "config", "config": plain})
+
+    def data(self, facts: Mapping[str, Any], step: int | None = None) -> None:
+        """Write down what is known of the data that is trained on from a step: numbers and texts by name.
+
+        docs/architecture.md lists the names that rules know (`distinct`, `overlap`, `train_tokens`, …). A later call
+        stands in the place of the earlier one.
+        """
+        try:
+            plain = to_json(facts)
+            if not isinstance(plain, dict):
+                raise BadEvent(f"data() takes a mapping of facts, not {shorten(facts)}")
+        except Exception as error:
+            self._complain(f"data {error}", f"a data record was not written: {error}", error)
+            return
+        about = {name: value for name, value in plain.items() if name not in RESERVED}
+        self._write({"type": "data", "step": step, **about}, need_step=True)
 
     def alert(self, title: str, text: str = "", level: str = "warning", step: int | None = None) -> None:
         """Tell the owner something: `level` is info, warning or critical."""

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trainer.audit import TextAudit
 from trainer.config import TrainConfig
+from trainer.data_report import kept_audit
 from trainer.errors import DataError
 from trainer.tokenizer import Tokenizer, check_round_trip, chunks, from_json, make_tokenizer
 
@@ -42,6 +44,8 @@ class Corpus:
     val: Packed
     characters: int
     """Characters of the text before the split."""
+    audit: TextAudit
+    """What was counted in the text's documents."""
     opening: tuple[str, ...]
     """Two short openings from the validation part, for prompts."""
 
@@ -58,10 +62,11 @@ def prepare(
     cache: Path,
     tokenizer: Tokenizer | None = None,
     say: Callable[[str], None] = lambda line: None,
+    documents: Sequence[str] = (),
 ) -> Corpus:
-    """Split, learn the tokenizer (unless one is given, as a resume does), encode; kept in `cache` by content.
+    """Split, learn the tokenizer (unless one is given, as a resume does), encode, audit; kept in `cache` by content.
 
-    `say` is told what takes a while. Raises `TokenizerError` when the round trip fails and `DataError` when a part is shorter than one context.
+    `documents` are those that the text was joined from (none: it is one). `say` is told what takes a while. Raises `TokenizerError` when the round trip fails and `DataError` when a part is shorter than one context.
     """
     train_text, val_text = split(text, config.validation_fraction)
     folder = cache / "tokens" / _key(config, text, tokenizer)
@@ -80,7 +85,8 @@ def prepare(
     train, val = (np.memmap(folder / f"{part}.bin", dtype=dtype, mode="r") for part in ("train", "val"))
     _check_lengths(config, len(train), len(val))
     opening = tuple(_openings(val_text, config.context_length))
-    return Corpus(tokenizer=tokenizer, train=train, val=val, characters=len(text), opening=opening)
+    audited = kept_audit(folder, documents or (text,))
+    return Corpus(tokenizer=tokenizer, train=train, val=val, characters=len(text), audit=audited, opening=opening)
 
 
 class Batches:

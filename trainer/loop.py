@@ -19,7 +19,8 @@ from torch import Tensor
 
 from trainer.checkpoint import CheckpointFolder
 from trainer.control import StopSignal, parse_sample
-from trainer.data import Batch, Batches, Corpus, evaluation_batches
+from trainer.data import Batch, Batches, Corpus, Packed, evaluation_batches
+from trainer.data_report import report
 from trainer.errors import CheckpointError, CommandError, TokenizerError
 from trainer.faults import Sickness, wait
 from trainer.gpu import GpuMeter
@@ -67,7 +68,9 @@ class Loop:
         self._wall = wall or Wall()
         self._sickness = Sickness(self.config)
         text = self._sickness.text(corpus)
+        self._sick_text = corpus.train if text is None else text
         self._sick_batches = self.batches if text is None else Batches(text, self.config)
+        self._told_data: Packed | None = None
         self._copies = CopyFinder(corpus.train)
         self._parameters = list(session.model.parameters())
         self._stop_asked = ""
@@ -83,6 +86,7 @@ class Loop:
         """Train until the last step, until told to stop, or until patience runs out."""
         session, config = self.session, self.config
         self._sickness.touch(session.model, session.optimizer, session.step + 1)
+        self._tell_data()
         if (
             session.step == 0 and not self._signal.name
         ):  # a stop that came while the data was prepared is not kept waiting
@@ -92,6 +96,7 @@ class Loop:
             self._obey()
             if self._stop_asked or self._signal.name:
                 return self._stop()
+            self._tell_data()
             self._one_step()
             last = session.step == config.max_steps
             patience_ran_out = False
@@ -108,6 +113,17 @@ class Loop:
             if patience_ran_out:
                 return Ending("finished", self._patience())
         return Ending("finished", f"all {config.max_steps:,} steps are done")
+
+    def _tell_data(self) -> None:
+        """Report the tokens that the next step trains on, when they are others than before: what is said is what is true."""
+        sick = self._sickness.due(self.session.step + 1)
+        stream = self._sick_text if sick else self._corpus.train
+        if stream is self._told_data:
+            return
+        self._told_data = stream
+        facts = report(self.config, self._corpus, stream, self.session.model.parameter_count())
+        self.run.data(facts, step=self.session.step)
+        self._vitals.pause()
 
     # -- one step --------------------------------------------------------------------------------------------------
 

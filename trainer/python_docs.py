@@ -22,6 +22,8 @@ SHORTEST, LONGEST = 100, 100_000
 _LEFT_OUT = frozenset(
     {"test", "tests", "idle_test", "site-packages", "__pycache__", "idlelib", "lib2to3", "turtledemo"}
 )
+BETWEEN = "\n\n\n"
+"""What stands between two documents."""
 _FORMAT = 1
 """Raise it when the text made here changes, so that cached copies are made again."""
 
@@ -37,7 +39,7 @@ def python_docs(cache: Path, say: Callable[[str], None] = lambda line: None) -> 
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         say("collecting the documentation that this Python carries (once, a few seconds)")
-        text = "\n\n\n".join(documents())
+        text = BETWEEN.join(documents())
     with contextlib.suppress(OSError):
         _write(path, text)
     return text

@@ -19,6 +19,9 @@ class Reporter(Protocol):
     def update_config(self, settings: Mapping[str, Any]) -> None:
         """Report settings that became known only now."""
 
+    def data(self, facts: Mapping[str, Any], step: int | None = None) -> None:
+        """Report what is known of the data that is trained on from this step."""
+
     def sample(self, prompt: str, text: str, step: int | None = None, **measures: float) -> None:
         """Report a text that the model wrote, and what was measured of it."""
 

@@ -1,19 +1,33 @@
-"""From a data set's name to its text: built in, a .txt or .md file, JSON lines, or a folder of them. No tokens here."""
+"""From a data set's name to its documents and its text: built in, a .txt or .md file, JSON lines, or a folder of them. No tokens here."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.catalog import resolve, text_files
 from trainer.errors import DataError
-from trainer.python_docs import python_docs
+from trainer.python_docs import BETWEEN, python_docs
 
 _ENCODING = "utf-8-sig"
 """UTF-8, without the mark that Windows' editors put before it: no character of the text, and no JSON."""
 _TEXT_KEYS = ("text", "content", "document", "body")
 _PAIR_KEYS = (("instruction", "response"), ("prompt", "completion"), ("question", "answer"))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A data set as it was read: the documents in order, and what stands between two of them."""
+
+    documents: tuple[str, ...]
+    between: str = "\n\n"
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return self.between.join(self.documents)
 
 
 def load_text(
@@ -23,34 +37,56 @@ def load_text(
 
     Raises `ConfigError` for a name that leads nowhere and `DataError` for text that cannot be read or is empty.
     """
+    return load_source(name, data_dir, cache, limit, say).text
+
+
+def load_source(
+    name: str, data_dir: Path, cache: Path, limit: int = 0, say: Callable[[str], None] = lambda line: None
+) -> Source:
+    """The documents of that text: a line of JSON lines, a file of another kind, or an entry of the built-in documentation."""
     path = resolve(name, data_dir)
-    text = python_docs(cache, say) if path is None else _read(path, data_dir, limit)
+    if path is None:
+        source = Source(tuple(python_docs(cache, say).split(BETWEEN)), BETWEEN)
+    else:
+        source = Source(tuple(_read(path, data_dir, limit)))
     if limit:
-        text = text[:limit]
-    if not text.strip():
+        source = _first(source, limit)
+    if not any(document.strip() for document in source.documents):
         raise DataError(f"the data set {name!r} has no text in it; choose another or put text into the file")
-    return text
+    return source
 
 
-def _read(path: Path, data_dir: Path, limit: int) -> str:
-    files = [path] if path.is_file() else list(text_files(path, data_dir))
-    pieces: list[str] = []
+def _first(source: Source, limit: int) -> Source:
+    """The first `limit` characters of the text; the last document may be cut short."""
+    kept: list[str] = []
+    left = limit
+    for document in source.documents:
+        if left < 0 or (kept and not left):
+            break
+        kept.append(document[:left])
+        left -= len(document) + len(source.between)
+    return Source(tuple(kept), source.between)
+
+
+def _read(path: Path, data_dir: Path, limit: int) -> Iterator[str]:
+    files = [path] if path.is_file() else text_files(path, data_dir)
     length = 0
     for file in files:
-        pieces.append(_read_file(file, limit - length if limit else -1))
-        length += len(pieces[-1])
         if limit and length >= limit:
-            break
-    return "\n\n".join(pieces)
+            return
+        for document in _read_file(file, limit - length if limit else -1):
+            length += len(document)
+            yield document
 
 
-def _read_file(path: Path, limit: int) -> str:
-    """A file's text; of plain text no more than `limit` characters (negative: all), however large the file is."""
+def _read_file(path: Path, limit: int) -> Iterator[str]:
+    """A file's documents; of plain text no more than `limit` characters (negative: all), however large the file is."""
     try:
         if path.suffix.lower() == ".jsonl":
-            return "\n\n".join(_json_lines(path, limit))
+            yield from _json_lines(path, limit)
+            return
         with path.open(encoding=_ENCODING) as file:
-            return file.read(limit)
+            yield file.read(limit)
     except UnicodeDecodeError as error:
         raise DataError(f"{path.name} is not UTF-8 text (byte {error.start}); convert it to UTF-8") from None
     except OSError as error:

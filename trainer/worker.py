@@ -26,7 +26,7 @@ from trainer.progress import Progress
 from trainer.reporter import Reporter
 from trainer.room import check_room
 from trainer.session import Session, new_session, restore
-from trainer.sources import load_text
+from trainer.sources import load_source
 from trainer.tokenizer import from_json
 
 BAD_INPUT, CRASHED = 2, 1
@@ -92,8 +92,9 @@ def _checkpoint(config: TrainConfig, home: Path) -> Checkpoint | None:
 def _corpus(config: TrainConfig, home: Path, data_dir: Path, loaded: Checkpoint | None) -> Corpus:
     cache = home / "cache"
     _say(f"preparing the data set {config.dataset}")
-    text = load_text(config.dataset, data_dir, cache, config.data_limit_characters, _say)
-    return prepare(config, text, cache, from_json(loaded.tokenizer) if loaded else None, _say)
+    source = load_source(config.dataset, data_dir, cache, config.data_limit_characters, _say)
+    tokenizer = from_json(loaded.tokenizer) if loaded else None
+    return prepare(config, source.text, cache, tokenizer, _say, source.documents)
 
 
 def _session(config: TrainConfig, corpus: Corpus, precision: Precision, loaded: Checkpoint | None) -> Session:

@@ -103,6 +103,10 @@ class Recording:
         """Settings that became known."""
         self._add({"type": "config", "config": dict(settings)})
 
+    def data(self, facts: Mapping[str, Any], step: int | None = None) -> None:
+        """What is known of the data from this step on; the name of the data set is in the config."""
+        self._add({"type": "data", "step": step, **{name: kept for name, kept in facts.items() if name != "dataset"}})
+
     def sample(self, prompt: str, text: str, step: int | None = None, **measures: float) -> None:
         """A text that the model wrote, and what was measured of it."""
         self._add({"type": "sample", "step": step, "prompt": prompt, "text": text, **measures})

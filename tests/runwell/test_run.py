@@ -67,6 +67,17 @@ def test_settings_that_become_known_later_are_added(run: Run, caplog: pytest.Log
     assert "a config record of " in caplog.text and "is too large" in caplog.text
 
 
+def test_what_is_known_of_the_data_is_written_with_its_step(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    run.log({"x": 1.0}, step=7)
+    run.data({"train_tokens": 5_000, "overlap": math.nan, "issues": ["one"], "time": "never"})
+    (event,) = [event for event in stored(run) if event["type"] == "data"]
+    told = {name: value for name, value in event.items() if name not in ("type", "time")}
+    assert math.isnan(told.pop("overlap"))
+    assert told == {"step": 7, "train_tokens": 5_000, "issues": ["one"]}
+    run.data("much")  # type: ignore[arg-type]
+    assert "data() takes a mapping of facts, not 'much'" in caplog.text
+
+
 def test_a_huge_config_is_cut_to_its_keys(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     run = runwell.init(config={"words": ["word"] * 100_000, "lr": 1}, tags="one")
     run.finish(timeout=0)

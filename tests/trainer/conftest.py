@@ -52,6 +52,7 @@ class RecordingRun:
         """Commands that come before the step of that number."""
         self.rewinds: list[int] = []
         self.config: dict[str, Any] = {}
+        self.told_data: list[tuple[int, dict[str, Any]]] = []
         self.alerts: list[tuple[int, str, str]] = []
         self.ended: tuple[str, str] | None = None
 
@@ -62,6 +63,9 @@ class RecordingRun:
 
     def update_config(self, settings: Mapping[str, Any]) -> None:
         self.config |= settings
+
+    def data(self, facts: Mapping[str, Any], step: int) -> None:
+        self.told_data.append((step, dict(facts)))
 
     def sample(self, prompt: str, text: str, step: int, **measures: float) -> None:
         self.samples.append((step, prompt, text))

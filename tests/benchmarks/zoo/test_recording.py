@@ -43,6 +43,13 @@ def test_a_run_is_recorded_with_the_config_it_declares_and_not_with_its_illness(
     assert list(series(events, "val/loss")) == [0, 3, 6] and events[-1] == {"type": "state", "state": "finished"}
 
 
+def test_what_the_run_says_of_its_data_is_recorded(tmp_path: Path) -> None:
+    events = training.train(case(settings={"fault": "tiny-data"}, expected=("poor-data",)), tmp_path)
+    (told,) = (event for event in events if event["type"] == "data")
+    assert told["train_tokens"] < told["characters"] / 40 and told["step"] == 0
+    assert events.index(told) < next(at for at, event in enumerate(events) if event["type"] == "metrics")
+
+
 def test_numbers_that_are_not_finite_come_back_from_disk(tmp_path: Path) -> None:
     events = [
         {"type": "metrics", "step": n, "train/loss": x} for n, x in enumerate((math.nan, math.inf, -math.inf, 1.5))
