@@ -1,7 +1,8 @@
 """Points to chart columns: at most so many buckets, and no extreme ever lost. Pure numpy, no database.
 
-A bucket covers `width` steps. What is put into buckets are *aggregates*: single points reduced here, or whole stored
-blocks whose extremes were computed when they were written and which need not be unpacked.
+Buckets follow each other; `edges` holds the first step of each but the first. What is put into them are *aggregates*:
+single points reduced here, or stored summaries (of a whole block, of a piece of one) that need not be unpacked. An edge
+gives way to a summary that lies across it, so that the summary can be used whole: no bucket is more than twice as wide.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from dashboard.records import Floats, Ints, Series
 
 _NO_STEP = np.iinfo(np.int64).max
+_ROUNDS = 3  # of moving edges; summaries that still lie across one are unpacked
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class Aggregates:
 
     step: Ints  # of the last point
     time: Floats
+    arrival: Ints  # of the last point; of points at one step the one that arrived last is the last
     low: Floats
     high: Floats
     mean: Floats
@@ -31,39 +34,89 @@ class Aggregates:
     low_step: Ints
     high_step: Ints
 
+    def __len__(self) -> int:
+        return len(self.step)
+
+    def __getitem__(self, which: Ints) -> Aggregates:
+        return Aggregates(*(getattr(self, field.name)[which] for field in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Points as columns of equal length."""
+
+    steps: Ints
+    times: Floats
+    values: Floats
+    arrivals: Ints
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __getitem__(self, which: Ints | slice) -> Points:
+        return Points(self.steps[which], self.times[which], self.values[which], self.arrivals[which])
+
+    def by_step(self) -> Points:
+        """Sorted by step; equal steps in order of arrival."""
+        ahead = np.diff(self.steps)
+        if np.all((ahead > 0) | ((ahead == 0) & (np.diff(self.arrivals) > 0))):
+            return self
+        return self[np.lexsort((self.arrivals, self.steps))]
+
 
 def width_for(first_step: int, last_step: int, buckets: int) -> int:
     """Steps in a bucket so that at most `buckets` of them cover first_step..last_step (both included)."""
     return max(1, -(-(last_step - first_step + 1) // buckets))
 
 
-def raw(name: str, steps: Ints, times: Floats, values: Floats) -> Series:
+def edges_for(first_step: int, last_step: int, width: int) -> Ints:
+    """First step of each bucket but the first."""
+    return np.arange(first_step + width, last_step + 1, width, dtype=np.int64)
+
+
+def give_way(edges: Ints, first: Ints, last: Ints) -> Ints:
+    """The edges moved behind the summaries first..last (steps, sorted by `first`) that lie across them."""
+    if not len(first):
+        return edges
+    reach = np.maximum.accumulate(last)
+    for _ in range(_ROUNDS):
+        before = np.searchsorted(first, edges, side="left") - 1  # the last summary that begins before the edge
+        across = np.where(before >= 0, reach[before], edges - 1)
+        moved = np.maximum(edges, across + 1)
+        if np.array_equal(moved, edges):
+            break
+        edges = np.maximum.accumulate(moved)
+    return edges
+
+
+def raw(name: str, points: Points) -> Series:
     """Every point as its own row; a non-finite one has no extremes."""
-    finite = np.isfinite(values)
-    shown = np.where(finite, values, np.nan)
-    ones = np.ones(len(steps), np.int64)
+    finite = np.isfinite(points.values)
+    shown = np.where(finite, points.values, np.nan)
     return Series(
-        name=name, step=steps, time=times, min=shown, max=shown, mean=shown, last=values, count=ones,
-        nonfinite=(~finite).astype(np.int64), min_step=steps, max_step=steps,
+        name=name, step=points.steps, time=points.times, min=shown, max=shown, mean=shown, last=points.values,
+        count=np.ones(len(points), np.int64), nonfinite=(~finite).astype(np.int64), min_step=points.steps,
+        max_step=points.steps,
     )  # fmt: skip
 
 
-def reduce_points(steps: Ints, times: Floats, values: Floats, first_step: int, width: int) -> Aggregates:
-    """One aggregate for each bucket that has points. `steps` is sorted; the order among equal steps is kept."""
-    starts = _starts((steps - first_step) // width)
+def reduce_points(points: Points, edges: Ints) -> Aggregates:
+    """One aggregate for each bucket that has points. They are sorted by step, equal steps by arrival."""
+    steps, values = points.steps, points.values
+    starts = _starts(np.searchsorted(steps, edges, side="left"), len(steps))
     counts = np.diff(starts, append=len(steps))
     finite = np.isfinite(values)
     if finite.all():
         nonfinite = np.zeros(len(starts), np.int64)
         low_values = high_values = mean_values = values
     else:
-        nonfinite = np.add.reduceat((~finite).astype(np.int64), starts) if len(starts) else np.zeros(0, np.int64)
+        nonfinite = np.add.reduceat((~finite).astype(np.int64), starts)
         low_values, high_values = np.where(finite, values, np.inf), np.where(finite, values, -np.inf)
         mean_values = np.where(finite, values, 0.0)
     low, high = _reduce(np.minimum, low_values, starts), _reduce(np.maximum, high_values, starts)
     ends = starts + counts - 1
     return Aggregates(
-        step=steps[ends], time=times[ends], low=low, high=high,
+        step=steps[ends], time=points.times[ends], arrival=points.arrivals[ends], low=low, high=high,
         mean=_means(mean_values, starts, counts, np.maximum(counts - nonfinite, 1)), last=values[ends],
         count=counts, nonfinite=nonfinite,
         low_step=steps[_first_match(low_values, low, starts, counts)],
@@ -71,17 +124,16 @@ def reduce_points(steps: Ints, times: Floats, values: Floats, first_step: int, w
     )  # fmt: skip
 
 
-def combine(name: str, parts: Sequence[Aggregates], first_step: int, width: int) -> Series:
-    """The chart's columns from aggregates that each lie within one bucket and do not interleave there."""
-    if not parts or not sum(len(part.step) for part in parts):
-        return empty(name)
+def combine(name: str, parts: Sequence[Aggregates], edges: Ints) -> Series:
+    """The chart's columns from aggregates that each lie within one bucket."""
     joined = Aggregates(
         *(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Aggregates))
     )
-    order = np.argsort(joined.step, kind="stable")
-    rows = Aggregates(*(getattr(joined, field.name)[order] for field in fields(Aggregates)))
-    starts = _starts((rows.step - first_step) // width)
-    groups = np.diff(starts, append=len(rows.step))
+    if not len(joined):
+        return empty(name)
+    rows = joined[np.lexsort((joined.arrival, joined.step))]
+    starts = _starts(np.searchsorted(rows.step, edges, side="left"), len(rows))
+    groups = np.diff(starts, append=len(rows))
     low, high = np.minimum.reduceat(rows.low, starts), np.maximum.reduceat(rows.high, starts)
     counts, nonfinite = np.add.reduceat(rows.count, starts), np.add.reduceat(rows.nonfinite, starts)
     finite = rows.count - rows.nonfinite
@@ -97,17 +149,23 @@ def combine(name: str, parts: Sequence[Aggregates], first_step: int, width: int)
     )  # fmt: skip
 
 
+def no_points() -> Points:
+    """None."""
+    return Points(np.zeros(0, np.int64), np.zeros(0), np.zeros(0), np.zeros(0, np.int64))
+
+
 def empty(name: str) -> Series:
     """A series without points."""
-    ints, floats = np.zeros(0, np.int64), np.zeros(0, np.float64)
-    return raw(name, ints, floats, floats)
+    return raw(name, no_points())
 
 
-def _starts(bucket_of: Ints) -> Ints:
-    """Index of the first row of each bucket (rows are sorted by bucket)."""
-    if not len(bucket_of):
+def _starts(first_at: Ints, count: int) -> Ints:
+    """Index of the first row of each bucket that has rows, from where each bucket but the first begins."""
+    if not count:
         return np.zeros(0, np.int64)
-    return np.concatenate(([0], np.flatnonzero(np.diff(bucket_of)) + 1)).astype(np.int64)
+    starts = np.concatenate(([0], first_at[first_at < count])).astype(np.int64)
+    found: Ints = starts[np.append(True, np.diff(starts) > 0)]
+    return found
 
 
 def _reduce(operation: np.ufunc, values: Floats, starts: Ints) -> Floats:

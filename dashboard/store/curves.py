@@ -1,25 +1,65 @@
 """Reads one series of a run as chart columns. SQL to find the blocks, `buckets` to reduce them; writes nothing.
 
-A block that lies whole inside one bucket, that no other block reaches into and no rewind cuts, is answered from the
-aggregates stored beside it. All others are unpacked.
+What lies whole within the window and is narrow beside a bucket is answered from summaries: of the whole block, or of its
+pieces. Everything else is unpacked: at the edges of the window, where a rewind cuts, where generations overlap, and when
+buckets hold few points.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
 from dashboard.records import Floats, Ints, Series
 from dashboard.store import buckets as bucketing
-from dashboard.store import packing
-from dashboard.store.tables import blocks, columns, generations
+from dashboard.store import packing, pieces
+from dashboard.store.buckets import Aggregates, Points
+from dashboard.store.tables import blocks, columns, digests, generations, outlines
 
 _ENDLESS = 2**62
 _AT_ONCE = 500  # blocks asked for in one statement; databases bound the number of parameters
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """The blocks that may hold visible points of the window. `stop` is the last step of each that is visible."""
+
+    key: Ints
+    generation: Ints
+    rows: Ints
+    first: Ints
+    last: Ints
+    stop: Ints
+    whole: Aggregates
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    def __getitem__(self, which: Ints | Mask) -> _Blocks:
+        return _Blocks(*(getattr(self, field.name)[which] for field in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Summaries:
+    """Summaries that may stand for their points: which block each is of (an index), and where it begins."""
+
+    block: Ints
+    piece: Ints  # -1 for a whole block
+    first: Ints
+    rows: Aggregates
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def __getitem__(self, which: Ints | Mask) -> _Summaries:
+        return _Summaries(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
 def read(
@@ -32,30 +72,19 @@ def read(
     buckets: int,
 ) -> Series:
     """Columns for start..stop (both included): raw when they hold at most `buckets` visible points, else bucketed."""
-    cutoffs = hidden_after(connection, run_key)
     first, last = -_ENDLESS if start is None else start, _ENDLESS if stop is None else stop
-    found = [
-        block
-        for block in _overview(connection, series_key, first, last)
-        if block.first_step <= min(cutoffs.get(block.generation, _ENDLESS), last)
-    ]
-    if not found:
+    found = _overview(connection, series_key, first, last, hidden_after(connection, run_key))
+    if not len(found):
         return bucketing.empty(name)
-    reach = [min(block.last_step, cutoffs.get(block.generation, _ENDLESS)) for block in found]
-    low, high = max(first, min(block.first_step for block in found)), min(last, max(reach))
+    if found.rows.sum() <= buckets:
+        return bucketing.raw(name, _points(connection, series_key, found, first, None))
+    low, high = max(first, int(found.first.min())), min(last, int(found.stop.max()))
     width = bucketing.width_for(low, high, buckets)
-    alone = _alone(found, reach) if sum(block.rows for block in found) > buckets else [False] * len(found)
-    whole = [
-        lone and block.first_step >= low and block.last_step <= min(high, edge)
-        and (block.first_step - low) // width == (block.last_step - low) // width
-        for block, edge, lone in zip(found, reach, alone, strict=True)
-    ]  # fmt: skip
-    kept = [block for block, is_whole in zip(found, whole, strict=True) if is_whole]
-    opened = [block for block, is_whole in zip(found, whole, strict=True) if not is_whole]
-    points = _points(connection, series_key, opened, cutoffs, first, last)
-    if len(points[0]) + sum(block.rows for block in kept) <= buckets:
-        return bucketing.raw(name, *_points(connection, series_key, found, cutoffs, first, last))
-    return bucketing.combine(name, [bucketing.reduce_points(*points, low, width), _stored(kept)], low, width)
+    chosen, edges = _choose(_summaries(connection, series_key, found, low, width), low, high, width)
+    points = _points(connection, series_key, found, low, chosen)
+    if len(points) + int(chosen.rows.count.sum()) <= buckets:
+        return bucketing.raw(name, _points(connection, series_key, found, low, None))
+    return bucketing.combine(name, [bucketing.reduce_points(points, edges), chosen.rows], edges)
 
 
 def hidden_after(connection: sa.Connection, run_key: int) -> dict[int, int]:
@@ -75,129 +104,207 @@ def hidden_after(connection: sa.Connection, run_key: int) -> dict[int, int]:
     return cutoffs
 
 
-def _overview(connection: sa.Connection, series_key: int, first: int, last: int) -> Sequence[Any]:
-    """The blocks that may hold points of first..last, older generations first, without their contents."""
-    return connection.execute(
+# -- which blocks ----------------------------------------------------------------------------------------------------
+
+
+def _overview(connection: sa.Connection, series_key: int, first: int, last: int, cutoffs: Mapping[int, int]) -> _Blocks:
+    """The blocks that may hold visible points of first..last, with what is known of each without unpacking it."""
+    rows = connection.execute(
         sa.select(
             blocks.c.key, blocks.c.generation, blocks.c.rows, blocks.c.first_step, blocks.c.last_step, blocks.c.last_time,
-            blocks.c.first_arrival, blocks.c.last_arrival,
-            columns.c.nonfinite, columns.c.lowest, columns.c.highest, columns.c.mean, columns.c.lowest_step,
-            columns.c.highest_step, columns.c.last,
+            blocks.c.last_arrival, columns.c.nonfinite, columns.c.lowest, columns.c.highest, columns.c.mean,
+            columns.c.lowest_step, columns.c.highest_step, columns.c.last,
         )
         .join(columns, columns.c.block_key == blocks.c.key)
         .where(columns.c.series_key == series_key, blocks.c.last_step >= first, blocks.c.first_step <= last)
         .order_by(blocks.c.generation, blocks.c.first_arrival)
     ).all()  # fmt: skip
+    names = "key generation rows first last time arrival nonfinite low high mean low_step high_step last_value"
+    told: dict[str, Sequence[Any]] = dict(
+        zip(names.split(), zip(*rows, strict=True) if rows else [()] * 14, strict=True)
+    )
+    ints = {name: np.array(told[name], np.int64) for name in ("key", "generation", "rows", "first", "last")}
+    stop = np.array([min(last, cutoffs.get(generation, _ENDLESS)) for generation in told["generation"]], np.int64)
+    found = _Blocks(**ints, stop=np.minimum(ints["last"], stop), whole=_whole(told))
+    return found[found.first <= stop]
 
 
-def _alone(found: Sequence[Any], reach: Sequence[int]) -> list[bool]:
-    """Whether a block's steps are shared or enclosed by no other block's."""
-    lows = np.array([block.first_step for block in found], np.int64)
-    order = np.argsort(lows, kind="stable")
-    lows, highs = lows[order], np.array(reach, np.int64)[order]
-    before = np.concatenate(([-_ENDLESS * 2 + 1], np.maximum.accumulate(highs)[:-1]))
-    after = np.concatenate((lows[1:], [_ENDLESS * 2 - 1]))
-    alone = np.zeros(len(found), bool)
-    alone[order] = (lows > before) & (highs < after)
-    return [bool(value) for value in alone]
+def _whole(told: Mapping[str, Sequence[Any]]) -> Aggregates:
+    """The aggregates that lie beside whole blocks."""
+
+    def ints(name: str) -> Ints:
+        return np.array(told[name], np.int64)
+
+    def floats(name: str, missing: float) -> Floats:
+        values = np.array(told[name], np.float64)  # None becomes NaN; no finite value is NaN
+        return np.where(np.isnan(values), missing, values)
+
+    return Aggregates(
+        step=ints("last"), time=floats("time", np.nan), arrival=ints("arrival"), low=floats("low", np.inf),
+        high=floats("high", -np.inf), mean=floats("mean", 0.0), last=np.frombuffer(b"".join(told["last_value"]), "<f8"),
+        count=ints("rows"), nonfinite=ints("nonfinite"), low_step=ints("low_step"), high_step=ints("high_step"),
+    )  # fmt: skip
+
+
+# -- which summaries -------------------------------------------------------------------------------------------------
+
+
+def _summaries(connection: sa.Connection, series_key: int, found: _Blocks, low: int, width: int) -> _Summaries:
+    """Summaries that stand for their points exactly, none wider than half a bucket."""
+    half = width // 2
+    usable = ~_contested(found)
+    span = found.last - found.first
+    narrow = usable & (span <= half) & (found.first >= low) & (found.last <= found.stop)
+    some = np.flatnonzero(narrow)
+    whole = _Summaries(some, np.full(len(some), -1), found.first[some], found.whole[some])
+    # Pieces are at least this wide on the whole; where that is too wide, looking for narrow ones is in vain.
+    count = -(-found.rows // pieces.PIECE)
+    cut = np.flatnonzero(usable & ~narrow & (found.rows >= pieces.WORTHWHILE) & (span // count <= half))
+    if not len(cut):
+        return whole
+    inside = _pieces(connection, series_key, found, cut)
+    keep = (
+        (inside.rows.step - inside.first <= half)
+        & (inside.first >= low)
+        & (inside.rows.step <= found.stop[inside.block])
+    )
+    return _joined([whole, inside[keep]])
+
+
+def _contested(found: _Blocks) -> Mask:
+    """Blocks whose steps another generation reaches into: there, the newer point of a step hides the older one."""
+    contested = np.zeros(len(found), bool)
+    for generation in set(found.generation.tolist()):
+        mine = found.generation == generation
+        if mine.all():
+            break
+        first, stop = np.sort(found.first[~mine]), np.sort(found.stop[~mine])
+        begun = np.searchsorted(first, found.stop[mine], side="right")
+        contested[mine] = begun > np.searchsorted(stop, found.first[mine], side="left")
+    return contested
+
+
+def _pieces(connection: sa.Connection, series_key: int, found: _Blocks, which: Ints) -> _Summaries:
+    """The pieces of some blocks. Blocks of schema 1 have none."""
+    stored = _by_key(
+        connection,
+        sa.select(outlines.c.block_key, outlines.c.body, digests.c.body)
+        .join(digests, digests.c.block_key == outlines.c.block_key)
+        .where(digests.c.series_key == series_key),
+        outlines.c.block_key,
+        found.key[which].tolist(),
+    )
+    which = which[[key in stored for key in found.key[which].tolist()]]
+    rows = found.rows[which].tolist()
+    bodies = [stored[key] for key in found.key[which].tolist()]
+    where = pieces.unpack([body[1] for body in bodies], pieces.OUTLINE, rows)
+    what = pieces.unpack([body[2] for body in bodies], pieces.DIGEST, rows)
+    pieces_of = -(-found.rows[which] // pieces.PIECE)
+    number = np.arange(len(where)) - np.repeat(np.cumsum(pieces_of) - pieces_of, pieces_of)
+    block = np.repeat(which, pieces_of)
+    count = np.minimum(pieces.PIECE, found.rows[block] - number * pieces.PIECE)
+    return _Summaries(
+        block, number, where["first_step"],
+        Aggregates(
+            step=where["last_step"], time=where["last_time"], arrival=where["last_arrival"], low=what["low"],
+            high=what["high"], mean=what["mean"], last=what["last"], count=count,
+            nonfinite=what["nonfinite"].astype(np.int64), low_step=what["low_step"], high_step=what["high_step"],
+        ),
+    )  # fmt: skip
+
+
+def _joined(parts: Sequence[_Summaries]) -> _Summaries:
+    rows = Aggregates(
+        *(np.concatenate([getattr(part.rows, field.name) for part in parts]) for field in fields(Aggregates))
+    )
+    return _Summaries(
+        np.concatenate([part.block for part in parts]),
+        np.concatenate([part.piece for part in parts]),
+        np.concatenate([part.first for part in parts]),
+        rows,
+    )
+
+
+def _choose(found: _Summaries, low: int, high: int, width: int) -> tuple[_Summaries, Ints]:
+    """The summaries that lie within one bucket each, and the buckets' edges."""
+    edges = bucketing.edges_for(low, high, width)
+    if not len(found):
+        return found, edges
+    found = found[np.argsort(found.first, kind="stable")]
+    edges = bucketing.give_way(edges, found.first, found.rows.step)
+    inside = np.searchsorted(edges, found.first, side="right") == np.searchsorted(edges, found.rows.step, side="right")
+    return found[inside], edges
+
+
+# -- single points ---------------------------------------------------------------------------------------------------
 
 
 def _points(
-    connection: sa.Connection,
-    series_key: int,
-    found: Sequence[Any],
-    cutoffs: Mapping[int, int],
-    first: int,
-    last: int,
-) -> tuple[Ints, Floats, Floats]:
-    """Steps, times and values of the visible points within first..last, by step; equal steps in order of arrival."""
-    contents = _contents(connection, series_key, [block.key for block in found])
-    tangled = _tangled(found)
-    parts: dict[int, list[tuple[Ints, Floats, Floats]]] = {}
-    arrivals: dict[int, list[Ints]] = {}
-    for block in found:
-        row = contents[block.key]
-        steps, values = packing.unpack_integers(row.steps, row.rows), packing.unpack_values(row.data, row.rows)
-        times = packing.unpack_times(row.times, row.rows)
-        stop = min(last, cutoffs.get(block.generation, _ENDLESS))
-        order = packing.unpack_integers(row.arrivals, row.rows) if tangled else steps
-        if block.first_step < first or block.last_step > stop:
-            seen = (steps >= first) & (steps <= stop)
-            steps, times, values, order = steps[seen], times[seen], values[seen], order[seen]
-        if tangled:
-            arrivals.setdefault(block.generation, []).append(order)
-        parts.setdefault(block.generation, []).append((steps, times, values))
-    joined = {generation: _join(some) for generation, some in parts.items()}
-    for generation, some in arrivals.items():
-        joined[generation] = _take(joined[generation], np.argsort(np.concatenate(some)))
-    return _by_step(_newest_wins([joined[generation] for generation in sorted(joined)]))
+    connection: sa.Connection, series_key: int, found: _Blocks, first: int, chosen: _Summaries | None
+) -> Points:
+    """The visible points from `first` on, sorted by step; without those that the chosen summaries stand for."""
+    instead = np.zeros(len(found), np.int64)  # pieces of each block that are not opened
+    skipped: dict[int, Ints] = {}
+    if chosen is not None:
+        whole = chosen.block[chosen.piece < 0]
+        np.add.at(instead, chosen.block[chosen.piece >= 0], 1)
+        instead[whole] = -(-found.rows[whole] // pieces.PIECE)
+    opened = np.flatnonzero(instead < -(-found.rows // pieces.PIECE))
+    if chosen is not None:
+        partly = opened[instead[opened] > 0]
+        skipped = {int(block): chosen.piece[chosen.block == block] for block in partly}
+    contents = _contents(connection, series_key, found.key[opened].tolist())
+    by_generation: dict[int, list[Points]] = {}
+    for block in opened.tolist():
+        points = _unpacked(contents[int(found.key[block])], int(found.rows[block]))
+        if block in skipped:
+            points = points.by_step()
+            points = points[np.flatnonzero(~np.isin(np.arange(len(points)) // pieces.PIECE, skipped[block]))]
+        if found.first[block] < first or found.last[block] > found.stop[block]:
+            points = points[np.flatnonzero((points.steps >= first) & (points.steps <= found.stop[block]))]
+        by_generation.setdefault(int(found.generation[block]), []).append(points)
+    return _newest_wins([_join(by_generation[generation]) for generation in sorted(by_generation)]).by_step()
 
 
-def _tangled(found: Sequence[Any]) -> bool:
-    """Whether points of one block arrived between those of another: one name logged by several writers, or in the
-    company of other names now and then. Their blocks, laid end to end, are not in order of arrival."""
-    return any(
-        before.generation == after.generation and after.first_arrival <= before.last_arrival
-        for before, after in itertools.pairwise(found)
+def _unpacked(row: Any, count: int) -> Points:
+    return Points(
+        packing.unpack_integers(row.steps, count),
+        packing.unpack_times(row.times, count),
+        packing.unpack_values(row.data, count),
+        packing.unpack_integers(row.arrivals, count),
     )
 
 
 def _contents(connection: sa.Connection, series_key: int, keys: Sequence[int]) -> dict[int, Any]:
+    query = (
+        sa.select(blocks.c.key, blocks.c.arrivals, blocks.c.steps, blocks.c.times, columns.c.data)
+        .join(columns, columns.c.block_key == blocks.c.key)
+        .where(columns.c.series_key == series_key)
+    )
+    return _by_key(connection, query, columns.c.block_key, keys)
+
+
+def _by_key(
+    connection: sa.Connection, query: sa.Select[Any], column: sa.ColumnElement[int], keys: Sequence[int]
+) -> dict[int, Any]:
+    """Rows of a query by their first column, for those whose `column` is among the keys."""
     found: dict[int, Any] = {}
     for start in range(0, len(keys), _AT_ONCE):
-        rows = connection.execute(
-            sa.select(blocks.c.key, blocks.c.rows, blocks.c.arrivals, blocks.c.steps, blocks.c.times, columns.c.data)
-            .join(columns, columns.c.block_key == blocks.c.key)
-            .where(columns.c.series_key == series_key, columns.c.block_key.in_(keys[start : start + _AT_ONCE]))
-        )
-        found.update((row.key, row) for row in rows)
+        rows = connection.execute(query.where(column.in_(keys[start : start + _AT_ONCE])))
+        found.update((row[0], row) for row in rows)
     return found
 
 
-def _join(parts: list[tuple[Ints, Floats, Floats]]) -> tuple[Ints, Floats, Floats]:
-    steps, times, values = zip(*parts, strict=True)
-    return np.concatenate(steps), np.concatenate(times), np.concatenate(values)
+def _join(parts: Sequence[Points]) -> Points:
+    return Points(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Points)))
 
 
-def _newest_wins(by_generation: list[tuple[Ints, Floats, Floats]]) -> tuple[Ints, Floats, Floats]:
+def _newest_wins(by_generation: list[Points]) -> Points:
     """One list of points from those of each generation, oldest first: a later generation's step replaces earlier ones."""
     if not by_generation:
-        return np.zeros(0, np.int64), np.zeros(0), np.zeros(0)
-    if len(by_generation) == 1:
-        return by_generation[0]
+        return bucketing.no_points()
     kept = [by_generation[-1]]
-    for steps, times, values in reversed(by_generation[:-1]):
-        seen = ~np.isin(steps, np.concatenate([newer[0] for newer in kept]))
-        kept.append((steps[seen], times[seen], values[seen]))
-    return _join(kept[::-1])
-
-
-def _by_step(points: tuple[Ints, Floats, Floats]) -> tuple[Ints, Floats, Floats]:
-    steps = points[0]
-    if np.all(steps[1:] >= steps[:-1]):
-        return points
-    return _take(points, np.argsort(steps, kind="stable"))
-
-
-def _take(points: tuple[Ints, Floats, Floats], order: Ints) -> tuple[Ints, Floats, Floats]:
-    steps, times, values = points
-    return steps[order], times[order], values[order]
-
-
-def _stored(kept: Sequence[Any]) -> bucketing.Aggregates:
-    """The aggregates that lie beside whole blocks."""
-
-    def ints(name: str) -> Ints:
-        return np.array([getattr(block, name) for block in kept], np.int64)
-
-    def floats(name: str, missing: float) -> Floats:
-        values = (getattr(block, name) for block in kept)
-        return np.array([missing if value is None else value for value in values], np.float64)
-
-    return bucketing.Aggregates(
-        step=ints("last_step"), time=floats("last_time", np.nan), low=floats("lowest", np.inf),
-        high=floats("highest", -np.inf), mean=floats("mean", 0.0),
-        last=np.array([packing.unpack_number(block.last) for block in kept], np.float64),
-        count=np.array([block.rows for block in kept], np.int64), nonfinite=ints("nonfinite"),
-        low_step=ints("lowest_step"), high_step=ints("highest_step"),
-    )  # fmt: skip
+    for points in reversed(by_generation[:-1]):
+        newer = np.concatenate([points.steps for points in kept])
+        kept.append(points[np.flatnonzero(~np.isin(points.steps, newer))])
+    return _join(kept[::-1]) if len(kept) > 1 else kept[0]

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from dashboard.errors import NewerStore, StoreError
 from dashboard.store.database import Database, sqlite_file
-from dashboard.store.tables import metadata, schema_version
+from dashboard.store.tables import digests, metadata, outlines, schema_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,15 @@ class Migration:
 
 FIRST_VERSION = 1
 
-MIGRATIONS: tuple[Migration, ...] = ()
+
+def _add_pieces(connection: sa.Connection) -> None:
+    for table in (outlines, digests):
+        table.create(connection)
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(2, "summaries of blocks' pieces; blocks written before have none and are unpacked", _add_pieces),
+)
 """Steps from FIRST_VERSION on, in order: version 2, 3, …"""
 
 

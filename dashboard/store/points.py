@@ -13,8 +13,8 @@ import numpy as np
 import sqlalchemy as sa
 
 from dashboard.records import Floats, Ints
-from dashboard.store import packing
-from dashboard.store.tables import blocks, columns
+from dashboard.store import packing, pieces
+from dashboard.store.tables import blocks, columns, digests, outlines
 
 MERGE = 16
 FULL = 99
@@ -96,6 +96,22 @@ def _insert_block(connection: sa.Connection, owner: Owner, rows: Rows, level: in
                 "data": packing.pack_values(rows.values[:, index]),
             }
             for index, series in enumerate(owner.series_keys)
+        ],
+    )
+    if len(rows) >= pieces.WORTHWHILE:
+        _insert_pieces(connection, owner, key, rows, order)
+
+
+def _insert_pieces(connection: sa.Connection, owner: Owner, key: int, rows: Rows, order: Ints) -> None:
+    steps = rows.steps[order]
+    body = pieces.outline(steps, rows.times[order], rows.arrivals[order])
+    connection.execute(outlines.insert().values(block_key=key, body=body))
+    bodies = pieces.digests(steps, rows.values[order])
+    connection.execute(
+        digests.insert(),
+        [
+            {"series_key": series, "block_key": key, "body": body}
+            for series, body in zip(owner.series_keys, bodies, strict=True)
         ],
     )
 

@@ -146,6 +146,24 @@ columns = sa.Table(
     sa.Index("columns_by_block", "block_key"),
 )
 
+outlines = sa.Table(  # where the pieces of a full block lie; see pieces.py
+    "outlines",
+    metadata,
+    sa.Column("block_key", Key, sa.ForeignKey("blocks.key", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+
+digests = sa.Table(  # what a column's values are in each piece; apart from the values, so that they lie close together
+    "digests",
+    metadata,
+    sa.Column(
+        "series_key", Key, sa.ForeignKey("series.key", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    ),
+    sa.Column("block_key", Key, sa.ForeignKey("blocks.key", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Index("digests_by_block", "block_key"),
+)
+
 entries = sa.Table(
     "entries",
     metadata,

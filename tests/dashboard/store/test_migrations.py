@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+import zlib
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
 from dashboard.errors import NewerStore, StoreError
-from dashboard.store import Store
+from dashboard.records import Ints
+from dashboard.store import Store, packing
 from dashboard.store.database import Database, open_engine
 from dashboard.store.migrations import FIRST_VERSION, MIGRATIONS, Migration, migrate
+from runwell.wire import Batch
+
+NEWEST = MIGRATIONS[-1].version
 
 ADD = Migration(
-    FIRST_VERSION + 1, "a column", lambda c: c.execute(sa.text("ALTER TABLE runs ADD COLUMN colour TEXT")) and None
+    NEWEST + 1, "a column", lambda c: c.execute(sa.text("ALTER TABLE runs ADD COLUMN colour TEXT")) and None
 )
 FAIL = Migration(
-    FIRST_VERSION + 2, "a mistake", lambda c: c.execute(sa.text("ALTER TABLE nothing ADD COLUMN x TEXT")) and None
+    NEWEST + 2, "a mistake", lambda c: c.execute(sa.text("ALTER TABLE nothing ADD COLUMN x TEXT")) and None
 )
 
 
@@ -42,18 +48,18 @@ def test_numbers_follow_each_other() -> None:
 
 def test_a_migration_is_applied_once_after_a_backup(old: Path) -> None:
     database = Database(open_engine(old))
-    backup = migrate(database, 5.0, (ADD,))
+    backup = migrate(database, 5.0, (*MIGRATIONS, ADD))
     assert backup is not None and backup.exists() and "colour" in columns(old) and "colour" not in columns(backup)
     with closing(sqlite3.connect(backup)) as copy:
         assert copy.execute("SELECT id FROM runs").fetchall() == [("r1",)]
-    assert migrate(database, 6.0, (ADD,)) is None
+    assert migrate(database, 6.0, (*MIGRATIONS, ADD)) is None
     database.engine.dispose()
 
 
 def test_a_migration_that_fails_changes_nothing(old: Path) -> None:
     database = Database(open_engine(old))
     with pytest.raises(StoreError, match="nothing was changed"):
-        migrate(database, 5.0, (ADD, FAIL))
+        migrate(database, 5.0, (*MIGRATIONS, ADD, FAIL))
     database.engine.dispose()
     assert "colour" not in columns(old)
     with closing(Store.open(old)) as store:
@@ -70,8 +76,37 @@ def test_a_second_backup_does_not_overwrite_the_first(old: Path) -> None:
 
 def migrate_and_fail(database: Database) -> set[Path]:
     with pytest.raises(StoreError):
-        migrate(database, 5.0, (ADD, FAIL))
+        migrate(database, 5.0, (*MIGRATIONS, ADD, FAIL))
     return set(Path(database.engine.url.database or "").parent.glob("*.backup*"))
+
+
+def test_blocks_of_schema_1_are_read_and_gain_what_new_ones_have(old: Path) -> None:
+    """Its integers were compressed, and it had no summaries of pieces."""
+    steps = [step + step % 3 for step in range(0, 8000, 2)]
+    with closing(Store.open(old)) as store:
+        events = [{"type": "metrics", "step": step, "time": step / 7, "a": float(step % 11)} for step in steps]
+        store.append("r1", Batch("w", 1, ({"type": "run"}, *events[:2000])))
+    with closing(sqlite3.connect(old)) as connection:
+        key, count, arrivals, kept, times = connection.execute(
+            "SELECT key, rows, arrivals, steps, times FROM blocks"
+        ).fetchone()
+        packed = [compressed(packing.unpack_integers(blob, count)) for blob in (arrivals, kept, times)]
+        connection.execute("UPDATE blocks SET arrivals = ?, steps = ?, times = ? WHERE key = ?", (*packed, key))
+        connection.executescript("DROP TABLE digests; DROP TABLE outlines; DELETE FROM schema_version;")
+        connection.execute("INSERT INTO schema_version VALUES (1, 0)")
+        connection.commit()
+    with closing(Store.open(old)) as store:
+        assert store.backup is not None and store.backup.name.endswith("schema-1.backup")
+        store.append("r1", Batch("w", 2002, tuple(events[2000:])))
+        assert store.series("r1", "a", buckets=4000).step.tolist() == sorted(steps)
+        assert store.series("r1", "a", buckets=2).count.sum() == len(steps)
+        assert [event["step"] for _, event in store.replay("r1") if event["type"] == "metrics"] == steps
+
+
+def compressed(values: Ints) -> bytes:
+    """As schema 1 packed integers."""
+    differences = np.diff(values, prepend=np.int64(0))
+    return b"z" + zlib.compress(differences.view(np.uint8).reshape(-1, 8).T.tobytes(), 1)
 
 
 def test_a_newer_database_is_left_alone(old: Path) -> None:
