@@ -54,19 +54,21 @@ ROLES: tuple[Role, ...] = (
     _role("train_loss", "training loss", "nats/token", "loss on the training data", "every logged step", "train/loss",
           "train_loss training_loss loss_train training/loss loss tr_loss train_loss_step loss/train losses/train "
           "loss_metrics/global_avg_loss train/loss_step train/ce_loss ce_loss train/cross_entropy_loss lm_loss lm/loss "
-          "train/lm_loss train/total_loss total_loss train_ce train/ce train/nll nll_loss step_loss batch_loss iter_loss",
+          "train/lm_loss train/total_loss total_loss train_ce train/ce train/nll nll_loss step_loss batch_loss iter_loss train_nll "
+          "train_mean_nll mean_nll",
           "some trainers log a moving average or the last micro-batch; Hugging Face's final `train_loss` is the mean of the run"),
     _role("val_loss", "validation loss", "nats/token", "loss on held-out data", "every evaluation", "val/loss",
           "val_loss valid_loss validation_loss eval_loss eval/loss valid/loss validation/loss dev_loss dev/loss test_loss "
           "test/loss loss_val loss/val loss/valid loss/validation loss/eval losses/val losses/validation loss_eval "
           "validation_metrics/loss validation_metrics/global_avg_loss val_ce val/ce val/bpb val_bpb eval/ce_loss "
-          "eval/lm_loss val/lm_loss lm_loss_validation lm_loss/validation heldout_loss holdout_loss val_loss_epoch",
+          "eval/lm_loss val/lm_loss lm_loss_validation lm_loss/validation heldout_loss holdout_loss val_loss_epoch "
+          "val_nll eval_nll test_nll valid_nll",
           "few evaluation batches make it noisy; bits per byte have another scale than the training loss"),
     _role("grad_norm", "gradient norm", "", "total L2 norm of the gradients, before clipping", "every logged step",
           "train/grad_norm",
           "grad_norm gradient_norm train/gradient_norm grad/norm gradnorm total_grad_norm train/total_grad_norm "
           "global_grad_norm optim/grad_norm optim/total_grad_norm grad_norm_total grad_2.0_norm_total "
-          "grad_2_0_norm_total gradients/norm gnorm grad_l2 grad_l2_norm"),
+          "grad_2_0_norm_total gradients/norm gnorm grad_l2 grad_l2_norm norm"),
     _role("grad_norm_first", "first block's gradient norm", "", "L2 norm of the first block's gradients", "every logged step",
           "train/grad_norm_first", "grad_norm_first_layer grad_norm/first"),
     _role("grad_norm_last", "last block's gradient norm", "", "L2 norm of the last block's gradients", "every logged step",
@@ -85,7 +87,7 @@ ROLES: tuple[Role, ...] = (
     _role("tokens_per_second", "tokens per second", "tokens/s", "training throughput", "every logged step",
           "perf/tokens_per_second",
           "tokens_per_second tokens_per_sec tok_per_sec train/tok_per_sec throughput(tps) tps throughput/tokens_per_sec "
-          "train/tokens_per_second throughput tok_s toks_per_sec train_tokens_per_second"),
+          "train/tokens_per_second throughput tok_s tok/sec toks_per_sec train_tokens_per_second"),
     _role("step_seconds", "step time", "s", "wall time of an optimizer step", "every logged step", "perf/step_seconds",
           "step_seconds step_time iter_time time_per_step train/step_time sec_per_step step_time_s "
           "time_metrics/end_to_end(s) seconds_per_step"),

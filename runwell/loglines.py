@@ -12,6 +12,7 @@ from itertools import chain, islice
 from operator import itemgetter
 from typing import Any
 
+from runwell import parts
 from runwell.rows import Rows, parse_number
 from runwell.wire import BadEvent, Event, WireError, loads, shorten, validate_event
 
@@ -60,9 +61,11 @@ def event_of(value: Any, rows: Rows) -> Event:
     """The event that one JSON value of a log means. Raises `BadEvent`."""
     if not isinstance(value, dict):
         raise BadEvent(f"a line must be a JSON object, not {shorten(value)}")
-    if isinstance(value.get("type"), str) and value["type"] != "metrics":
-        return validate_event(_config_event(value) if value["type"] == "config" else value)
-    return rows.metrics(rows.numbers_of(value))
+    kind = value.get("type")
+    if isinstance(kind, str) and kind != "metrics" and kind.lower() not in parts.TRAINING | parts.VALIDATION:
+        return validate_event(_config_event(value) if kind == "config" else value)
+    numbers = rows.numbers_of(value)
+    return rows.metrics(parts.as_validation(numbers) if parts.tells_validation(value) else numbers)
 
 
 def _bulks(lines: Iterable[Numbered]) -> Iterator[list[Numbered]]:
@@ -112,11 +115,13 @@ def _rows(reader: Any, above: int, name: str) -> Iterator[Event | str]:
     if any(parse_number(cell) is not None for cell in header):
         yield f"{name}, line {above + reader.line_num}: the first row must name the columns, it holds numbers"
         return
-    rows = Rows()
+    rows, part = Rows(), parts.column_of(header)
     while True:
         try:
             for cells in reader:
                 found = _numbers(header, cells)
+                if part is not None and part < len(cells) and parts.is_validation(cells[part]):
+                    found = parts.as_validation(found)
                 if found or any(cell.strip() for cell in cells):
                     yield rows.metrics(found)
             return

@@ -18,6 +18,11 @@ STEP_NAMES = (
     "iterations",
     "train_step",
     "trainer/global_step",
+    "train/global_step",
+    "current_steps",
+    "current_step",
+    "update_step",
+    "num_updates",
 )
 """Columns that count steps, best first, in any case. Without any, `epoch` counts while it is whole, else the row's number."""
 TIME_NAMES = ("time", "_timestamp", "timestamp", "wall time", "wall_time")

@@ -1,8 +1,8 @@
 """Run logs as files: any tool's log in, events out; and events out to JSON lines. Pure but for opening the file.
 
 Takes Runwell's own JSON lines and any with numbers (then they are metrics), CSV with a header row, JSON documents such as
-Hugging Face's `trainer_state.json`, TensorBoard event files, and any of them packed with gzip. What a file is, its content
-says, never its name. NaN and ±Inf are read in any spelling. A bad line is told by its number and skipped: only a file in
+Hugging Face's `trainer_state.json`, what a trainer printed, TensorBoard event files, and any of them packed with gzip. What a
+file is, its content says, never its name. NaN and ±Inf are read in any spelling. A bad line is told by its number and skipped: only a file in
 which nothing can be read is refused. Fields and types that are not known are kept.
 """
 
@@ -18,6 +18,7 @@ from os import PathLike
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
+from runwell.console import or_printed
 from runwell.documents import begins_document, read_document
 from runwell.logfolder import event_files
 from runwell.loglines import Numbered, read_csv, read_json_lines
@@ -110,12 +111,12 @@ def _of_lines(texts: Iterable[str], name: str, *, bulk: bool) -> Iterator[Event 
     first = next((line for line in lines if line[1].strip()), None)
     if first is None:
         raise UnreadableLog(f"{name} is empty")
-    lines = chain((first,), lines)
+    rest = (chain((first,), lines), name, PATIENCE)
     if begins_document(first[1]):
-        return read_document("".join(line for _, line in lines), name, first[0])
+        return or_printed(lambda lines: read_document("".join(line for _, line in lines), name, first[0]), *rest)
     if first[1].lstrip().startswith("{"):
-        return read_json_lines(lines, name, bulk=bulk)
-    return read_csv(lines, name)
+        return or_printed(lambda lines: read_json_lines(lines, name, bulk=bulk), *rest)
+    return or_printed(lambda lines: read_csv(lines, name), *rest)
 
 
 def _numbered(lines: Iterable[str], name: str) -> Iterator[Numbered]:
@@ -148,5 +149,6 @@ def _guarded(items: Iterator[Event | str], name: str, on_problem: Problem | None
     if not good:
         raise UnreadableLog(
             f"{name} holds nothing that can be read ({example or 'no record at all'}); a run log is JSON lines (one object "
-            "with numbers a line), CSV with a header row, a trainer_state.json or a TensorBoard event file"
+            "with numbers a line), CSV with a header row, a trainer_state.json, what a trainer printed (a step and a loss a "
+            "line) or a TensorBoard event file"
         )

@@ -1,0 +1,169 @@
+"""What trainers print: lines of text in which a step and a loss are told. Numbered lines in, events out. Pure.
+
+Knows what most training loops print: `iter 10: loss 4.57`, `step 1 | loss: 10.9 | lr 1.6e-06`, `step:5/90 val_loss:3.7`, Megatron's
+`iteration 5/ 90 | lm loss: 2.2E+00 |`, Hugging Face's `{'loss': 3.4, 'epoch': 0.1}`, progress bars with a loss. A line that tells
+no loss, or no step to it, is prose, and passed over in silence: what the numbers of a sentence mean cannot be known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
+
+from runwell.loglines import Numbered
+from runwell.rows import STEP_NAMES, TIME_NAMES, Rows, parse_number
+from runwell.wire import BadEvent, Event
+
+LONGEST = 16_384
+"""Characters of a line that are looked at: no trainer prints more numbers than that, and a line may be a whole corpus."""
+
+HUGGING_FACES_END = "train_runtime"
+"""Stands in the row that is printed when training has ended: its `train_loss` is the mean of the run."""
+
+_NUMBER = (
+    r"[-+]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)(?![A-Za-z_])"
+)
+_WORD = r"[A-Za-z_][\w./@-]*"
+_PAIR = re.compile(
+    rf"(?<![\w.])(?P<name>{_WORD}(?:[ ]{_WORD}){{0,2}})['\"]?(?P<sign>\s*[:=]\s*|\s+)['\"\[]?(?P<number>(?>{_NUMBER}))(?!%|[a-z]\}})"
+    r"(?:\s*/\s*\d+)?",
+    re.IGNORECASE,
+)
+"""A name of up to three words, a colon, an equals sign or a gap, a number; after it perhaps `/ how many there are`. Some trainers
+print their own source first: `{val_loss:.4f}` is no number; nor is how far a bar has come, `loss: 15%|`."""
+
+_COUNT = re.compile(r"\b(\d+)/ *\d+ (?:\[|batches)")
+"""A progress bar's count: `| 130/2724 [`, or that of a loop: `200/ 2983 batches`."""
+
+_BARE_ROW = re.compile(r"\s*(\d+) (train|val) (\S+)\s*")
+"""The shortest form there is: `250 val 6.25`."""
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_WRAPPED = re.compile(r"\b(?:np\.float\d+|tensor)\(([^(),]*)[^()]*\)")
+"""Numbers as their libraries print them: `np.float64(0.5)`."""
+
+_COUNTING = frozenset(STEP_NAMES) | {"it", "update"}
+_LOSSES = frozenset({"loss", "nll", "losses"})
+_BARE = _COUNTING | _LOSSES | {"epoch", "lr", "norm", "gnorm", "grad_norm", "ppl", "mfu"}
+"""Last words of names that need no sign before their number."""
+
+
+def numbers_in(line: str) -> dict[str, float]:
+    """The numbers that a printed line tells by name, `step` among them where it is told; empty when it is no report."""
+    line = _WRAPPED.sub(r"\1", _COLOURS.sub("", line[:LONGEST]))
+    if (row := _BARE_ROW.fullmatch(line)) and (number := parse_number(row[3])) is not None:
+        return {"step": float(row[1]), f"{row[2]}/loss": number}
+    found: dict[str, float] = {}
+    for match in _PAIR.finditer(line):
+        name, number = match["name"], parse_number(match["number"].replace(",", ""))
+        words = name.lower().split(" ")
+        if number is None or (not match["sign"].strip() and not _is_bare(words[-1])):
+            continue
+        if words[-1] in _COUNTING:
+            found.setdefault("step", number)
+        elif words[-1] == "epoch":
+            found.setdefault("epoch", number)
+        elif words[-1] not in TIME_NAMES:  # here a time is how long something took, not when it was
+            found.setdefault(_shortest(name, words, match["sign"]), number)
+    if HUGGING_FACES_END in found or not any(_is_loss(name) for name in found):
+        return {}
+    if "step" not in found and (count := _COUNT.search(line)):
+        found["step"] = float(count[1])
+    if "step" in found or "epoch" in found or "{" in line:
+        return found
+    return {}
+
+
+def _is_bare(word: str) -> bool:
+    return word in _BARE or word.endswith("loss")
+
+
+def _is_loss(name: str) -> bool:
+    words = re.split(r"[^a-z]+", name.lower())
+    return not _LOSSES.isdisjoint(words) and "scale" not in words
+
+
+def _shortest(name: str, words: list[str], sign: str) -> str:
+    """The name without words of the sentence before it: of `saved, loss 3.2` only what stands at a loss."""
+    if sign.strip() or len(words) < 3:
+        return name
+    return " ".join(name.split(" ")[-2:])
+
+
+# -- which of two forms a text has ----------------------------------------------------------------------------------
+
+
+def or_printed(
+    read: Callable[[Iterator[Numbered]], Iterator[Event | str]], lines: Iterator[Numbered], name: str, patience: int
+) -> Iterator[Event | str]:
+    """What `read` makes of the lines; but what a trainer printed, where that comes before the first record of `read`.
+
+    After `patience` lines without either, `read` goes on alone: its sentences say what is wrong with the text.
+    """
+    lines = remembered = _Remembered(lines)
+    items, told, reports = read(lines), list[str](), _Reports(name)
+    found: list[Event | str] = []
+    for item in items:
+        if not isinstance(item, str):
+            remembered.decided()
+            yield from chain(told, (item,), items)
+            return
+        told.append(item)
+        found += reports.of(remembered.taken())
+        if reports.any or len(told) >= patience:
+            break
+    else:  # `read` has given up at the first line
+        for line in islice(lines, patience):
+            found += reports.of([line])
+            if reports.any:
+                break
+    remembered.decided()
+    yield from chain(found, reports.of(lines)) if reports.any else chain(told, items)
+
+
+class _Remembered(Iterator[Numbered]):
+    """Lines as they are read, kept until it is decided whose they are."""
+
+    def __init__(self, lines: Iterator[Numbered]) -> None:
+        self._lines = lines
+        self._kept: list[Numbered] | None = []
+
+    def __next__(self) -> Numbered:
+        line = next(self._lines)
+        if self._kept is not None:
+            self._kept.append(line)
+        return line
+
+    def taken(self) -> list[Numbered]:
+        """The lines since the last call."""
+        kept, self._kept = self._kept or [], []
+        return kept
+
+    def decided(self) -> None:
+        """No line is kept any more."""
+        self._kept = None
+
+
+class _Reports:
+    """Events of the lines that are reports, or a sentence where one tells an impossible step."""
+
+    def __init__(self, name: str) -> None:
+        self._rows = Rows()
+        self._name = name
+        self.any = False
+        """Whether there was one."""
+
+    def of(self, lines: Iterable[Numbered]) -> Iterator[Event | str]:
+        for number, line in lines:
+            # what begins as JSON is no print: it is read as JSON, or was found to be broken
+            numbers = {} if line.lstrip().startswith('{"') else numbers_in(line)
+            if not numbers:
+                continue
+            try:
+                event = self._rows.metrics(numbers)
+            except BadEvent as error:
+                yield f"{self._name}, line {number}: {error.reason}"
+                continue
+            self.any = True
+            yield event

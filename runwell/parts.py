@@ -1,0 +1,48 @@
+"""Which part of the data a row tells of, where a word beside its numbers says so: `split: val`, `event: eval`. Pure.
+
+Such a log has one column `loss` for both; the rows of the evaluations are named apart here (`val/loss`), or else they would
+be read as training losses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from runwell.rows import STEP_NAMES, TIME_NAMES
+
+COLUMNS = ("split", "phase", "event", "mode", "stage", "subset", "partition", "set", "kind", "type")
+"""Columns that say it, in any case."""
+
+TRAINING = frozenset({"train", "training", "train_step"})
+VALIDATION = frozenset({"val", "valid", "validation", "eval", "evaluation", "evaluate", "dev", "test", "heldout"})
+
+_SHARED = frozenset({*STEP_NAMES, *TIME_NAMES, "epoch"})
+"""Names that mean the same in both."""
+
+
+def column_of(header: list[str]) -> int | None:
+    """Where a table's rows say it, or None."""
+    names = [name.lower() for name in header]
+    return next((names.index(column) for column in COLUMNS if column in names), None)
+
+
+def tells_validation(row: Mapping[str, object]) -> bool:
+    """Whether one of an object's words says that it tells of an evaluation."""
+    return any(is_validation(row.get(column)) for column in COLUMNS)
+
+
+def is_validation(word: object) -> bool:
+    """Whether a cell says that its row tells of an evaluation."""
+    return isinstance(word, str) and word.strip().lower() in VALIDATION
+
+
+def as_validation(numbers: Mapping[str, float]) -> dict[str, float]:
+    """The numbers under names that say so; what says it already is left as it is."""
+    return {_named(name): number for name, number in numbers.items()}
+
+
+def _named(name: str) -> str:
+    lower = name.lower()
+    if lower in _SHARED or lower.replace("/", "_").split("_")[0] in VALIDATION:
+        return name
+    return f"val/{name}"

@@ -1,0 +1,151 @@
+"""What trainers print is read as a log: reports become points, prose is passed over."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runwell.console import numbers_in
+from runwell.runlog import PATIENCE, UnreadableLog, read_events
+
+
+def read(text: str) -> tuple[list[dict[str, Any]], list[str]]:
+    told: list[str] = []
+    events = list(read_events(io.StringIO(text, newline=""), name="run.log", on_problem=told.append))
+    return [{name: value for name, value in event.items() if name != "type"} for event in events], told
+
+
+@pytest.mark.parametrize(
+    ("line", "numbers"),
+    [
+        ("iter 10: loss 4.5, time 267.36ms, mfu 8.92%", {"step": 10, "loss": 4.5}),
+        ("step 500: train loss 1.9, val loss 2.1", {"step": 500, "train loss": 1.9, "val loss": 2.1}),
+        (
+            "step     1 | loss: 10.9 | lr 1.6e-06 | norm: 14.8 | dt: 410.25ms | tok/sec: 1,277,966",
+            {"step": 1, "loss": 10.9, "lr": 1.6e-06, "norm": 14.8, "dt": 410.25, "tok/sec": 1277966},
+        ),
+        ("step:500/1750 val_loss:3.7 step_avg:92.7ms", {"step": 500, "val_loss": 3.7, "step_avg": 92.7}),
+        ("step 00002/00502 (0.40%) | loss: 10.3 | lr(a:2e-03) | pq: 0", {"step": 2, "loss": 10.3, "a": 2e-3, "pq": 0}),
+        (
+            " iteration     5426/  250000 | elapsed time per iteration (ms): 4247.9 | learning rate: 2.999E-04 |"
+            " lm loss: 2.2E+00 | loss scale: 1.0 | number of nan iterations:   0 |",
+            {"step": 5426, "learning rate": 2.999e-4, "lm loss": 2.2, "loss scale": 1},
+        ),
+        (
+            "2025-01-02 03:04:05,406 - main - INFO - Step 50: Loss=21.5, LR=3.5e-06, Grad Norm=1.5",
+            {"step": 50, "Loss": 21.5, "LR": 3.5e-6, "Grad Norm": 1.5},
+        ),
+        ("Epoch [3/10], Step [100/5000], Loss: 2.5", {"epoch": 3, "step": 100, "Loss": 2.5}),
+        (
+            "| epoch   1 |   200/ 2983 batches | lr 5.00 | loss  8.12 |",
+            {"step": 200, "epoch": 1, "lr": 5, "loss": 8.12},
+        ),
+        ("Epoch 0:  10%|#  | 100/1000 [00:10<01:40,  9.5it/s, loss=2.5]", {"epoch": 0, "loss": 2.5, "step": 100}),
+        (
+            "\x1b[31mstep:  1  \x1b[32mloss:  8.5  \x1b[33mgrad_norm:  1.5\x1b[0m",
+            {"step": 1, "loss": 8.5, "grad_norm": 1.5},
+        ),
+        (
+            "step:3 - actor/pg_loss:np.float64(0.5) - actor/lr:1e-06",
+            {"step": 3, "actor/pg_loss": 0.5, "actor/lr": 1e-6},
+        ),
+        ("{'loss': 3.5, 'learning_rate': '4e-05', 'epoch': 0.12}", {"loss": 3.5, "learning_rate": 4e-5, "epoch": 0.12}),
+        ("INFO {'eval_loss': '2.5', 'eval_runtime': 3.5}", {"eval_loss": 2.5, "eval_runtime": 3.5}),
+        ("250 val 6.25", {"step": 250, "val/loss": 6.25}),
+    ],
+)
+def test_reports(line: str, numbers: dict[str, float]) -> None:
+    assert numbers_in(line) == numbers
+
+
+@pytest.mark.parametrize("word", ["nan", "NaN", "-inf", "inf"])
+def test_non_finite_reports(word: str) -> None:
+    assert repr(numbers_in(f"step 3 | loss: {word} | ppl 2")["loss"]) == repr(float(word))
+    assert repr(numbers_in(f"{{'loss': {word}, 'grad_norm': 1.5}}")["loss"]) == repr(float(word))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "using 124,354,560 parameters, loss in float32",
+        "the loss was 4 in the end of step",
+        "    loss = 0.5",  # a line of the trainer's source, which some print first
+        'print(f"step:{step}/{steps} val_loss:{val_loss:.4f} train_time:{time:.0f}ms")',
+        "Calculating loss:  54%|#####     | 7/13 [00:03<00:01,  3.28it/s]",
+        "{'train_runtime': 12.5, 'train_loss': 0.38, 'epoch': 2.0}",  # the mean of the run, at its end
+        "step 4: saved to /out/loss",
+        "250 hella 0.25",
+        "",
+    ],
+)
+def test_prose(line: str) -> None:
+    assert numbers_in(line) == {}
+
+
+@given(st.text() | st.from_regex(r"(?i)\A(step|loss|[ :=/|0-9.e+-]|nan){0,30}\Z"))
+def test_no_line_breaks_it(line: str) -> None:
+    assert all(isinstance(value, float) for value in numbers_in(line).values())
+
+
+def test_a_log_with_prose_around_it() -> None:
+    text = (
+        "Loading data, please wait\nmodel: 3 layers, 4 heads\n"
+        "step 0 | loss: 5.0 | lr 0.1\nsaved, all is well\nstep 10 | loss: nan | lr 0.1\nTraceback (most recent call last):\n"
+    )
+    events, told = read(text)
+    assert told == [] and [event["step"] for event in events] == [0, 10]
+    assert events[0]["loss"] == 5.0 and math.isnan(events[1]["loss"])
+
+
+def test_python_dicts_between_progress_bars_count_their_rows() -> None:
+    text = "{'loss': 3.5, 'epoch': 0.5}\r  1%|  | 1/100 [00:01<02:00]\r{'eval_loss': 3.6, 'epoch': 1.0}\n{'loss': 3.0, 'epoch': 1.5}\n"
+    events, told = read(text)
+    assert told == []
+    assert [(event["step"], event.get("loss")) for event in events] == [(0, 3.5), (1, None), (2, 3.0)]
+
+
+def test_a_document_at_the_head_of_a_printed_log_is_no_log() -> None:
+    events, told = read('{\n "layers": 3\n}\nstep 1: loss 2.5\n')
+    assert told == [] and events == [{"step": 1, "loss": 2.5}]
+
+
+def test_json_lines_stay_json_lines_though_one_is_broken() -> None:
+    lines = ['{"step": 1, "lo', *(json.dumps({"step": step, "loss": 2.5, "note": "step 7: loss 1"}) for step in (2, 3))]
+    events, told = read("\n".join(lines) + "\n")
+    assert [event["step"] for event in events] == [2, 3] and len(told) == 1
+
+
+def test_a_table_stays_a_table_though_it_holds_words() -> None:
+    events, told = read("step,loss,note\n1,2.5,step 9: loss 4\n2,2.0,\n")
+    assert told == [] and [event["step"] for event in events] == [1, 2]
+
+
+def test_an_impossible_step_is_told() -> None:
+    events, told = read("hello there\nstep 1: loss 2.5\nstep -4: loss 2.5\nstep 5: loss 1.5\n")
+    assert [event["step"] for event in events] == [1, 5]
+    assert told == ["run.log, line 3: step = -4 is no step; it takes a whole number from 0 to 2^53"]
+
+
+def test_prose_alone_is_refused_and_not_read_to_its_end() -> None:
+    lines = iter("nothing to see here\n" for _ in range(3 * PATIENCE))
+    with pytest.raises(UnreadableLog, match="neither a JSON object nor a CSV header"):
+        list(read_events(lines))
+    assert next(lines, None) is not None
+
+
+def test_a_stream_is_given_as_it_comes() -> None:
+    given_out: list[int] = []
+
+    def lines() -> Any:
+        for step in range(3):
+            yield f"step {step}: loss 2.5\n"
+            given_out.append(step)
+
+    events = read_events(lines())
+    assert next(events)["step"] == 0 and given_out == []
