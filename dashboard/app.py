@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from dashboard.api import events, findings, launches, live_socket, login, reference, rules, runs
-from dashboard.api.border import MAX_BODY, Json, add_error_answers, error, not_found
+from dashboard.api.border import ERRORS, MAX_BODY, Json, add_error_answers, error, not_found
 from dashboard.collector import Collector
 from dashboard.errors import DashboardError
 from dashboard.judgement import engines_with
@@ -57,8 +57,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.services = services
     add_error_answers(app)
     for module in (runs, events, findings, launches, rules, live_socket):
-        app.include_router(module.router, prefix=API)
-    app.include_router(_health(), prefix=API)
+        app.include_router(module.router, prefix=API, responses=ERRORS)
+    app.include_router(_health(), prefix=API, responses=ERRORS)
     app.include_router(login.router)
     app.include_router(reference.router)
     for path in ("/api", "/api/{rest:path}"):

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 STATES = ("running", "finished", "stopped", "crashed")
@@ -17,6 +17,8 @@ class Field(NamedTuple):
 
     accepts: Callable[[Any], bool]
     words: str
+    schema: Mapping[str, Any]
+    """The same as JSON Schema, for the API's own description."""
     required: bool = False
     numeric: bool = False
     """The value is a number that may be non-finite: the strings of the wire are turned into floats first."""
@@ -61,24 +63,32 @@ def _one_of(*choices: str) -> Callable[[Any], bool]:
     return lambda value: value in choices
 
 
-TEXT = Field(_is_text, "text")
-NEEDED_TEXT = Field(_is_text, "text", required=True)
-MAPPING = Field(_is_mapping, "an object")
-INTEGER = Field(_is_integer, "a whole number")
-NEEDED_STEP = Field(_is_step, "a whole number from 0 to 2^53", required=True)
-NUMBER = Field(_is_number, "a number", numeric=True)
-FLAG = Field(_is_flag, "true or false")
+STEP_SCHEMA = {"type": "integer", "minimum": 0, "maximum": 2**53}
+NUMBER_SCHEMA = {"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}
+
+TEXT = Field(_is_text, "text", {"type": "string"})
+NEEDED_TEXT = Field(_is_text, "text", {"type": "string"}, required=True)
+MAPPING = Field(_is_mapping, "an object", {"type": "object"})
+INTEGER = Field(_is_integer, "a whole number", {"type": "integer", "minimum": -(2**53), "maximum": 2**53})
+STEP = Field(_is_step, "a whole number from 0 to 2^53", STEP_SCHEMA)
+NEEDED_STEP = Field(_is_step, "a whole number from 0 to 2^53", STEP_SCHEMA, required=True)
+NUMBER = Field(_is_number, "a number", NUMBER_SCHEMA, numeric=True)
+FLAG = Field(_is_flag, "true or false", {"type": "boolean"})
+TAGS = Field(_is_tags, "a list of texts", {"type": "array", "items": {"type": "string"}})
+STATE = Field(_one_of(*STATES), "one of " + ", ".join(STATES), {"enum": list(STATES)}, required=True)
+LEVEL = Field(_one_of(*LEVELS), "one of " + ", ".join(LEVELS), {"enum": list(LEVELS)})
+COMMAND = Field(_is_integer, "a command's number", INTEGER.schema, required=True)
 
 FIELDS: dict[str, dict[str, Field]] = {
     "run": {
         "project": TEXT,
         "name": TEXT,
         "config": MAPPING,
-        "tags": Field(_is_tags, "a list of texts"),
+        "tags": TAGS,
         "host": TEXT,
         "pid": INTEGER,
         "pid_started_at": NUMBER,
-        "resumed_from_step": Field(_is_step, "a whole number from 0 to 2^53"),
+        "resumed_from_step": STEP,
         "parent": TEXT,
     },
     "config": {"config": MAPPING},
@@ -101,7 +111,7 @@ FIELDS: dict[str, dict[str, Field]] = {
     "log": {"stream": TEXT, "text": NEEDED_TEXT},
     "checkpoint": {"step": NEEDED_STEP, "path": NEEDED_TEXT, "val_loss": NUMBER, "best": FLAG},
     "state": {
-        "state": Field(_one_of(*STATES), "one of " + ", ".join(STATES), required=True),
+        "state": STATE,
         "reason": TEXT,
         "exit_code": INTEGER,
     },
@@ -109,8 +119,33 @@ FIELDS: dict[str, dict[str, Field]] = {
     "alert": {
         "title": NEEDED_TEXT,
         "text": TEXT,
-        "level": Field(_one_of(*LEVELS), "one of " + ", ".join(LEVELS)),
+        "level": LEVEL,
     },
-    "ack": {"command": Field(_is_integer, "a command's number", required=True), "ok": FLAG, "text": TEXT},
+    "ack": {"command": COMMAND, "ok": FLAG, "text": TEXT},
 }
 """Known types and their fields; `metrics` is checked by its own rule: every field but the reserved ones is a number."""
+
+
+def event_schemas() -> list[dict[str, Any]]:
+    """What each known type of event may hold, as JSON Schema, and last the rest: the API describes itself with this."""
+    own = {"step": STEP_SCHEMA, "time": {"type": "number"}}
+    metrics = {
+        "type": "object",
+        "required": ["type", "step"],
+        "properties": {"type": {"enum": ["metrics"]}, **own},
+        "additionalProperties": NUMBER_SCHEMA,
+    }
+    unknown = {
+        "type": "object",
+        "required": ["type"],
+        "properties": {"type": {"type": "string", "maxLength": 64}, **own},
+    }
+    return [metrics, *(_schema(kind, fields, own) for kind, fields in FIELDS.items()), unknown]
+
+
+def _schema(kind: str, fields: dict[str, Field], own: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["type", *(name for name, field in fields.items() if field.required)],
+        "properties": {"type": {"enum": [kind]}, **own, **{name: field.schema for name, field in fields.items()}},
+    }

@@ -18,7 +18,14 @@ FRAMEWORKS = {
     "fastapi", "starlette", "uvicorn", "sqlalchemy", "pydantic", "dash", "plotly", "dash_mantine_components", "dash_ag_grid",
     "a2wsgi", "numpy", "scipy", "psutil", "flask", "websockets",
 }  # fmt: skip
-RUNWELL_FOR_SERVER = {"runwell.wire", "runwell.frames", "runwell.metrics", "runwell.runlog", "runwell.home"}
+RUNWELL_FOR_SERVER = {
+    "runwell.wire",
+    "runwell.fields",
+    "runwell.frames",
+    "runwell.metrics",
+    "runwell.runlog",
+    "runwell.home",
+}
 
 
 def modules() -> Iterator[tuple[str, Path]]:

@@ -97,6 +97,22 @@ STATUS: dict[type[DashboardError], int] = {
 }
 
 
+_ERROR = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "required": ["detail"],
+            "properties": {"detail": {"type": "string", "description": "one sentence: what was seen, what is allowed"}},
+        }
+    }
+}
+ERRORS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "What was sent is not allowed, or not known", "content": _ERROR},
+    503: {"description": "The server cannot take it just now; send it again later", "content": _ERROR},
+}
+"""What every route may answer beside its own, for the API's description of itself."""
+
+
 def add_error_answers(app: FastAPI) -> None:
     """Make every exception an answer in one sentence."""
 

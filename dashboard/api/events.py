@@ -11,8 +11,9 @@ from dashboard import present
 from dashboard.api.border import Json, read_body, services
 from dashboard.errors import Refused
 from dashboard.services import Services
+from runwell.fields import event_schemas
 from runwell.frames import decode_frames
-from runwell.wire import FRAMES_TYPE, Batch, check_run_id, decode_json_batch, shorten
+from runwell.wire import FRAMES_TYPE, MAX_STEP, RUN_ID, Batch, check_run_id, decode_json_batch, shorten
 
 router = APIRouter(tags=["events"])
 
@@ -26,15 +27,20 @@ _BODY = {
                     "type": "object",
                     "required": ["writer", "first_seq", "events"],
                     "properties": {
-                        "writer": {"type": "string", "description": "1 to 64 letters, digits, '.', '_' and '-'"},
+                        "writer": {
+                            "type": "string",
+                            "pattern": f"^{RUN_ID.pattern}$",
+                            "description": "1 to 64 letters, digits, '.', '_' and '-'",
+                        },
                         "first_seq": {
                             "type": "integer",
                             "minimum": 1,
+                            "maximum": MAX_STEP,
                             "description": "number of the first event; no gaps",
                         },
                         "events": {
                             "type": "array",
-                            "items": {"type": "object"},
+                            "items": {"anyOf": event_schemas()},
                             "description": "see docs/architecture.md",
                         },
                     },
