@@ -95,7 +95,7 @@ FIELDS: dict[str, dict[str, Field]] = {
     "data": {
         **dict.fromkeys(_DATA_NUMBERS, NUMBER),
         "dataset": TEXT,
-        "issues": Field(_is_tags, "a list of texts"),
+        "issues": TAGS,
         "most_text": TEXT,
     },
     "sample": {

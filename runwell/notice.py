@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 LOGGER = logging.getLogger("runwell")
 MAX_CAUSES = 1000
+MAX_CAUSE = 300
 
 Warn = Callable[[str, str], None]
 """(cause, sentence): says the sentence unless that cause was spoken of before."""
@@ -24,6 +25,7 @@ class Notices:
 
     def __call__(self, cause: str, sentence: str) -> None:
         """Say the sentence, once for each cause; past 1,000 causes nothing more is said."""
+        cause = cause[:MAX_CAUSE]  # it may hold what somebody logged, a megabyte long
         if cause not in self._said and len(self._said) < MAX_CAUSES:
             self._said.add(cause)
             LOGGER.warning("runwell: %s", sentence)

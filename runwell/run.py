@@ -11,11 +11,14 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from types import TracebackType
 from typing import Any
 
 from runwell.courier import Courier
+from runwell.devices import Held, Late, elsewhere
+from runwell.fields import LEVELS
 from runwell.home import Environment
 from runwell.notice import LOGGER, Notices
 from runwell.outbox import LeftSpool
@@ -23,7 +26,7 @@ from runwell.process import started_at
 from runwell.sender import Sender
 from runwell.spool import Spool
 from runwell.transport import HttpTransport
-from runwell.values import flatten, to_json
+from runwell.values import flatten, show, to_json, to_number
 from runwell.wire import (
     MAX_EVENT_BYTES,
     MAX_STEP,
@@ -40,6 +43,9 @@ from runwell.wire import (
 FINISH_SECONDS = 10.0
 MAX_TEXT = 64 * 1024
 """Characters of one sample or log text that are kept."""
+MAX_TAGS = 100
+MAX_TYPES = 100
+"""Types of values that are remembered to be plain."""
 MAX_RUN_EVENT = MAX_EVENT_BYTES // 2
 """Bytes of the record that introduces a run; it also lies in `writer.json` and may be sent again."""
 
@@ -59,6 +65,8 @@ class Run:
         self._environment, self._about = environment, dict(about)
         self._warn = Notices()
         self._step = -1
+        self._plain: set[type] = {float, int, bool}
+        """Types whose values are read at once, whatever they are."""
         self._commands: deque[dict[str, Any]] = deque()
         self._heard: set[int] = set()
         self._finish_lock = threading.RLock()
@@ -80,7 +88,8 @@ class Run:
         """Write down numbers at a step. Without `step` it counts up by itself, from 0.
 
         Takes ints, floats, bools, numpy scalars, arrays and tensors of one element, and nested mappings (their names are
-        joined with "/"). NaN and ±Inf are kept. What is no number is left out, with one warning that names it.
+        joined with "/"). NaN and ±Inf are kept. What is no number is left out, with one warning that names it. A number
+        on a GPU is not waited for: the sender reads it, within a tenth of a second of its being there.
         """
         try:
             if step is None:
@@ -91,6 +100,8 @@ class Run:
             self._complain(f"step {type(step).__name__}", f"log() wrote nothing: {error}", error)
             return
         try:
+            if not self._plain.issuperset(map(type, values.values())):
+                self._meet_types(values)
             # refuses itself, cheaply, all that is not plain names and numbers
             self._spool.metrics(values, step, time.time())
         except Exception:
@@ -103,22 +114,26 @@ class Run:
         Known measures: `temperature` and `top_k` it was asked with; `verbatim_tokens` and `verbatim_characters`, the
         length of its longest run that stands so in the training text, and `verbatim_places`, at how many places.
         """
-        event: Event = {"type": "sample", "step": step, "prompt": self._text(prompt), "text": self._text(text)}
-        for name, number in flatten(measures, self._refuse).items():
-            if name not in event and self._name_is_fine(name):
-                event[name] = number
-        self._write(event, need_step=True)
+
+        def event() -> Event:
+            made: Event = {"prompt": self._text(prompt), "text": self._text(text)}
+            for name, number in flatten(measures, self._refuse).items():
+                if name not in made and self._name_is_fine(name):
+                    made[name] = number
+            return made
+
+        self._write("sample", event, step, need_step=True)
 
     def update_config(self, settings: Mapping[str, Any]) -> None:
         """Add settings to the run's config, or replace them: what became known only after `init`. Secrets are hidden."""
-        try:
+
+        def event() -> Event:
             plain = to_json(settings)
             if not isinstance(plain, dict):
                 raise BadEvent(f"update_config() takes a mapping of settings, not {shorten(settings)}")
-        except Exception as error:
-            self._complain(f"config {error}", f"a config record was not written: {error}", error)
-            return
-        self._write({"type": "config", "config": plain})
+            return {"config": plain}
+
+        self._write("config", event)
 
     def data(self, facts: Mapping[str, Any], step: int | None = None) -> None:
         """Write down what is known of the data that is trained on from a step: numbers and texts by name.
@@ -126,42 +141,44 @@ class Run:
         docs/architecture.md lists the names that rules know (`distinct`, `overlap`, `train_tokens`, …). A later call
         stands in the place of the earlier one.
         """
-        try:
+
+        def event() -> Event:
             plain = to_json(facts)
             if not isinstance(plain, dict):
                 raise BadEvent(f"data() takes a mapping of facts, not {shorten(facts)}")
-        except Exception as error:
-            self._complain(f"data {error}", f"a data record was not written: {error}", error)
-            return
-        about = {name: value for name, value in plain.items() if name not in RESERVED}
-        self._write({"type": "data", "step": step, **about}, need_step=True)
+            return {name: value for name, value in plain.items() if name not in RESERVED}
+
+        self._write("data", event, step, need_step=True)
 
     def alert(self, title: str, text: str = "", level: str = "warning", step: int | None = None) -> None:
         """Tell the owner something: `level` is info, warning or critical."""
-        if level not in ("info", "warning", "critical"):
+        if not isinstance(level, str) or level not in LEVELS:
             self._complain("level", f"alert level {shorten(level)} is not allowed; it takes info, warning or critical")
             level = "warning"
-        self._write(
-            {"type": "alert", "title": self._text(title), "text": self._text(text), "level": level, "step": step}
-        )
+        self._write("alert", lambda: {"title": self._text(title), "text": self._text(text), "level": level}, step)
 
     def checkpoint(
         self, path: str | os.PathLike[str], step: int | None = None, val_loss: float | None = None, best: bool = False
     ) -> None:
         """Say that a checkpoint was written."""
-        event: Event = {"type": "checkpoint", "step": step, "path": os.fspath(path), "best": bool(best)}
-        if val_loss is not None:
-            event["val_loss"] = float(val_loss)
-        self._write(event, need_step=True)
+
+        def event() -> Event:
+            made: Event = {"path": self._text(os.fspath(path)), "best": bool(best)}
+            if val_loss is not None:
+                made["val_loss"] = to_number(val_loss)
+            return made
+
+        self._write("checkpoint", event, step, need_step=True)
 
     def output(self, text: str, stream: str = "worker") -> None:
         """Write a line into the run's output log."""
-        self._write({"type": "log", "stream": stream, "text": self._text(text)})
+        self._write("log", lambda: {"stream": self._text(stream), "text": self._text(text)})
 
     def rewind(self, step: int) -> None:
         """Say that training goes on from a checkpoint at `step`: later points from before are kept and hidden."""
-        self._write({"type": "rewind", "step": step}, need_step=True)
-        self._step = int(step)
+        self._late.settle()  # what was logged before belongs before it
+        if self._write("rewind", dict, step, need_step=True) and step is not None:
+            self._step = check_step(_whole(step))
 
     # -- what the server asks --------------------------------------------------------------------------------------
 
@@ -176,7 +193,7 @@ class Run:
 
     def acknowledge(self, command: int, ok: bool = True, text: str = "", step: int | None = None) -> None:
         """Tell the server that a command was carried out, or why not."""
-        self._write({"type": "ack", "command": int(command), "ok": bool(ok), "text": self._text(text), "step": step})
+        self._write("ack", lambda: {"command": int(command), "ok": bool(ok), "text": self._text(text)}, step)
 
     def _receive(self, commands: list[dict[str, Any]]) -> None:
         for command in commands:
@@ -189,6 +206,7 @@ class Run:
 
     def flush(self, timeout: float = FINISH_SECONDS) -> int:
         """Wait until the server has all that was logged; returns how many records still wait."""
+        self._late.settle()
         if isinstance(self._spool, _Later):
             return 0
         return self._sender.flush(timeout)
@@ -208,6 +226,7 @@ class Run:
             self._complain("finish", f"run {self.id} could not be ended properly: {error!r}", error)
 
     def _end(self, state: str, reason: str, timeout: float) -> None:
+        self._late.settle()
         if isinstance(self._spool, _Later):
             return  # a forked child that never wrote anything has nothing to end
         if self._owner == os.getpid():
@@ -257,13 +276,16 @@ class Run:
             meta={"url": environment.url, "pid": os.getpid(), "host": socket.gethostname(), "run_event": event},
         )
         spool.event(event)
+        self._late = Late(self._write_late, self._refuse_late)
         transport = HttpTransport(environment.url, environment.token)
         self._courier = Courier(spool, transport, self._warn, self._receive)
 
         def carry_left(left: LeftSpool) -> Courier:
             return Courier(left, transport, self._warn)
 
-        self._sender = Sender(spool, self._courier, self._warn, url=environment.url, new_courier=carry_left)
+        self._sender = Sender(
+            spool, self._courier, self._warn, url=environment.url, new_courier=carry_left, before=self._late.settle
+        )
         self._sender.start()
 
     def _reopen_in_child(self) -> None:
@@ -272,6 +294,7 @@ class Run:
             self._spool.forget()
         self._finish_lock = threading.RLock()
         self._warn = Notices()
+        self._late = Late(self._write_late, self._refuse_late)  # what waited is the parent's
         if not self.ended:
             self._spool = _Later(self)
 
@@ -297,19 +320,34 @@ class Run:
             event["config"] = {"keys": [key[:100] for key in keys]}
         return event
 
-    def _write(self, event: Event, *, need_step: bool = False) -> None:
+    def _write(self, kind: str, make: Callable[[], Event], step: Any = None, *, need_step: bool = False) -> bool:
+        """Write the record that `make` gives the fields of; whether it was written."""
         try:
-            step = event.pop("step", None)
+            self._check_open()
+            event: Event = {"type": kind}
             if step is None and need_step:
                 step = max(self._step, 0)
             if step is not None:
                 event["step"] = check_step(_whole(step))
             event["time"] = time.time()
-            self._check_open()
+            event.update(make())
             self._spool.event(event)
         except Exception as error:
-            kind = event["type"]
-            self._complain(f"{kind} {error}", f"a {kind} record was not written: {error}", error)
+            said = show(error)
+            self._complain(f"{kind} {said}", f"a {kind} record was not written: {said}", error)
+            return False
+        return True
+
+    def _meet_types(self, values: Mapping[str, Any]) -> None:
+        """Remember the types whose values are nowhere but here. Raises `_OnDevice` when one of these values is not."""
+        for value in values.values():
+            kind = type(value)
+            if kind in self._plain:
+                continue
+            if elsewhere(value):
+                raise _OnDevice
+            if len(self._plain) < MAX_TYPES and (kind.__module__ == "numpy" or not hasattr(value, "device")):
+                self._plain.add(kind)
 
     def _log_slowly(self, values: Any, step: int) -> None:
         """The whole story of `log`, for anything that is not plain names and numbers."""
@@ -317,11 +355,22 @@ class Run:
             self._check_open()
             if not isinstance(values, Mapping):
                 raise BadEvent(f"it takes a mapping of names to numbers, not {shorten(values)}")
-            flat = {name: number for name, number in flatten(values, self._refuse).items() if self._name_is_fine(name)}
-            if flat:
+            read = flatten(values, self._refuse, _read_or_hold)
+            flat = {name: number for name, number in read.items() if self._name_is_fine(name)}
+            if Held in map(type, flat.values()):
+                self._late.add(flat, step, time.time())
+            elif flat:
                 self._spool.metrics(flat, step, time.time())
         except Exception as error:
-            self._complain(f"log {type(error).__name__} {error}", f"log() wrote nothing: {error}", error)
+            said = show(error)
+            self._complain(f"log {type(error).__name__} {said}", f"log() wrote nothing: {said}", error)
+
+    def _write_late(self, values: dict[str, float], step: int, moment: float) -> None:
+        self._spool.metrics(values, step, moment)
+
+    def _refuse_late(self, name: str, why: str) -> None:
+        # never raised, not even with `strict`: it is the sender's thread that finds it out
+        self._warn(f"metric {name}", f"metric {shorten(name)} {why}; it is left out, the rest is logged")
 
     def _check_open(self) -> None:
         if self.ended:
@@ -349,7 +398,7 @@ class Run:
         self._warn(cause, sentence)
 
     def _text(self, text: object) -> str:
-        clean = clean_text(str(text))
+        clean = clean_text(text) if isinstance(text, str) else show(text)
         if len(clean) <= MAX_TEXT:
             return clean
         self._warn("long text", f"a text of {len(clean):,} characters was cut to {MAX_TEXT:,}")
@@ -369,6 +418,14 @@ class _Later:
     def event(self, event: Event, *, reserve: bool = False) -> None:
         """Open the child's spool and write there."""
         self._run._open_in_child(self).event(event, reserve=reserve)
+
+
+class _OnDevice(Exception):
+    """A value lies on another device: the quick way would wait for it."""
+
+
+def _read_or_hold(value: Any) -> Any:
+    return Held(value) if elsewhere(value) else to_number(value)
 
 
 def _whole(step: Any) -> Any:
@@ -396,14 +453,19 @@ def end_of(kind: type[BaseException] | None, error: BaseException | None) -> tup
 
 def describe(project: str, name: str | None, config: Any, tags: Iterable[str]) -> dict[str, Any]:
     """What the run says about itself, as plain JSON data with secrets hidden."""
-    tags = (tags,) if isinstance(tags, str) else tags
-    about: dict[str, Any] = {
-        "project": clean_text(str(project))[:200],
-        "tags": [clean_text(str(tag))[:200] for tag in tags],
-    }
-    if name:
-        about["name"] = clean_text(str(name))[:200]
+    about: dict[str, Any] = {"project": show(project)[:200], "tags": _tags(tags)}
+    if name is not None and name != "":
+        about["name"] = show(name)[:200]
     if config is not None:
         plain = to_json(config)
         about["config"] = plain if isinstance(plain, dict) else {"config": plain}
     return about
+
+
+def _tags(tags: Any) -> list[str]:
+    """Texts of whatever was given: one text is one tag."""
+    try:
+        given = [tags] if isinstance(tags, str | bytes) else list(islice(tags, MAX_TAGS))
+    except Exception:  # no list of anything: it is shown as the one tag that it is
+        given = [] if tags is None else [tags]
+    return [show(tag)[:200] for tag in given]

@@ -29,7 +29,8 @@ NewCourier = Callable[[LeftSpool], Courier]
 
 
 class Sender:
-    """Owns the thread. `new_courier` makes couriers for left spools, on a connection of their own."""
+    """Owns the thread. `new_courier` makes couriers for left spools, on a connection of their own; `before` is called at
+    the beginning of every round."""
 
     def __init__(
         self,
@@ -39,10 +40,11 @@ class Sender:
         *,
         url: str,
         new_courier: NewCourier | None = None,
+        before: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._spool, self._courier, self._warn, self._url = spool, courier, warn, url
-        self._new_courier, self._clock = new_courier, clock
+        self._new_courier, self._before, self._clock = new_courier, before, clock
         self._wake, self._done, self._stop = threading.Event(), threading.Event(), threading.Event()
         self._finishing = self._ending = False
         self._attempt_at = self._beat_at = self._look_at = 0.0
@@ -103,6 +105,7 @@ class Sender:
 
     def turn(self) -> float:
         """Do what is due now; returns the seconds until something may be due again."""
+        self._before()
         now = self._clock()
         if self._finishing and not self._ending:
             # one more look and one more try, whatever the back-off says

@@ -59,26 +59,39 @@ def to_number(value: Any) -> float:
         raise ValueError(f"is {shorten(value)}, too large for a number") from None
 
 
-def flatten(values: Mapping[Any, Any], refuse: Refuse) -> dict[str, float]:
-    """Names to numbers, nested mappings joined with "/". What is no number is told to `refuse` and left out."""
-    flat: dict[str, float] = {}
-    _flatten(values, "", flat, refuse, 0)
+def flatten(values: Mapping[Any, Any], refuse: Refuse, read: Callable[[Any], Any] = to_number) -> dict[str, Any]:
+    """Names to numbers, nested mappings joined with "/". What is no number is told to `refuse` and left out.
+
+    `read` makes a number of a value; it raises as `to_number` does.
+    """
+    flat: dict[str, Any] = {}
+    _flatten(values, "", flat, refuse, read, 0)
     return flat
 
 
-def _flatten(values: Mapping[Any, Any], prefix: str, flat: dict[str, float], refuse: Refuse, depth: int) -> None:
+def _flatten(
+    values: Mapping[Any, Any], prefix: str, flat: dict[str, Any], refuse: Refuse, read: Callable[[Any], Any], depth: int
+) -> None:
     for key, value in values.items():
-        name = f"{prefix}{key}"
+        name = prefix + (key if isinstance(key, str) else show(key))
         if isinstance(value, Mapping):
             if depth >= MAX_NESTING:
                 refuse(name, "is nested too deep")
             else:
-                _flatten(value, name + "/", flat, refuse, depth + 1)
+                _flatten(value, name + "/", flat, refuse, read, depth + 1)
             continue
         try:
-            flat[name] = to_number(value)
+            flat[name] = read(value)
         except Exception as error:
             refuse(name, str(error) if isinstance(error, TypeError | ValueError) else f"cannot be read ({error!r})")
+
+
+def show(value: Any) -> str:
+    """`str` of anything, clean, and in words where it has none. Never raises."""
+    try:
+        return clean_text(str(value))
+    except Exception as error:
+        return f"a {type(value).__name__} that cannot be shown ({type(error).__name__})"
 
 
 def to_json(value: Any, depth: int = 0) -> Any:
@@ -103,7 +116,7 @@ def _container(value: Any, depth: int) -> Any:
     if depth > MAX_NESTING:
         return _described(value)
     if isinstance(value, Mapping):
-        return {clean_text(str(key)): _shown(str(key), item, depth + 1) for key, item in value.items()}
+        return {(name := show(key)): _shown(name, item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [to_json(item, depth + 1) for item in value]
     if hasattr(type(value), "__dataclass_fields__"):
