@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 
+from runwell import parts
 from runwell.loglines import Numbered
 from runwell.rows import STEP_NAMES, TIME_NAMES, Rows, parse_number
 from runwell.wire import BadEvent, Event
@@ -33,8 +34,8 @@ _PAIR = re.compile(
 """A name of up to three words, a colon, an equals sign or a gap, a number; after it perhaps `/ how many there are`. Some trainers
 print their own source first: `{val_loss:.4f}` is no number; nor is how far a bar has come, `loss: 15%|`."""
 
-_COUNT = re.compile(r"\b(\d+)/ *\d+ (?:\[|batches)")
-"""A progress bar's count: `| 130/2724 [`, or that of a loop: `200/ 2983 batches`."""
+_COUNT = re.compile(r"\b(\d+)/ *\d+ (?:\[|batches)|^\s*(\d+)/\d+ ")
+"""A progress bar's count: `| 130/2724 [`, or that of a loop: `200/ 2983 batches`, `500/20000 loss: 2.8`."""
 
 _BARE_ROW = re.compile(r"\s*(\d+) (train|val) (\S+)\s*")
 """The shortest form there is: `250 val 6.25`."""
@@ -55,6 +56,7 @@ def numbers_in(line: str) -> dict[str, float]:
     if (row := _BARE_ROW.fullmatch(line)) and (number := parse_number(row[3])) is not None:
         return {"step": float(row[1]), f"{row[2]}/loss": number}
     found: dict[str, float] = {}
+    evaluation = False
     for match in _PAIR.finditer(line):
         name, number = match["name"], parse_number(match["number"].replace(",", ""))
         words = name.lower().split(" ")
@@ -62,6 +64,7 @@ def numbers_in(line: str) -> dict[str, float]:
             continue
         if words[-1] in _COUNTING:
             found.setdefault("step", number)
+            evaluation = evaluation or parts.is_validation(words[0])  # `Eval Step 200: Loss=2.5`
         elif words[-1] == "epoch":
             found.setdefault("epoch", number)
         elif words[-1] not in TIME_NAMES:  # here a time is how long something took, not when it was
@@ -69,9 +72,9 @@ def numbers_in(line: str) -> dict[str, float]:
     if HUGGING_FACES_END in found or not any(_is_loss(name) for name in found):
         return {}
     if "step" not in found and (count := _COUNT.search(line)):
-        found["step"] = float(count[1])
+        found["step"] = float(count[1] or count[2])
     if "step" in found or "epoch" in found or "{" in line:
-        return found
+        return parts.as_validation(found) if evaluation else found
     return {}
 
 

@@ -27,6 +27,9 @@ STEP_NAMES = (
 """Columns that count steps, best first, in any case. Without any, `epoch` counts while it is whole, else the row's number."""
 TIME_NAMES = ("time", "_timestamp", "timestamp", "wall time", "wall_time")
 NON_FINITE_WORDS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf}
+ROWS_OF_AN_EPOCH = 2
+"""Rows with the same columns that may tell of the same epoch where epochs are the steps: one of training, one of evaluation."""
+
 MAX_NESTING = 8
 MAX_PLANS = 1000
 """Sets of columns remembered; a log whose every row has other ones must not fill the memory."""
@@ -63,6 +66,9 @@ class Rows:
     def __init__(self) -> None:
         self._count = 0
         self._epochs_count = True
+        self._epoch: tuple[float, tuple[str, ...]] | None = None
+        self._same_epoch = 0
+        self._ahead = 0
         self._last: int | None = None
         self._plans: dict[tuple[str, ...], _Plan] = {}
 
@@ -118,9 +124,22 @@ class Rows:
             # some rows have a step, this one has none: it belongs to the row before
             return "", self._last
         epoch = numbers.get(by_name.get("epoch", ""), math.nan)
-        # 0.5, 1.0, 1.5: epochs that are whole by chance must not count as steps between row numbers
-        self._epochs_count = self._epochs_count and _is_step(epoch)
-        return "", int(epoch) if self._epochs_count else self._count
+        if self._epochs_count and not self._counts(epoch, tuple(numbers)):
+            self._epochs_count = False
+            # the rows before may have been given a later epoch than there were rows
+            told = self._epoch[0] if self._epoch and self._same_epoch > ROWS_OF_AN_EPOCH else -1.0
+            self._ahead = max(0, int(told) + 1 - self._count)
+        return "", int(epoch) if self._epochs_count else self._count + self._ahead
+
+    def _counts(self, epoch: float, names: tuple[str, ...]) -> bool:
+        """Whether an epoch can stand for a step: it is whole, and not that of many rows of one kind.
+
+        0.5, 1.0, 1.5: epochs that are whole by chance must not count as steps between row numbers; nor must 0.0, 0.0, 0.0,
+        0.01, which are rounded.
+        """
+        self._same_epoch = self._same_epoch + 1 if self._epoch == (epoch, names) else 1
+        self._epoch = epoch, names
+        return _is_step(epoch) and self._same_epoch <= ROWS_OF_AN_EPOCH
 
     def numbers_of(self, value: Mapping[str, Any]) -> dict[str, float]:
         """The numbers in a JSON object; nested ones are named with "/". Texts that spell a number count."""

@@ -57,6 +57,8 @@ def read(text: str) -> tuple[list[dict[str, Any]], list[str]]:
         ),
         ("{'loss': 3.5, 'learning_rate': '4e-05', 'epoch': 0.12}", {"loss": 3.5, "learning_rate": 4e-5, "epoch": 0.12}),
         ("INFO {'eval_loss': '2.5', 'eval_runtime': 3.5}", {"eval_loss": 2.5, "eval_runtime": 3.5}),
+        ("4500/20000 train_loss: 2.75 tok/s: 6606485", {"step": 4500, "train_loss": 2.75, "tok/s": 6606485}),
+        ("INFO - Eval Step 200: Loss=2.5, Perplexity=inf", {"step": 200, "val/Loss": 2.5, "val/Perplexity": math.inf}),
         ("250 val 6.25", {"step": 250, "val/loss": 6.25}),
     ],
 )

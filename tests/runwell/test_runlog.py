@@ -130,6 +130,11 @@ def test_epochs_count_only_while_they_are_whole() -> None:
     assert [point["step"] for point in numbers("epoch,loss\n0,3\n1,2\n2,1\n")] == [0, 1, 2]
     assert [point["step"] for point in numbers("epoch,loss\n0.5,3\n1.0,2\n1.5,1\n2.0,1\n")] == [0, 1, 2, 3]
     assert [point["step"] for point in numbers("loss\n3\n2\n")] == [0, 1]
+    # rounded to two places, the first rows of a run are all at 0.0
+    assert [point["step"] for point in numbers("epoch,loss\n0.0,3\n0.0,2\n0.0,1\n0.0,1\n0.01,1\n")] == [0, 0, 2, 3, 4]
+    assert [point["step"] for point in numbers("epoch,loss\n7,3\n7,2\n7,1\n7,1\n8,1\n")] == [7, 7, 8, 9, 10]
+    # a row of training and one of evaluation for each
+    assert [point["step"] for point in numbers("epoch,a,b\n1,3,\n1,,2\n2,1,\n2,,1\n")] == [1, 1, 2, 2]
 
 
 def test_tensorboards_csv() -> None:
