@@ -40,6 +40,10 @@ _COUNT = re.compile(r"\b(\d+)/ *\d+ (?:\[|batches)|^\s*(\d+)/\d+ ")
 _BARE_ROW = re.compile(r"\s*(\d+) (train|val) (\S+)\s*")
 """The shortest form there is: `250 val 6.25`."""
 
+_HEADING = re.compile(r"\[step=(\d+)/\d+[^\]]*\]\s*$")
+_UNDER_IT = re.compile(rf"\s+([\w./() -]+?)=({_NUMBER})\s*", re.IGNORECASE)
+"""OLMo's form: the step on a line of its own, `[step=5/90,epoch=0]`, and its numbers on lines below that are set in."""
+
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _WRAPPED = re.compile(r"\b(?:np\.float\d+|tensor)\(([^(),]*)[^()]*\)")
 """Numbers as their libraries print them: `np.float64(0.5)`."""
@@ -121,8 +125,10 @@ def or_printed(
             found += reports.of([line])
             if reports.any:
                 break
+        else:
+            found += reports.rest()
     remembered.decided()
-    yield from chain(found, reports.of(lines)) if reports.any else chain(told, items)
+    yield from chain(found, reports.of(lines), reports.rest()) if reports.any else chain(told, items)
 
 
 class _Remembered(Iterator[Numbered]):
@@ -154,19 +160,34 @@ class _Reports:
     def __init__(self, name: str) -> None:
         self._rows = Rows()
         self._name = name
+        self._open: dict[str, float] = {}
         self.any = False
         """Whether there was one."""
 
     def of(self, lines: Iterable[Numbered]) -> Iterator[Event | str]:
+        """Those of the lines; of one over several lines when it is known to be over, by a line or by `rest`."""
         for number, line in lines:
+            if self._open and (below := _UNDER_IT.fullmatch(line)):
+                self._open[below[1]] = float(below[2].replace(",", ""))
+                continue
+            yield from self.rest()
+            if heading := _HEADING.search(line):
+                self._open = {"step": float(heading[1])}
             # what begins as JSON is no print: it is read as JSON, or was found to be broken
-            numbers = {} if line.lstrip().startswith('{"') else numbers_in(line)
-            if not numbers:
-                continue
-            try:
-                event = self._rows.metrics(numbers)
-            except BadEvent as error:
-                yield f"{self._name}, line {number}: {error.reason}"
-                continue
-            self.any = True
-            yield event
+            elif not line.lstrip().startswith('{"') and (numbers := numbers_in(line)):
+                yield from self._event(number, numbers)
+
+    def rest(self) -> Iterator[Event | str]:
+        """The report that has been begun."""
+        numbers, self._open = self._open, {}
+        if len(numbers) > 1:
+            yield from self._event(0, numbers)
+
+    def _event(self, number: int, numbers: dict[str, float]) -> Iterator[Event | str]:
+        try:
+            event = self._rows.metrics(numbers)
+        except BadEvent as error:
+            yield f"{self._name}, line {number}: {error.reason}"
+            return
+        self.any = True
+        yield event

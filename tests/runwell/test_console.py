@@ -112,6 +112,21 @@ def test_python_dicts_between_progress_bars_count_their_rows() -> None:
     assert [(event["step"], event.get("loss")) for event in events] == [(0, 3.5), (1, None), (2, 3.0)]
 
 
+def test_a_report_over_several_lines() -> None:
+    text = (
+        "Starting\n2025-01-02 host:979 INFO\t[step=1/90,epoch=0]\n    optim/total_grad_norm=11.5\n    train/CrossEntropyLoss=11.25\n"
+        "    train/Perplexity=83,461\n    System/Peak Memory (MB)=10,244\nsaved\n[step=2/90,epoch=0]\n    train/CrossEntropyLoss=nan\n"
+    )
+    events, told = read(text)
+    assert told == [] and [event["step"] for event in events] == [1, 2]
+    assert events[0]["optim/total_grad_norm"] == 11.5 and events[0]["train/CrossEntropyLoss"] == 11.25
+    assert events[0]["train/Perplexity"] == 83461 and math.isnan(events[1]["train/CrossEntropyLoss"])
+
+
+def test_one_report_alone_over_several_lines() -> None:
+    assert read("x, y\n[step=1/90,epoch=0]\n  train/loss=2.5\n")[0] == [{"step": 1, "train/loss": 2.5}]
+
+
 def test_a_document_at_the_head_of_a_printed_log_is_no_log() -> None:
     events, told = read('{\n "layers": 3\n}\nstep 1: loss 2.5\n')
     assert told == [] and events == [{"step": 1, "loss": 2.5}]
