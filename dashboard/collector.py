@@ -8,20 +8,25 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from dashboard import present
+from dashboard.deliveries import Delivery, Table
 from dashboard.errors import DashboardError, UnknownRun
 from dashboard.live import Hub
 from dashboard.records import Receipt
 from dashboard.store import Store
-from runwell.wire import REFUSED, RESERVED, Batch
+from runwell.wire import Batch, Event
 
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.1
 SUMMARY_SECONDS = 1.0
+_AMONG_POINTS = frozenset({"sample", "rewind"})
+"""Types of events that are sent in their place among the points."""
 
 
 class Collector:
@@ -38,12 +43,12 @@ class Collector:
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def accept(self, run_id: str, batch: Batch) -> Receipt:
+    def accept(self, run_id: str, batch: Batch | Delivery) -> Receipt:
         """Store a batch and publish what was new in it. Raises what `Store.append` raises."""
-        receipt = self._store.append(run_id, batch)
+        delivery = batch if isinstance(batch, Delivery) else Delivery.of(batch, time.time())
+        receipt = self._store.append(run_id, delivery)
         if receipt.stored:
-            fresh = [event for event in batch.events[receipt.duplicates :] if event["type"] != REFUSED]
-            self._publish(run_id, fresh, receipt.first_arrival)
+            self._publish(run_id, delivery.after(receipt.duplicates), receipt.first_arrival)
             self._notify(run_id)
         with self._lock:
             self._dirty.add(run_id)
@@ -89,42 +94,55 @@ class Collector:
                 # The database may be locked or away for a moment; the pages must go on when it is back.
                 log.exception("what is new could not be sent to the pages; it is tried again")
 
-    def _publish(self, run_id: str, events: Iterable[dict[str, Any]], arrival: int) -> None:
-        """One pass in order of events: points are gathered, what must keep its place among them is sent between."""
-        points: dict[str, dict[str, list[float]]] = {}
-        lines: list[dict[str, Any]] = []
-        now = time.time()
-        for number, event in enumerate(events, arrival):
-            kind, moment = event["type"], event.get("time", now)
-            if kind == "metrics":
-                _gather(points, event, moment)
-            elif kind == "log":
-                stream, text = event.get("stream") or "stdout", event.get("text") or ""
-                lines.append({"number": number, "time": moment, "stream": stream, "text": text})
-            elif kind == "sample":
+    def _publish(self, run_id: str, fresh: Delivery, arrival: int) -> None:
+        """In order of events: points are sent together, between what must keep its place among them."""
+        for tables, event, _ in fresh.stretches(_AMONG_POINTS):
+            points = _columns(tables)
+            if points:
                 self._hub.publish_points(run_id, points)
-                points = {}
-                prompt, text = event.get("prompt") or "", event.get("text") or ""
-                self._hub.publish(
-                    "sample", run_id, {"step": event.get("step"), "time": moment, "prompt": prompt, "text": text}
-                )
-            elif kind == "rewind":
-                self._hub.publish_points(run_id, points)
-                points = {}
+            if event is not None and event["type"] == "rewind":
                 self._hub.publish("rewind", run_id, {"step": event["step"]})
-        if points:
-            self._hub.publish_points(run_id, points)
+            elif event is not None:
+                prompt, text = event.get("prompt") or "", event.get("text") or ""
+                said = {
+                    "step": event.get("step"),
+                    "time": event.get("time", time.time()),
+                    "prompt": prompt,
+                    "text": text,
+                }
+                self._hub.publish("sample", run_id, said)
+        lines = [(place, event) for place, event in fresh.others if event["type"] == "log"]
         if lines:
-            self._hub.publish("log", run_id, {"lines": lines})
+            numbers = fresh.numbers(arrival, np.array([place for place, _ in lines], np.int64)).tolist()
+            told = [_line(number, event) for number, (_, event) in zip(numbers, lines, strict=True)]
+            self._hub.publish("log", run_id, {"lines": told})
 
 
-def _gather(points: dict[str, dict[str, list[float]]], event: dict[str, Any], moment: float) -> None:
-    step = event["step"]
-    for name, value in event.items():
-        if name not in RESERVED:
-            columns = points.get(name)
-            if columns is None:
-                columns = points[name] = {"step": [], "time": [], "value": []}
-            columns["step"].append(step)
-            columns["time"].append(moment)
-            columns["value"].append(value)
+def _line(number: int, event: Event) -> dict[str, Any]:
+    return {
+        "number": number, "time": event.get("time", time.time()), "stream": event.get("stream") or "stdout",
+        "text": event.get("text") or "",
+    }  # fmt: skip
+
+
+def _columns(tables: Sequence[Table]) -> dict[str, dict[str, list[float]]]:
+    """Steps, times and values by name, each in order; a name may come in several tables."""
+    found: dict[str, list[tuple[Table, int]]] = {}
+    for table in tables:
+        for index, name in enumerate(table.names):
+            found.setdefault(name, []).append((table, index))
+    lists = {id(table): (table.steps.tolist(), table.times.tolist(), table.values.T.tolist()) for table in tables}
+    return {name: _merged(parts, lists) for name, parts in found.items()}
+
+
+def _merged(parts: list[tuple[Table, int]], lists: dict[int, Any]) -> dict[str, list[float]]:
+    if len(parts) == 1:
+        table, index = parts[0]
+        steps, times, values = lists[id(table)]
+        return {"step": steps, "time": times, "value": values[index]}
+    order = np.argsort(np.concatenate([table.places for table, _ in parts]), kind="stable")
+    return {
+        "step": np.concatenate([table.steps for table, _ in parts])[order].tolist(),
+        "time": np.concatenate([table.times for table, _ in parts])[order].tolist(),
+        "value": np.concatenate([table.values[:, index] for table, index in parts])[order].tolist(),
+    }

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from struct import Struct
 from typing import NamedTuple
 
@@ -187,7 +187,9 @@ def scan(buffer: Buffer, start: int = HEADER.size, *, torn: bool = False) -> Ite
         start = stop
 
 
-class _KeySet(NamedTuple):
+class KeySet(NamedTuple):
+    """The metrics of a key set, how its frames are read, and why they are refused if they are."""
+
     names: tuple[str, ...]
     packer: Struct
     fault: str
@@ -200,15 +202,15 @@ def decode_frames(body: Buffer, *, torn: bool = False) -> FrameBatch:
     """
     plain = decompress(body)
     header = decode_header(plain)
-    key_sets: dict[int, _KeySet] = {}
+    key_sets: dict[int, KeySet] = {}
     events: list[Event] = []
     refused: list[tuple[int, str]] = []
     for frame in scan(plain, torn=torn):
         if frame.kind == KEYS:
-            _define_key_set(key_sets, frame, plain)
+            define_key_set(key_sets, frame, plain)
             continue
         try:
-            event = _decode_scalars(key_sets, frame, plain) if frame.kind == SCALARS else _decode_event(frame, plain)
+            event = _decode_scalars(key_sets, frame, plain) if frame.kind == SCALARS else decode_event(frame, plain)
         except BadEvent as error:
             event = refusal(error.reason)
             refused.append((header.first_seq + len(events), error.reason))
@@ -230,13 +232,14 @@ def decode_keys(payload: bytes) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _define_key_set(key_sets: dict[int, _KeySet], frame: Frame, buffer: Buffer) -> None:
+def define_key_set(key_sets: dict[int, KeySet], frame: Frame, buffer: Buffer) -> None:
+    """Take in a `KEYS` frame. Raises `BadFrames`."""
     names = decode_keys(_payload(frame, buffer))
     if frame.key_set in key_sets and key_sets[frame.key_set].names != names:
         raise BadFrames(f"key set {frame.key_set} is defined twice with different names")
     if len(key_sets) > MAX_KEY_SETS:
         raise BadFrames(f"more than {MAX_KEY_SETS} key sets in one segment")
-    key_sets[frame.key_set] = _KeySet(names, Struct(f"<qd{len(names)}d"), _fault(names))
+    key_sets[frame.key_set] = KeySet(names, Struct(f"<qd{len(names)}d"), _fault(names))
 
 
 def _fault(names: tuple[str, ...]) -> str:
@@ -248,12 +251,18 @@ def _fault(names: tuple[str, ...]) -> str:
     return ""
 
 
-def _decode_scalars(key_sets: dict[int, _KeySet], frame: Frame, buffer: Buffer) -> Event:
+def check_scalars(key_sets: Mapping[int, KeySet], frame: Frame) -> KeySet:
+    """The key set of a `SCALARS` frame. Raises `BadFrames` when it has none, or another size than its key set says."""
     key_set = key_sets.get(frame.key_set)
     if key_set is None:
         raise BadFrames(f"the frame at byte {frame.start} uses key set {frame.key_set}, which is not defined before it")
     if frame.length != key_set.packer.size:
         raise BadFrames(f"the frame at byte {frame.start} has {frame.length} bytes, its key set {key_set.packer.size}")
+    return key_set
+
+
+def _decode_scalars(key_sets: Mapping[int, KeySet], frame: Frame, buffer: Buffer) -> Event:
+    key_set = check_scalars(key_sets, frame)
     if key_set.fault:
         raise BadEvent(key_set.fault)
     step, time, *values = key_set.packer.unpack_from(buffer, frame.payload)
@@ -264,7 +273,8 @@ def _decode_scalars(key_sets: dict[int, _KeySet], frame: Frame, buffer: Buffer) 
     return event
 
 
-def _decode_event(frame: Frame, buffer: Buffer) -> Event:
+def decode_event(frame: Frame, buffer: Buffer) -> Event:
+    """The record of an `EVENT` frame. Raises `BadEvent`."""
     try:
         return validate_event(loads(_payload(frame, buffer)))
     except BadEvent:

@@ -9,10 +9,11 @@ from starlette.concurrency import run_in_threadpool
 
 from dashboard import present
 from dashboard.api.border import Json, read_body, services
+from dashboard.deliveries import Delivery
 from dashboard.errors import Refused
+from dashboard.frames import decode_delivery
 from dashboard.services import Services
 from runwell.fields import event_schemas
-from runwell.frames import decode_frames
 from runwell.wire import FRAMES_TYPE, MAX_STEP, RUN_ID, Batch, check_run_id, decode_json_batch, shorten
 
 router = APIRouter(tags=["events"])
@@ -74,10 +75,10 @@ def _store(parts: Services, run_id: str, content_type: str, body: bytes) -> dict
     }
 
 
-def _decode(run_id: str, content_type: str, body: bytes) -> Batch:
+def _decode(run_id: str, content_type: str, body: bytes) -> Batch | Delivery:
     if content_type != FRAMES_TYPE:
         return decode_json_batch(body)[0]
-    found = decode_frames(body)
-    if found.run_id != run_id:
-        raise Refused(f"the frames are of run {shorten(found.run_id)}, the address says {shorten(run_id)}")
-    return found.batch
+    meant, delivery = decode_delivery(body)
+    if meant != run_id:
+        raise Refused(f"the frames are of run {shorten(meant)}, the address says {shorten(run_id)}")
+    return delivery

@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from dashboard.deliveries import Delivery
 from dashboard.errors import SequenceGap, UnknownRun
 from dashboard.records import (
     Command,
@@ -32,9 +33,14 @@ from dashboard.store import tables as t
 from dashboard.store.database import Database, open_engine
 from dashboard.store.ingest import Ingest, intern_names
 from dashboard.store.migrations import migrate
+from dashboard.store.together import Together
 from runwell.wire import REFUSED, Batch
 
 Event = dict[str, Any]
+
+# Built once: every batch asks these, and building a statement takes longer than answering it.
+_CHANGE_RUN = t.runs.update().where(t.runs.c.key == sa.bindparam("run"))
+_CHANGE_WRITER = t.writers.update().where(t.writers.c.key == sa.bindparam("writer"))
 
 
 class Store:
@@ -43,6 +49,7 @@ class Store:
     def __init__(self, engine: sa.Engine, clock: Callable[[], float] = time.time) -> None:
         """Use an engine from `open_engine`; creates or migrates the schema. Raises StoreError."""
         self._database = Database(engine)
+        self._together = Together(self._database)
         self._clock = clock
         self._names: dict[tuple[int, tuple[str, ...]], tuple[int, tuple[int, ...]]] = {}
         self.backup: Path | None = migrate(self._database, clock())
@@ -157,12 +164,14 @@ class Store:
 
     # -- events ----------------------------------------------------------------------------------------------------
 
-    def append(self, run_id: str, batch: Batch) -> Receipt:
+    def append(self, run_id: str, batch: Batch | Delivery) -> Receipt:
         """Store a writer's next records, each once: records below the writer's mark were stored before and are skipped.
 
         Raises UnknownRun when there is no such run and the batch holds no `run` event, SequenceGap when records
         between the mark and the batch are missing. Refused records advance the mark.
         """
+        now = self._clock()
+        delivery = batch if isinstance(batch, Delivery) else Delivery.of(batch, now)
         learned: dict[tuple[int, tuple[str, ...]], tuple[int, tuple[int, ...]]] = {}
 
         def names(connection: sa.Connection, run_key: int, wanted: tuple[str, ...]) -> tuple[int, tuple[int, ...]]:
@@ -172,8 +181,7 @@ class Store:
                 found = learned[key] = intern_names(connection, run_key, wanted)
             return found
 
-        with self._database.write() as connection:
-            receipt = _append(connection, run_id, batch, self._clock(), names)
+        receipt = self._together.do(lambda connection: _append(connection, run_id, delivery, now, names))
         # Only now: keys of a transaction that was undone are worth nothing.
         if len(self._names) > 10_000:
             self._names.clear()
@@ -284,64 +292,63 @@ class Store:
             return orders.read(connection, runs.find(connection, run_id), pending=False)
 
 
-def _append(connection: sa.Connection, run_id: str, batch: Batch, now: float, names: Callable[..., Any]) -> Receipt:
+def _append(
+    connection: sa.Connection, run_id: str, delivery: Delivery, now: float, names: Callable[..., Any]
+) -> Receipt:
     run = runs.find_or_none(connection, run_id, lock=True)
     if run is None:
         # A refused first record may have been the `run` event: the rest of the batch is not lost for that.
-        if not any(event["type"] in ("run", REFUSED) for event in batch.events):
+        if not any(event["type"] in ("run", REFUSED) for _, event in delivery.others):
             raise UnknownRun(run_id)
         runs.create(connection, run_id, now, state=State.STARTING.value)
         run = runs.find(connection, run_id, lock=True)
-    writer = runs.writer(connection, run.key, batch.writer)
+    writer = runs.writer(connection, run.key, delivery.writer)
     through = writer.stored_through if writer else 0
-    if batch.events and batch.first_seq > through + 1:
-        raise SequenceGap(batch.writer, batch.first_seq, through + 1)
-    duplicates = min(len(batch.events), through + 1 - batch.first_seq) if batch.events else 0
-    fresh = batch.events[duplicates:]
+    if delivery.count and delivery.first_seq > through + 1:
+        raise SequenceGap(delivery.writer, delivery.first_seq, through + 1)
+    duplicates = min(delivery.count, through + 1 - delivery.first_seq) if delivery.count else 0
     if writer is None:
-        writer = _new_writer(connection, run, batch, now)
-    kept = [event for event in fresh if event["type"] != REFUSED]
-    refused = tuple(
-        (seq, str(event.get("reason", "")))
-        for seq, event in enumerate(fresh, batch.first_seq + duplicates)
-        if event["type"] == REFUSED
-    )
+        writer = _new_writer(connection, run, delivery, now)
+    fresh = delivery.after(duplicates)
+    refused = tuple((delivery.first_seq + place, reason) for place, reason in fresh.refused)
+    stored = delivery.count - duplicates - len(refused)
     changes: dict[str, Any] = {"last_event_at": now}
     generation = writer.generation
     if run.state == State.LOST.value:
         changes |= {"state": State.RUNNING.value, "state_reason": ""}
-    if kept:
+    if stored:
         ingest = Ingest(connection, run, writer, now, names)
-        ingest.take(kept)
+        ingest.take(fresh)
         changes, generation = {**changes, **ingest.changes}, ingest.generation
-    connection.execute(t.runs.update().where(t.runs.c.key == run.key).values(changes))
-    stored_through = through + len(fresh)
+    connection.execute(_CHANGE_RUN, {"run": run.key, **changes})
+    stored_through = through + delivery.count - duplicates
     connection.execute(
-        t.writers.update()
-        .where(t.writers.c.key == writer.key)
-        .values(
-            stored_through=stored_through, generation=generation, last_contact_at=now,
-            refused=writer.refused + len(refused), duplicates=writer.duplicates + duplicates,
-        )
+        _CHANGE_WRITER,
+        {
+            "writer": writer.key, "stored_through": stored_through, "generation": generation, "last_contact_at": now,
+            "refused": writer.refused + len(refused), "duplicates": writer.duplicates + duplicates,
+        },
     )  # fmt: skip
     return Receipt(
-        stored_through=stored_through, stored=len(kept), duplicates=duplicates, refused=refused,
-        first_arrival=run.arrivals + 1 if kept else 0,
+        stored_through=stored_through, stored=stored, duplicates=duplicates, refused=refused,
+        first_arrival=run.arrivals + 1 if stored else 0,
     )  # fmt: skip
 
 
-def _new_writer(connection: sa.Connection, run: sa.Row[Any], batch: Batch, now: float) -> sa.Row[Any]:
+def _new_writer(connection: sa.Connection, run: sa.Row[Any], delivery: Delivery, now: float) -> sa.Row[Any]:
     """A writer's first contact. It belongs to the generation of its first event's time: records that were on their way
     while the run was resumed elsewhere are older than that resume, however late they come."""
-    began = next((event["time"] for event in batch.events if "time" in event), now)
+    began = delivery.first_time(now)
     generation = connection.scalar(
         sa.select(sa.func.max(t.generations.c.generation)).where(
             t.generations.c.run_key == run.key, t.generations.c.time <= began
         )
     )
     connection.execute(
-        t.writers.insert().values(run_key=run.key, name=batch.writer, generation=generation or 0, last_contact_at=now)
+        t.writers.insert().values(
+            run_key=run.key, name=delivery.writer, generation=generation or 0, last_contact_at=now
+        )
     )
-    row = runs.writer(connection, run.key, batch.writer)
+    row = runs.writer(connection, run.key, delivery.writer)
     assert row is not None
     return row

@@ -8,31 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
-from dashboard.records import State
+from dashboard.deliveries import Delivery, Table
+from dashboard.records import Ints, State
 from dashboard.roles import role_of
 from dashboard.store import curves, points, sparkline, texts
 from dashboard.store.database import insert_ignore
 from dashboard.store.tables import commands, entries, generations, key_sets, series
+from runwell.wire import REFUSED, RESERVED, Event
 
-_FIELDS = frozenset({"type", "step", "time"})
 _KEPT_SERIES = 2000  # latest values kept beside the run; a run with more shows the first ones in lists of runs
 
 
-@dataclass(slots=True)
-class _Group:
-    """Points of one key set and generation, in arrival order, values flat."""
-
-    arrivals: list[int] = field(default_factory=list)
-    steps: list[int] = field(default_factory=list)
-    times: list[float] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
+_CUTS = frozenset({"rewind", "state"})
+"""Types of events that need what came before them stored first: a new generation, an end that later points undo."""
 
 
 class Ingest:
@@ -46,7 +40,6 @@ class Ingest:
         self._writer_key = writer.key
         self._now = now
         self._names = names
-        self._groups: dict[tuple[int, tuple[str, ...]], _Group] = {}
         self._entries: list[dict[str, Any]] = []
         self._latest: dict[str, list[float]] | None = None
         self._spark: sparkline.State | None = None
@@ -54,17 +47,21 @@ class Ingest:
         self.generation: int = writer.generation
         self.changes: dict[str, Any] = {"state": run.state, "last_step": run.last_step, "generation": run.generation}
 
-    def take(self, events: Iterable[dict[str, Any]]) -> None:
-        """Store every event; each gets the next arrival number."""
-        for event in events:
-            self.arrival += 1
-            kind = event["type"]
-            names = tuple([name for name in event if name not in _FIELDS]) if kind == "metrics" else ()
-            if names:
-                self._take_metrics(event, names)
-            else:
-                self._take_entry(kind, event)
-        self._write_groups()
+    def take(self, fresh: Delivery) -> None:
+        """Store every record; each gets the next arrival number."""
+        first = self.arrival + 1
+        kept = [(place, event) for place, event in fresh.others if event["type"] != REFUSED]
+        numbers = dict(zip([place for place, _ in kept], fresh.numbers(first, _places(kept)).tolist(), strict=True))
+        begun = 0
+        for tables, _, stop in fresh.stretches(_CUTS):
+            # In order of their last records, so that the latest value of a name that several have is the last one's.
+            for table in sorted(tables, key=lambda table: int(table.places[-1])):
+                self._take_table(table, fresh.numbers(first, table.places))
+            while begun < len(kept) and kept[begun][0] <= stop:
+                place, event = kept[begun]
+                self._take_entry(event["type"], event, numbers[place])
+                begun += 1
+        self.arrival += fresh.count - fresh.start - len(fresh.refused)
         if self._entries:
             self._connection.execute(entries.insert(), self._entries)
         self.changes["arrivals"] = self.arrival
@@ -75,33 +72,16 @@ class Ingest:
 
     # -- points ----------------------------------------------------------------------------------------------------
 
-    def _take_metrics(self, event: dict[str, Any], names: tuple[str, ...]) -> None:
-        group = self._groups.get((self.generation, names))
-        if group is None:
-            group = self._groups[self.generation, names] = _Group()
-        time = event.get("time", self._now)
-        group.arrivals.append(self.arrival)
-        group.steps.append(event["step"])
-        group.times.append(time)
-        group.values.extend([event[name] for name in names])
-
-    def _write_groups(self) -> None:
-        for (generation, names), group in self._groups.items():
-            key_set, series_keys = self._names(self._connection, self._run.key, names)
-            owner = points.Owner(self._run.key, self._writer_key, key_set, series_keys, generation)
-            rows = points.Rows(
-                np.array(group.arrivals, np.int64),
-                np.array(group.steps, np.int64),
-                np.array(group.times, np.float64),
-                np.array(group.values, np.float64).reshape(len(group.steps), len(names)),
-            )
-            points.write(self._connection, owner, rows)
-            # Late points of a generation that was rewound no longer speak for the run.
-            if generation == self.changes["generation"]:
-                self._summarise(names, rows)
-                self.changes["last_step"] = max(self.changes["last_step"] or 0, int(rows.steps.max()))
-            self._alive(float(rows.times.max()))
-        self._groups.clear()
+    def _take_table(self, table: Table, arrivals: Ints) -> None:
+        key_set, series_keys = self._names(self._connection, self._run.key, table.names)
+        owner = points.Owner(self._run.key, self._writer_key, key_set, series_keys, self.generation)
+        rows = points.Rows(arrivals, table.steps, table.times, table.values)
+        points.write(self._connection, owner, rows)
+        # Late points of a generation that was rewound no longer speak for the run.
+        if self.generation == self.changes["generation"]:
+            self._summarise(table.names, rows)
+            self.changes["last_step"] = max(self.changes["last_step"] or 0, int(rows.steps.max()))
+        self._alive(float(rows.times.max()))
 
     def _summarise(self, names: tuple[str, ...], rows: points.Rows) -> None:
         if self._latest is None:
@@ -127,19 +107,19 @@ class Ingest:
 
     # -- the rest --------------------------------------------------------------------------------------------------
 
-    def _take_entry(self, kind: str, event: dict[str, Any]) -> None:
+    def _take_entry(self, kind: str, event: Event, arrival: int) -> None:
         time = event.get("time", self._now)
         handler = getattr(self, f"_on_{kind}", None) if kind in ("run", "config", "state", "rewind", "ack") else None
         if handler:
             handler(event, time)
         self._entries.append(
             {
-                "run_key": self._run.key, "arrival": self.arrival, "generation": self.generation, "kind": kind,
+                "run_key": self._run.key, "arrival": arrival, "generation": self.generation, "kind": kind,
                 "step": event.get("step"), "time": time, "body": texts.pack(event),
             }
         )  # fmt: skip
 
-    def _on_run(self, event: dict[str, Any], time: float) -> None:
+    def _on_run(self, event: Event, time: float) -> None:
         for name in ("project", "name", "host"):
             if event.get(name):
                 self.changes[name] = event[name]
@@ -156,10 +136,10 @@ class Ingest:
             self.changes.setdefault("started_at", time)
         self._alive(time)
 
-    def _on_config(self, event: dict[str, Any], _: float) -> None:
+    def _on_config(self, event: Event, _: float) -> None:
         settings = event.get("config")
         self._merge_config(
-            settings if isinstance(settings, dict) else {k: v for k, v in event.items() if k not in _FIELDS}
+            settings if isinstance(settings, dict) else {k: v for k, v in event.items() if k not in RESERVED}
         )
 
     def _merge_config(self, settings: dict[str, Any]) -> None:
@@ -167,7 +147,7 @@ class Ingest:
             known = texts.unpack(self.changes.get("config", self._run.config))
             self.changes["config"] = texts.pack({**known, **settings})
 
-    def _on_state(self, event: dict[str, Any], time: float) -> None:
+    def _on_state(self, event: Event, time: float) -> None:
         state = State(event["state"])
         if state is State.RUNNING:
             self._alive(time)
@@ -178,8 +158,7 @@ class Ingest:
         if event.get("exit_code") is not None:
             self.changes["exit_code"] = event["exit_code"]
 
-    def _on_rewind(self, event: dict[str, Any], time: float) -> None:
-        self._write_groups()  # what came before it in this batch belongs to what it rewinds
+    def _on_rewind(self, event: Event, time: float) -> None:
         self.generation = self.changes["generation"] = self.changes["generation"] + 1
         self.changes["last_step"] = event["step"]
         self._connection.execute(
@@ -201,7 +180,7 @@ class Ingest:
                 left = curves.read(self._connection, self._run.key, key, name, None, None, 1000)
                 self._best(left.min_step.tolist(), left.min.tolist())
 
-    def _on_ack(self, event: dict[str, Any], _: float) -> None:
+    def _on_ack(self, event: Event, _: float) -> None:
         outcome = event.get("text") or ("done" if event.get("ok", True) else "refused")
         self._connection.execute(
             commands.update()
@@ -223,6 +202,10 @@ class Ingest:
             self.changes.update(state=State.RUNNING.value, state_reason="", ended_at=None)
         if self._run.started_at is None:
             self.changes.setdefault("started_at", time)
+
+
+def _places(kept: list[tuple[int, Event]]) -> Ints:
+    return np.array([place for place, _ in kept], np.int64)
 
 
 def intern_names(connection: sa.Connection, run_key: int, names: tuple[str, ...]) -> tuple[int, tuple[int, ...]]:

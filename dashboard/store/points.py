@@ -23,6 +23,17 @@ FULL = 99
 _ROWS = 4096
 _VALUES = _ROWS * 64  # bounds the memory that one block takes when thousands of metrics are logged at once
 
+# Built once: every batch asks these, and building a statement takes longer than answering it.
+_LEVEL = (
+    (blocks.c.writer_key == sa.bindparam("writer"))
+    & (blocks.c.key_set == sa.bindparam("key_set"))
+    & (blocks.c.generation == sa.bindparam("generation"))
+    & (blocks.c.level == sa.bindparam("level"))
+)
+_COUNT_LEVEL = sa.select(sa.func.count()).select_from(blocks).where(_LEVEL)
+_READ_LEVEL = sa.select(blocks).where(_LEVEL).order_by(blocks.c.first_arrival)
+_INSERT_BLOCK, _INSERT_COLUMNS = blocks.insert(), columns.insert()
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:
@@ -75,19 +86,20 @@ def _insert_block(connection: sa.Connection, owner: Owner, rows: Rows, level: in
     order = np.argsort(rows.steps, kind="stable")
     newest = order[-1]
     block = connection.execute(
-        blocks.insert().values(
-            run_key=owner.run_key, writer_key=owner.writer_key, key_set=owner.key_set, generation=owner.generation,
-            level=level, rows=len(rows), first_arrival=int(rows.arrivals[0]), last_arrival=int(rows.arrivals[-1]),
-            first_step=int(rows.steps[order[0]]), last_step=int(rows.steps[newest]), last_time=float(rows.times[newest]),
-            arrivals=packing.pack_integers(rows.arrivals), steps=packing.pack_integers(rows.steps),
-            times=packing.pack_times(rows.times),
-        )
+        _INSERT_BLOCK,
+        {
+            "run_key": owner.run_key, "writer_key": owner.writer_key, "key_set": owner.key_set, "generation": owner.generation,
+            "level": level, "rows": len(rows), "first_arrival": int(rows.arrivals[0]), "last_arrival": int(rows.arrivals[-1]),
+            "first_step": int(rows.steps[order[0]]), "last_step": int(rows.steps[newest]), "last_time": float(rows.times[newest]),
+            "arrivals": packing.pack_integers(rows.arrivals), "steps": packing.pack_integers(rows.steps),
+            "times": packing.pack_times(rows.times),
+        },
     )  # fmt: skip
     assert block.inserted_primary_key is not None
     key = block.inserted_primary_key[0]
     aggregates = _aggregates(rows.steps[order], rows.values[order])
     connection.execute(
-        columns.insert(),
+        _INSERT_COLUMNS,
         [
             {
                 "series_key": series,
@@ -140,15 +152,12 @@ def _aggregates(steps: Ints, values: Floats) -> list[dict[str, Any]]:
 
 def _merge(connection: sa.Connection, owner: Owner, level: int) -> bool:
     """Merge the blocks of one level if there are MERGE of them; True when it did."""
-    mine = (
-        (blocks.c.writer_key == owner.writer_key)
-        & (blocks.c.key_set == owner.key_set)
-        & (blocks.c.generation == owner.generation)
-        & (blocks.c.level == level)
-    )
-    small = connection.execute(sa.select(blocks).where(mine).order_by(blocks.c.first_arrival)).all()
-    if len(small) < MERGE:
+    mine = {
+        "writer": owner.writer_key, "key_set": owner.key_set, "generation": owner.generation, "level": level
+    }  # fmt: skip
+    if (connection.scalar(_COUNT_LEVEL, mine) or 0) < MERGE:
         return False
+    small = connection.execute(_READ_LEVEL, mine).all()
     parts = [unpack_rows(connection, block, owner.series_keys) for block in small]
     keys = [block.key for block in small]
     connection.execute(columns.delete().where(columns.c.block_key.in_(keys)))

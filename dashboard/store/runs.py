@@ -16,6 +16,11 @@ from dashboard.store.tables import findings, runs, writers
 Told = tuple[tuple[str, str], ...]
 """(severity, title) of findings."""
 
+# Built once: every request asks these, and building a statement takes longer than answering it.
+_FIND = sa.select(runs).where(runs.c.id == sa.bindparam("run_id"))
+_FIND_LOCKED = _FIND.with_for_update()
+_WRITER = sa.select(writers).where(writers.c.run_key == sa.bindparam("run"), writers.c.name == sa.bindparam("writer"))
+
 _LIVE_FIRST = {"critical": 0, "warning": 1, "info": 2}
 
 
@@ -29,8 +34,7 @@ def find(connection: sa.Connection, run_id: str, *, lock: bool = False) -> sa.Ro
 
 def find_or_none(connection: sa.Connection, run_id: str, *, lock: bool = False) -> sa.Row[Any] | None:
     """The row of a run, or None."""
-    query = sa.select(runs).where(runs.c.id == run_id)
-    return connection.execute(query.with_for_update() if lock else query).one_or_none()
+    return connection.execute(_FIND_LOCKED if lock else _FIND, {"run_id": run_id}).one_or_none()
 
 
 def create(connection: sa.Connection, run_id: str, now: float, **values: Any) -> None:
@@ -40,9 +44,7 @@ def create(connection: sa.Connection, run_id: str, now: float, **values: Any) ->
 
 def writer(connection: sa.Connection, run_key: int, name: str) -> sa.Row[Any] | None:
     """The row of a run's writer, or None when it never wrote."""
-    return connection.execute(
-        sa.select(writers).where(writers.c.run_key == run_key, writers.c.name == name)
-    ).one_or_none()
+    return connection.execute(_WRITER, {"run": run_key, "writer": name}).one_or_none()
 
 
 def listed(

@@ -9,11 +9,14 @@ import sys
 import threading
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from dashboard.errors import StoreError
+from dashboard.errors import SequenceGap, StoreError
 from dashboard.store import Store
+from dashboard.store.together import _Job
 from runwell.wire import Batch
 
 CHILD = """
@@ -60,6 +63,44 @@ def test_many_threads_lose_nothing(store: Store) -> None:
         thread.join()
     assert sorted(store.series_names("r1")) == [f"w{number}/a" for number in range(8)]
     assert [number for number, _ in store.replay("r1")] == list(range(1, 89))
+
+
+def test_those_who_wait_together_are_stored_together_and_refused_alone(store: Store) -> None:
+    store.append("r1", Batch("w", 1, ({"type": "run"},)))
+    point: dict[str, Any] = {"type": "metrics", "step": 1, "time": 1.0, "a": 1.0}
+    batches = {"a": 1, "b": 1, "gap": 7, "c": 1}
+    outcomes: dict[str, object] = {}
+
+    def write(name: str, first_seq: int) -> None:
+        try:
+            outcomes[name] = store.append("r1", Batch(name, first_seq, (point,))).stored
+        except SequenceGap as gap:
+            outcomes[name] = gap.expected_seq
+
+    commits: list[object] = []
+    sa.event.listen(store._database.engine, "commit", commits.append)
+    with store._together._turn:  # as if another commit were under way
+        threads = [threading.Thread(target=write, args=item) for item in batches.items()]
+        for thread in threads:
+            thread.start()
+        while len(store._together._waiting) < len(threads):
+            threading.Event().wait(0.001)
+    for thread in threads:
+        thread.join()
+    assert outcomes == {"a": 1, "b": 1, "gap": 1, "c": 1} and len(commits) == 1
+    assert store.series("r1", "a").last.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_what_fails_for_all_is_tried_for_each_alone(store: Store) -> None:
+    """Such as a disk that is full for one large batch and not for the small ones beside it."""
+
+    def ask(text: str) -> _Job:
+        return _Job(lambda connection: connection.execute(sa.text(text)).scalar())
+
+    jobs = [ask("SELECT 1"), ask("SELEC")]
+    store._together._do_all(jobs)
+    assert jobs[0].value == 1 and jobs[0].error is None
+    assert isinstance(jobs[1].error, StoreError) and "syntax error" in str(jobs[1].error)
 
 
 def test_two_processes_share_a_database(store: Store, path: Path) -> None:
