@@ -21,6 +21,7 @@ import numpy as np
 
 from diagnostics.anew import begins_anew
 from diagnostics.clock import PATIENCE, StepClock
+from diagnostics.data import DataFacts, read_data
 from diagnostics.deaths import KEPT_LINES, MAX_LINE, Ending, read_ending
 from diagnostics.facts import Facts, read_facts
 from diagnostics.finding import Finding, Sighting
@@ -33,6 +34,7 @@ from diagnostics.rules import RULES
 from diagnostics.samples import SampleLog, read_sample
 from diagnostics.schedule import LookSchedule
 from diagnostics.series import SeriesView
+from diagnostics.silence import SilenceLog
 from diagnostics.verdict import Verdict, verdict
 from diagnostics.view import RunView
 
@@ -87,6 +89,9 @@ class Engine:
         self._failed: dict[str, str] = {}
         self._clock = StepClock()
         self._samples = SampleLog()
+        self._silences = SilenceLog()
+        self._stalled = self._over = False
+        self._data: DataFacts | None = None
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._ending: Ending | None = None
         self._end_event: Mapping[str, Any] = {}
@@ -99,6 +104,7 @@ class Engine:
     def observe(self, event: Mapping[str, Any]) -> None:
         """Take one event, as `runwell.runlog` or the store gives it. Unknown types and fields are passed over."""
         kind = event.get("type", "metrics")
+        self._hear(kind, event)
         if kind == "metrics":
             self._observe_metrics(event)
         elif kind in CONFIG_EVENTS:
@@ -109,6 +115,9 @@ class Engine:
             self._rewind(event)
         elif kind == "sample":
             self._observe_sample(event)
+        elif kind == "data":
+            self._data = read_data(event, self._clock.newest, _number)
+            self._look("data")
         elif kind == "state" and event.get("state") in ENDED:
             self._close_round(None)
             if self._histories:
@@ -134,9 +143,35 @@ class Engine:
         history = self._histories.get(role)
         return SeriesView(self._names[role], history) if history is not None and history.count else None
 
+    @property
+    def next_moment(self) -> tuple[float, float] | None:
+        """(latest time known, time at which a `clock` event would tell something new), by the run's own clock.
+
+        For a run that still goes on and sends nothing: without news until the second time, the engine can be told so.
+        None when its silence tells nothing.
+        """
+        return None if self._over else self._silences.next_moment
+
     def verdict(self) -> Verdict:
         """One word on the run so far."""
         return verdict(self.findings())
+
+    def _hear(self, kind: str, event: Mapping[str, Any]) -> None:
+        """Let the rules look at the silence before an event, as they would have while it passed."""
+        if kind == "state" or self._over:
+            self._over = event.get("state") in ENDED if kind == "state" else kind not in ("metrics", "run", "rewind")
+        time = event.get("time")
+        if type(time) is not float:
+            time = _number(time)
+        if time is None or not math.isfinite(time):
+            return
+        step = event.get("step")
+        step = step if type(step) is int else math.inf
+        if kind == "metrics" and self._silences.passes(time, step):
+            return
+        for _ in self._silences.hear(kind, time, step):
+            self._stalled = True
+            self._look("silence")
 
     def _observe_metrics(self, event: Mapping[str, Any]) -> None:
         step = self._step_of(event)
@@ -159,6 +194,8 @@ class Engine:
             return  # the same row once more, as some trainers write it: two equal points are not two observations
         self._previous = (step, dict(watched))
         loss, evaluation = watched.get("train_loss"), watched.get("val_loss")
+        if evaluation is not None:
+            self._silences.evaluates()
         if loss is not None and self._is_filler(loss, evaluation):
             del watched["train_loss"]
             loss = None
@@ -166,6 +203,9 @@ class Engine:
         for role, number in watched.items():
             self._histories[role].append(self._clock.place(role, step), number)
         self._begin_anew(self._clock.restarts > restarts)
+        if self._stalled:
+            self._look("silence")
+            self._stalled = self._open("silence")
         if self._schedule.due(loss, evaluation, watched.get("grad_norm")):
             self._look()
 
@@ -291,14 +331,18 @@ class Engine:
             step=self._clock.newest,
             rounds=tuple(self._samples.rounds),
             ending=self._ending,
+            silence=self._silences.current,
+            data=self._data,
         )
 
     def _look(self, kind: str = "series") -> None:
         """Let the rules that look at this kind of thing look. The others' lives are counted in looks of their own."""
         with np.errstate(all="ignore"):
             view = self._view()
+            # What is known of the data is held against every look at the curves.
+            kinds = ("series", "data") if kind == "series" else (kind,)
             for rule in self._rules:
-                if rule.looks_at == kind and self._missing(rule) is None:
+                if rule.looks_at in kinds and self._missing(rule) is None:
                     self._apply(rule, view)
             if kind == "series":
                 self._set_guards(view)
@@ -338,6 +382,12 @@ class Engine:
         if grad is not None:
             self._schedule.grad_above, self._schedule.grad_below = 8 * grad.level, grad.level / 20
 
+    def _open(self, kind: str) -> bool:
+        """Whether a finding of a rule that looks at this kind of thing is open."""
+        ids = {rule.id for rule in self._rules if rule.looks_at == kind}
+        tracks = [track.finding for (rule_id, _), track in self._tracks.items() if rule_id in ids]
+        return any(finding is not None and finding.status == "open" for finding in tracks)
+
     def _has(self, role: str) -> bool:
         return role in self._histories and self._histories[role].count > 0
 
@@ -346,6 +396,11 @@ class Engine:
             return self._samples.lacking(rule.measured, rule.blind)
         if rule.looks_at == "end":
             return None if self._ends else f"the run has not crashed: {rule.blind}; log a `state` event"
+        if rule.looks_at == "silence":
+            why = self._silences.lacking
+            return f"{why}: {rule.blind}; log `time`, seconds of a clock" if why else None
+        if rule.looks_at == "data" and self._data is None:
+            return f"nothing is known of the data: {rule.blind}; log `run.data({{…}})`"
         lacking = [roles for roles in rule.needs if not any(self._has(role) for role in roles)]
         if not lacking:
             return None

@@ -3,7 +3,8 @@
 A block is `Fires:` or `Silent:` and indented lines `name: number number …`; `2.5*30` is thirty times 2.5. A line
 `step:` gives the steps (else 0, 1, 2, …), a line `config:` gives settings as `name=value`. A line `samples:` is
 `STEP COUNT TIMES name=number … text`: COUNT samples at a step, each the text TIMES times. A line `end:` is
-`STATE name=number … reason`: how the run ended.
+`STATE name=number … reason`: how the run ended. A line `data:` is `name=number …`: what the run says of its data before
+its first step. A line `time:` gives the seconds of the steps, a line `clock:` those of `clock` events after the last.
 """
 
 from __future__ import annotations
@@ -24,12 +25,18 @@ class Example:
     steps: list[int]
     others: list[dict[str, Any]] = field(default_factory=list)
     """Events that are no points, by step."""
+    times: list[float] = field(default_factory=list)
+    """Seconds of the steps, where they are given."""
+    before: list[dict[str, Any]] = field(default_factory=list)
+    """Events before the first step."""
 
     def events(self) -> list[dict[str, Any]]:
         """The run as events, in order: at each step its points, then what else there is; what has no step at the end."""
-        found: list[dict[str, Any]] = []
+        found: list[dict[str, Any]] = list(self.before)
         for at, step in enumerate(self.steps):
             values = {name: row[at] for name, row in self.series.items() if at < len(row)}
+            if at < len(self.times):
+                values["time"] = self.times[at]
             found.append({"type": "metrics", "step": step, **values})
             found += [event for event in self.others if event.get("step") == step]
         return found + [event for event in self.others if "step" not in event]
@@ -53,12 +60,20 @@ def _example(lines: list[str]) -> Example:
     series: dict[str, list[float]] = {}
     steps: list[int] = []
     others: list[dict[str, Any]] = []
+    before: list[dict[str, Any]] = []
+    times: list[float] = []
     for line in lines:
         name, _, rest = line.partition(": ")
         if name == "config":
             config = dict(_setting(word) for word in rest.split())
         elif name == "step":
             steps = [int(word) for word in rest.split()]
+        elif name == "data":
+            before.append({"type": "data", **dict(_setting(word) for word in rest.split())})
+        elif name == "time":
+            times = [float(word) for word in rest.split()]
+        elif name == "clock":
+            others += [{"type": "clock", "time": float(word)} for word in rest.split()]
         elif name == "samples":
             others += _samples(rest)
         elif name == "end":
@@ -67,7 +82,7 @@ def _example(lines: list[str]) -> Example:
             others.append({"type": "state", "state": state, "reason": reason, **extra})
         else:
             series[name] = [value for word in rest.split() for value in _values(word)]
-    return Example(config, series, steps or list(range(max(map(len, series.values())))), others)
+    return Example(config, series, steps or list(range(max(map(len, series.values())))), others, times, before)
 
 
 def _samples(line: str) -> list[dict[str, Any]]:

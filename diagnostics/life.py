@@ -82,14 +82,14 @@ def _absent(track: Track, rule: Rule, now: Moment) -> Track:
         return track
     lasting = _recurs(rule, finding.occurrences)
     severity = finding.severity if lasting else min(finding.severity, rule.life.resolved, key=lambda s: s.rank)
-    length = max(0, finding.last_step - finding.first_step)
+    farewell = rule.life.farewell.replace("{steps}", f"{max(0, finding.last_step - finding.first_step):,}")
     again = f", {finding.occurrences} times so far" if finding.occurrences > 1 else ""
     over = replace(
         finding,
         status="resolved",
         severity=severity,
         resolved_step=now.step,
-        title=f"{_bare(finding.title)}; over after {length:,} steps{again}",
+        title=f"{_bare(finding.title)}; {farewell}{again}",
     )
     return Track(over, 0, track.seen_points)
 
@@ -157,4 +157,4 @@ def _with_title(finding: Finding) -> Finding:
 
 
 def _bare(title: str) -> str:
-    return title.split("; over after ")[0].split("; left behind when ")[0].removesuffix(EARLIER)
+    return title.split("; over")[0].split("; left behind when ")[0].removesuffix(EARLIER)

@@ -15,10 +15,12 @@ ORDER: tuple[str, ...] = (
     "vanishing-gradients",
     "divergence",
     "crashed-run",
+    "stalled-run",
     "exploding-gradients",
     "learning-rate-too-high",
     "loss-spike",
     "suspicious-loss",
+    "train-val-overlap",
     "learning-rate-schedule",
     "loss-not-decreasing",
     "underfitting",
@@ -26,6 +28,8 @@ ORDER: tuple[str, ...] = (
     "garbage-output",
     "repetitive-output",
     "memorized-output",
+    "duplicate-data",
+    "poor-data",
     "plateau",
     "gpu-memory-pressure",
     "update-ratio",
@@ -68,6 +72,8 @@ EXPLAINS: Mapping[str, tuple[str, ...]] = {
     "suspicious-loss": ("overfitting", "plateau"),
     "data-starved": ("slow-training",),
     "underfitting": ("plateau",),
+    "crashed-run": ("stalled-run",),
+    "duplicate-data": ("train-val-overlap",),
 }  # fmt: skip
 """The finding on the left silences those on the right when it is at least as grave."""
 

@@ -31,7 +31,13 @@ HEADINGS = (
 """Every rule's docstring has a first line and these headings, in this order."""
 
 
-LOOKS_AT = {"series": "series", "samples": "text samples", "end": "how the run ended"}
+LOOKS_AT = {
+    "series": "series",
+    "samples": "text samples",
+    "end": "how the run ended",
+    "silence": "the times of events",
+    "data": "what the run says of its data",
+}
 """What rules are shown, and what people call it: each kind is looked at when there is more of it, and only then."""
 
 
@@ -52,6 +58,8 @@ class Life:
     history, which else would open and close again and again."""
     resolved: Severity | None = Severity.INFO
     """Severity once it is over; None: it never resolves, what happened has happened."""
+    farewell: str = "over after {steps} steps"
+    """What its title says at the end once it is over; begins with "over"."""
     recurring_after: int | None = None
     """From this many occurrences on it is a warning and stays one even when it is over; None: never."""
 

@@ -24,3 +24,11 @@ def step(value: int) -> str:
 def percent(share: float) -> str:
     """0.034 → "3.4 %"; whole numbers from 10 on."""
     return f"{100 * share:.0f} %" if abs(share) >= 0.0995 else f"{100 * share:.2g} %"
+
+
+def duration(seconds: float) -> str:
+    """41 → "41 s", 3,660 → "61 minutes", a day and more in hours."""
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} minutes" if minutes < 180 else f"{minutes / 60:.1f} hours"

@@ -11,11 +11,13 @@ from functools import cached_property
 
 import numpy as np
 
+from diagnostics.data import DataFacts
 from diagnostics.deaths import Ending
 from diagnostics.facts import Facts
 from diagnostics.history import Floats
 from diagnostics.samples import Round
 from diagnostics.series import SeriesView
+from diagnostics.silence import Silence
 
 EARLY = 200
 """Steps within which the first loss tells where a run began."""
@@ -33,6 +35,8 @@ class RunView:
         step: int = 0,
         rounds: tuple[Round, ...] = (),
         ending: Ending | None = None,
+        silence: Silence | None = None,
+        data: DataFacts | None = None,
     ) -> None:
         self.series = series
         self.facts = facts
@@ -43,6 +47,10 @@ class RunView:
         """The last complete rounds of text samples, oldest first."""
         self.ending = ending
         """How the run crashed; None while it goes on, and when it ended otherwise."""
+        self.silence = silence
+        """The silence at this moment; None while the run speaks."""
+        self.data = data
+        """What is known of what it trains on; None when nothing is."""
 
     def get(self, role: str) -> SeriesView | None:
         """The series of a role once it has a finite value, else None."""

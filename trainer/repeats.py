@@ -21,6 +21,8 @@ WINDOW_CHARACTERS = 100
 """About as much text as one window holds: shorter pieces are phrases that any text repeats."""
 SHORTEST, LONGEST = 16, 256
 """Tokens of a window."""
+BOILERPLATE = 20
+"""Places above which a passage is a licence header or its like, and no sign that a document lies on both sides."""
 LEAST_WINDOWS = 10
 """A part that holds fewer windows side by side says nothing."""
 
@@ -43,7 +45,8 @@ class Repeats:
     most_at: int
     """Where that window begins, in tokens."""
     overlap: float | None
-    """The share of the validation part's windows that stand in the stream; None where that part is too short."""
+    """The share of the validation part's windows that stand in the stream, at no more than 20 places: what stands at more
+    is boilerplate. None where that part is too short."""
 
 
 def window_tokens(characters: int, tokens: int) -> int:
@@ -69,7 +72,7 @@ def measure(stream: Tokens, validation: Tokens, window: int, sampled: int = SAMP
         repeated=float(np.mean(found > 1)),
         most=int(found.max()),
         most_at=int(own[int(found.argmax())]),
-        overlap=float(np.mean(overlapping > 0)) if len(overlapping) else None,
+        overlap=float(np.mean((overlapping > 0) & (overlapping <= BOILERPLATE))) if len(overlapping) else None,
     )
 
 

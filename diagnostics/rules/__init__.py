@@ -6,6 +6,7 @@ from diagnostics.rule import Rule
 from diagnostics.rules.crashed_run import crashed_run
 from diagnostics.rules.data_starved import data_starved
 from diagnostics.rules.divergence import divergence
+from diagnostics.rules.duplicate_data import duplicate_data
 from diagnostics.rules.exploding_gradients import exploding_gradients
 from diagnostics.rules.garbage_output import garbage_output
 from diagnostics.rules.gpu_memory_pressure import gpu_memory_pressure
@@ -22,9 +23,12 @@ from diagnostics.rules.non_finite_gradient import non_finite_gradient
 from diagnostics.rules.non_finite_loss import non_finite_loss
 from diagnostics.rules.overfitting import overfitting
 from diagnostics.rules.plateau import plateau
+from diagnostics.rules.poor_data import poor_data
 from diagnostics.rules.repetitive_output import repetitive_output
 from diagnostics.rules.slow_training import slow_training
+from diagnostics.rules.stalled_run import stalled_run
 from diagnostics.rules.suspicious_loss import suspicious_loss
+from diagnostics.rules.train_val_overlap import train_val_overlap
 from diagnostics.rules.underfitting import underfitting
 from diagnostics.rules.update_ratio import update_ratio
 from diagnostics.rules.vanishing_gradients import vanishing_gradients
@@ -54,6 +58,10 @@ RULES: tuple[Rule, ...] = (
     garbage_output,
     repetitive_output,
     memorized_output,
+    train_val_overlap,
+    duplicate_data,
+    poor_data,
+    stalled_run,
     crashed_run,
 )
 

@@ -35,6 +35,15 @@ def test_validation_text_that_stands_in_the_training_text(share: float) -> None:
     assert found.overlap == pytest.approx(share, abs=0.02) and found.repeated == 0.0
 
 
+def test_headers_that_stand_everywhere_are_no_overlap() -> None:
+    header = tokens(300, seed=9)
+    files = [part for at in range(60) for part in (header, tokens(300, seed=20 + at))]
+    stream, held_out = np.concatenate(files[:-20]), np.concatenate(files[-20:])
+    found = measure(stream, held_out, 50)
+    assert found is not None
+    assert found.overlap is not None and found.overlap < 0.01 and found.most == 50 and 0.3 < found.repeated < 0.5
+
+
 def test_the_passage_that_is_repeated_most_is_found_and_counted_across_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     passage = tokens(400, seed=2)
     pieces = [part for at in range(30) for part in (tokens(970 + at, seed=100 + at), passage)]
