@@ -23,7 +23,7 @@ from runwell.wire import Batch, Event
 
 log = logging.getLogger(__name__)
 
-TICK_SECONDS = 0.1
+TICK_SECONDS = 0.05
 SUMMARY_SECONDS = 1.0
 _AMONG_POINTS = frozenset({"sample", "rewind"})
 """Types of events that are sent in their place among the points."""

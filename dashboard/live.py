@@ -2,7 +2,7 @@
 
 Each message gets a number and is serialised once. The newest lie in a bounded ring, from which a page that was away
 fills its gap. Each client has a bounded queue; one that does not keep up is let go and comes back by itself. Points are
-collected and sent at most ten times a second a run.
+collected and sent at most twenty times a second a run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from runwell.wire import dumps
 
-POINTS_INTERVAL_SECONDS = 0.1
+POINTS_INTERVAL_SECONDS = 0.05
 RING_BYTES = 32 * 2**20
 CLIENT_BYTES = 8 * 2**20
 CLIENT_MESSAGES = 2000
@@ -129,7 +129,7 @@ class Hub:
             return self._publish(kind, run_id, payload)
 
     def publish_points(self, run_id: str, series: Mapping[str, Columns]) -> None:
-        """Send points, at once or together with those that follow within a tenth of a second."""
+        """Send points, at once or together with those that follow within a twentieth of a second."""
         with self._lock:
             pending = self._pending.setdefault(run_id, {})
             for name, columns in series.items():

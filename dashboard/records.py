@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -103,6 +103,15 @@ class Series:
     nonfinite: Ints
     min_step: Ints
     max_step: Ints
+
+
+def joined(parts: Sequence[Series]) -> Series:
+    """Pieces of one series, in order of their steps, as one."""
+    columns = [one.name for one in fields(Series) if one.name != "name"]
+    return Series(
+        name=parts[0].name,
+        **{column: np.concatenate([getattr(part, column) for part in parts]) for column in columns},
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,8 +19,8 @@ from dash.development.base_component import Component
 
 from dashboard.errors import DashboardError
 from dashboard.services import Services
+from dashboard.ui import drawing, parts, shell
 from dashboard.ui import format as fmt
-from dashboard.ui import parts, shell
 from dashboard.ui.pages import PAGES, find
 from dashboard.ui.query import parse
 
@@ -49,6 +49,7 @@ def create_ui(services: Services) -> dash.Dash:
     )
     app.layout = shell.frame
     _register_shell(app, services)
+    drawing.register(app, services)
     for page in PAGES:
         page.module.register(app, services)
     return app

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,7 +33,12 @@ ALWAYS = {"loss": ("train/loss", "val/loss"), "gradient": ("train/grad_norm",), 
           "speed": ("perf/tokens_per_second",)}  # fmt: skip
 """Drawn empty for our own trainer before their first point, so that the page does not jump when it comes."""
 
-MAX_OTHERS = 24
+OTHER = "other:"
+"""Begins the key of a chart that draws one series by itself."""
+
+FEW = 4
+LONELY = "Other"
+"""The group of metrics that share their name with no other."""
 
 
 def loss_chart(names: Sequence[str]) -> Chart:
@@ -42,8 +49,13 @@ def loss_chart(names: Sequence[str]) -> Chart:
     return Chart(key="loss", title="Loss", unit="nats/token", colors=colors)
 
 
+def has_loss(names: Sequence[str]) -> bool:
+    """Whether the run logs a loss by any name; a run without any points may still come to."""
+    return not names or bool(_colors(names, ("train_loss", "val_loss")))
+
+
 def side_charts(names: Sequence[str], config: Mapping[str, Any]) -> list[Chart]:
-    """The charts beside it: gradient norm with the clip line, learning rate, speed, then every other series."""
+    """The charts beside it: gradient norm with the clip line, learning rate, speed, then every other metric that we know."""
     charts = []
     for key, title, roles, log in SIDE_CHARTS:
         colors = _colors(names, roles) or (dict.fromkeys(ALWAYS[key], ROLE_COLORS[roles[0]]) if not names else {})
@@ -52,26 +64,65 @@ def side_charts(names: Sequence[str], config: Mapping[str, Any]) -> list[Chart]:
         clip = _positive(config.get("grad_clip")) if key == "gradient" else None
         label = f"clip {clip:g}" if clip else ""
         charts.append(Chart(key=key, title=title, unit="", colors=colors, log=log, limit=clip, limit_label=label))
-    return charts + other_charts(names)
+    return charts + [single(name) for name in _others(names) if name in BY_NAME]
 
 
-def other_charts(names: Sequence[str]) -> list[Chart]:
-    """One chart for each series that no other chart draws."""
+def own_metrics(names: Sequence[str]) -> list[str]:
+    """Series that only the run's owner knows: each has a chart of its own, below those that everybody has."""
+    return [name for name in _others(names) if name not in BY_NAME]
+
+
+def _others(names: Sequence[str]) -> list[str]:
     drawn = {role for _, _, roles, _ in SIDE_CHARTS for role in roles} | {"train_loss", "val_loss", *NOT_DRAWN}
-    others = [name for name in names if role_of(name) not in drawn]
-    return [_other(name) for name in others[:MAX_OTHERS]]
+    return [name for name in names if role_of(name) not in drawn]
 
 
-def _other(name: str) -> Chart:
+def find(key: str, names: Sequence[str], config: Mapping[str, Any]) -> Chart | None:
+    """The chart with this key, or None when the run has none such."""
+    if key == "loss":
+        return loss_chart(names)
+    if key.startswith(OTHER):
+        name = key.removeprefix(OTHER)
+        return single(name) if name in names else None
+    return next((chart for chart in side_charts(names, config) if chart.key == key), None)
+
+
+def single(name: str) -> Chart:
+    """The chart of one series by itself."""
     metric = BY_NAME.get(name)
     note = f"{metric.meaning}{f' ({metric.unit})' if metric.unit else ''}" if metric else ""
     return Chart(
-        key=f"other:{name}",
+        key=OTHER + name,
         title=metric.label if metric else name,
         unit=metric.unit if metric else "",
         colors={name: theme.OTHER},
         note=note,
     )
+
+
+def groups(names: Sequence[str]) -> dict[str, list[str]]:
+    """Metrics by what their names have in common, in the order in which they came; the lonely ones last.
+
+    A group is the path before the last slash (`act/block0`), else what stands before a number or a dot at the end
+    (`probe_17`, `layer.3`). A path with few members joins those of the path above it.
+    """
+    stems = {name: _stem(name) for name in names}
+    while True:
+        sizes = Counter(stems.values())
+        small = {name: stem for name, stem in stems.items() if "/" in stem and sizes[stem] < FEW}
+        if not small:
+            break
+        stems |= {name: stem.rpartition("/")[0] for name, stem in small.items()}
+    found: dict[str, list[str]] = {}
+    for name, stem in stems.items():
+        found.setdefault(stem if sizes[stem] > 1 else LONELY, []).append(name)
+    lonely = found.pop(LONELY, [])
+    return found | ({LONELY: lonely} if lonely else {})
+
+
+def _stem(name: str) -> str:
+    path, slash, _ = name.rpartition("/")
+    return path if slash else name.rstrip("0123456789").rpartition(".")[0] or re.sub(r"[._-]?\d+$", "", name)
 
 
 def lone(name: str) -> Chart:

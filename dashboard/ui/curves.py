@@ -118,11 +118,13 @@ def _mark(step: int, time: float, last: float, bad: int, count: int) -> Mark:
 
 @dataclass(frozen=True, slots=True)
 class Smoothed:
-    """A smoothed line, and the state from which live points continue it: the weighted sum and the sum of weights."""
+    """A smoothed line, and the state from which live points continue it: the weighted sum, the sum of weights, and the
+    step of the last finite value."""
 
     values: list[float | None]
     total: float
     weight: float
+    last_finite: int | None
 
 
 def smooth(line: Line, half_life: float) -> Smoothed:
@@ -139,7 +141,7 @@ def smooth(line: Line, half_life: float) -> Smoothed:
             keep = 0.5 ** ((max(step - before, 1) if before is not None else 1) / half_life)
             total, weight, before = keep * total + (1 - keep) * value, keep * weight + (1 - keep), step
         values.append(total / weight if value is not None else None)
-    return Smoothed(values, total, weight)
+    return Smoothed(values, total, weight, before)
 
 
 def perplexity(value: float | None) -> float | None:

@@ -1,7 +1,7 @@
 """Plotly figures of a run: records in, plain dictionaries and lists out. Pure: no store, no clock, no components.
 
 Lists, never numpy arrays: plotly encodes arrays as typed ones, and live points could not be appended to those. Each
-trace says in its `meta` which series it draws and how, which is all that assets/live.js needs to continue it.
+trace says in its `meta` which series it draws and how, which is all that assets/grow.js needs to continue it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Chart:
 def draw(chart: Chart, series: Mapping[str, Series], view: View, *, version: str, large: bool = False) -> Figure:
     """The figure of `chart`. `series` may lack names (nothing logged yet): their empty trace waits for live points.
 
-    `version` names this snapshot; live points drawn on an older one are drawn again on this one.
+    `version` names this snapshot. `meta.whole` says that every point is drawn as it was logged: a closer look has no more.
     """
     traces: list[dict[str, Any]] = []
     last: dict[str, int] = {}
@@ -73,6 +73,7 @@ def draw(chart: Chart, series: Mapping[str, Series], view: View, *, version: str
         _wait(layout)
     layout["meta"] = {
         "version": version, "axis": _axis_meta(view.axis), "last": last, "key": chart.key, "empty": empty,
+        "whole": all(bool((one.count == 1).all()) for one in series.values()),
     }  # fmt: skip
     return {"data": traces, "layout": layout}
 
@@ -143,6 +144,7 @@ def _smoothed(name: str, label: str, color: str, x: list[float], line: curves.Li
             "halfLife": view.half_life,
             "total": smoothed.total,
             "weight": smoothed.weight,
+            "finite": smoothed.last_finite,
         },
     }
 
@@ -153,6 +155,7 @@ def _marks(name: str, label: str, line: curves.Line, view: View) -> dict[str, An
         "type": "scatter",
         "name": f"{label}: not finite",
         "mode": "markers",
+        "visible": bool(line.marks),  # an axis more to draw costs a fifth: assets/grow.js shows it with the first mark
         "yaxis": "y2",
         "x": [view.axis.place(mark.step, mark.time) for mark in line.marks],
         "y": [1.0 if mark.edge == "top" else 0.0 for mark in line.marks],

@@ -1,21 +1,24 @@
-"""The curves of the Run page: reads the store, asks `figures` and `overlays`, returns the chart grid.
+"""The curves of the Run page: reads the store, asks `figures` and `overlays`, returns cards, figures and overlays.
 
-The hub's position is read before the store, so that the live stream, taken up from there, can only overlap with the
-snapshot and never leave a hole.
+Cards stand in the page from the start; the browser asks for figures (`ui/drawing.py`) when a card comes into sight, when
+the reader zooms, and when the stream had a gap. The stream is taken up from a number that was read before the store, so
+that it can only overlap with a figure and never leave a hole.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import secrets
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from dash import html
 from dash.development.base_component import Component
 
-from dashboard.records import FindingRecord, Run, Series
+from dashboard.records import FindingRecord, Run, Series, joined
 from dashboard.roles import role_of
 from dashboard.services import Services
 from dashboard.ui import charts, curves, figures, overlays, parts
@@ -24,6 +27,13 @@ from dashboard.ui.query import Query, choice, flag
 from runwell.metrics import BY_NAME
 
 LARGE_BUCKETS, SMALL_BUCKETS = 1000, 300
+CLOSE_BUCKETS = 2000
+"""For a window that was zoomed into: up to so many points are drawn as they were logged."""
+MAX_STEP = 2**53
+
+Window = tuple[float, float]
+"""A piece of the x axis, in the axis's own unit."""
+
 SMOOTHING = (0, 5, 10, 25, 50, 100, 250, 500, 1000)
 """Half-lives in steps that the slider offers."""
 
@@ -64,51 +74,109 @@ def tokens_per_step(services: Services, run: Run) -> float:
     return math.prod(numbers) if len(numbers) == len(sizes) else 0.0
 
 
-def grid(services: Services, run: Run, how: figures.View) -> list[Component]:
-    """Every chart of the run, drawn from what is stored now."""
+def cards(names: Sequence[str], run: Run) -> list[Component]:
+    """A card for each chart that everybody knows. assets/charts.js draws them when they come into sight."""
+    sides = [
+        _card(chart, "rw-graph-small", [(_short(name), color) for name, color in chart.colors.items()])
+        for chart in charts.side_charts(names, run.config)
+    ]
+    return [_loss_card(names), html.Div(sides, className="rw-charts")]
+
+
+def _loss_card(names: Sequence[str]) -> Component:
+    if not charts.has_loss(names):
+        says = "No series of this run is known as a loss by its name (train/loss, loss, val/loss, eval_loss, …)."
+        return html.P(says, className="rw-quiet rw-no-loss")
+    chart = charts.loss_chart(names)
+    return _card(chart, "rw-graph-large", list(chart.colors.items()), always=True)
+
+
+def _card(
+    chart: figures.Chart, class_name: str, lines: Sequence[tuple[str, str]], *, always: bool = False
+) -> Component:
+    legend = [_legend(name, color) for name, color in lines] if always or len(lines) > 1 else []
+    # The series stand in the host's data, so that assets/charts.js draws anew when one of them is new.
+    data = {"data-chart": chart.key, "data-series": json.dumps(list(chart.colors))}
+    return parts.card(
+        html.Div(className=f"rw-graph {class_name}", **data),
+        title=fmt.visible(chart.title),
+        aside=html.Div(legend, className="rw-legend"),
+        class_name="rw-chart",
+    )
+
+
+def metrics(names: Sequence[str]) -> dict[str, Any]:
+    """What assets/metrics.js builds the run's own charts from: groups of [key, title], and every name there is."""
+    own = charts.own_metrics(names)
+    return {
+        "names": list(names),
+        "groups": [
+            {"title": fmt.visible(group), "charts": [[charts.OTHER + name, fmt.visible(name)] for name in members]}
+            for group, members in charts.groups(own).items()
+        ],
+    }
+
+
+def drawings(
+    services: Services, run: Run, keys: Sequence[str], how: figures.View, window: Window | None
+) -> dict[str, figures.Figure]:
+    """The figures of the charts asked for, from what is stored now; a key that the run does not have is left out."""
     names = services.store.series_names(run.id)
     version = secrets.token_hex(6)
-    loss = charts.loss_chart(names)
-    large = _figure(services, run, loss, how, version, large=True)
-    sides = [_small(services, run, chart, how, version) for chart in charts.side_charts(names, run.config)]
-    return [_loss_card(loss, large, how), html.Div(sides, className="rw-charts")]
+    found = {key: charts.find(key, names, run.config) for key in keys}
+    steps = None if window is None else steps_within(services, run, names, how.axis, window)
+    return {
+        key: _figure(services, run, chart, names, how, version, steps)
+        for key, chart in found.items()
+        if chart is not None
+    }
 
 
 def _figure(
-    services: Services, run: Run, chart: figures.Chart, how: figures.View, version: str, *, large: bool
-) -> figures.Figure:
-    series = _series(services, run, list(chart.colors), LARGE_BUCKETS if large else SMALL_BUCKETS)
+    services: Services, run: Run, chart: figures.Chart, names: Sequence[str], how: figures.View, version: str,
+    steps: tuple[int, int] | None,
+) -> figures.Figure:  # fmt: skip
+    large = chart.key == "loss"
+    buckets = LARGE_BUCKETS if large else SMALL_BUCKETS
+    series = {name: read(services, run.id, name, buckets, steps) for name in chart.colors if name in names}
     # A learning rate has no noise: smoothing it would only draw a rate that was never used.
     half_life = 0.0 if chart.key == "rate" else how.half_life
     view = how if large else figures.View(axis=how.axis, half_life=half_life, log=how.log)
     return figures.draw(chart, series, view, version=version, large=large)
 
 
-def _series(services: Services, run: Run, names: Sequence[str], buckets: int) -> dict[str, Series]:
-    known = set(services.store.series_names(run.id))
-    return {name: services.store.series(run.id, name, buckets=buckets) for name in names if name in known}
+def read(services: Services, run_id: str, name: str, buckets: int, steps: tuple[int, int] | None) -> Series:
+    """A series in buckets; those steps in so many of their own, raw when they are few, and what lies around them besides.
+
+    Nothing is hidden and nothing doubled at the seams, because each part is asked for by its steps.
+    """
+    ask = partial(services.store.series, run_id, name)
+    if steps is None:
+        return ask(buckets=buckets)
+    first, last = steps
+    before = [ask(stop=first - 1, buckets=buckets)] if first > 0 else []
+    return joined([*before, ask(start=first, stop=last, buckets=CLOSE_BUCKETS), ask(start=last + 1, buckets=buckets)])
 
 
-def _loss_card(chart: figures.Chart, figure: figures.Figure, how: figures.View) -> Component:
-    names = [_legend(name, color) for name, color in chart.colors.items()]
-    title = "Perplexity" if how.perplexity else "Loss"
-    return parts.card(
-        graph("loss", figure, "rw-graph-large"),
-        title=title,
-        aside=html.Div(names, className="rw-legend"),
-        class_name="rw-chart",
-    )
-
-
-def _small(services: Services, run: Run, chart: figures.Chart, how: figures.View, version: str) -> Component:
-    figure = _figure(services, run, chart, how, version, large=False)
-    legend = [_legend(_short(name), color) for name, color in chart.colors.items()] if len(chart.colors) > 1 else []
-    return parts.card(
-        graph(chart.key, figure, "rw-graph-small"),
-        title=fmt.visible(chart.title),
-        aside=html.Div(legend, className="rw-legend"),
-        class_name="rw-chart",
-    )
+def steps_within(
+    services: Services, run: Run, names: Sequence[str], where: curves.Axis, window: Window
+) -> tuple[int, int] | None:
+    """The first and last step of a window of the x axis, or None when the axis cannot say (no tokens, no points)."""
+    low, high = window
+    if where.kind == "tokens":
+        low, high = low / where.tokens_per_step, high / where.tokens_per_step
+    if where.kind == "time":
+        name = next((one for one in names if role_of(one) == "train_loss"), names[0] if names else None)
+        series = services.store.series(run.id, name, buckets=LARGE_BUCKETS) if name is not None else None
+        if series is None or not len(series.step):
+            return None
+        places = np.maximum.accumulate((series.time - where.origin) / where.seconds_per_unit)
+        # A bucket tells the time of its last point only, so the window is taken one bucket wider at each end.
+        start = max(0, int(np.searchsorted(places, low)) - 1)
+        stop = min(len(places) - 1, int(np.searchsorted(places, high, side="right")) + 1)
+        low, high = float(series.step[start]), float(series.step[stop])
+    first = int(min(max(math.floor(low), 0), MAX_STEP))
+    return first, max(first, int(min(math.ceil(high), MAX_STEP)))
 
 
 def _short(name: str) -> str:
@@ -121,15 +189,10 @@ def _legend(name: str, color: str) -> Component:
     return html.Span([html.I(style={"background": color}), html.Bdi(fmt.visible(name))], className="rw-legend-item")
 
 
-def graph(key: str, figure: figures.Figure, class_name: str) -> Component:
-    """A chart with plotly's cloud button off."""
-    return parts.plot(figure, class_name, {"type": "run-graph", "key": key})
-
-
 def overlay(
     services: Services, run: Run, findings: Sequence[FindingRecord], how: figures.View
 ) -> dict[str, overlays.Overlay]:
-    """What assets/live.js lays over each chart, by chart key."""
+    """What assets/charts.js lays over each chart, by chart key."""
     place = placing(services, run, how.axis)
     saved = [entry.step for entry in services.store.timeline(run.id, kinds=("checkpoint",)) if entry.step is not None]
     summary = services.store.summary(run.id)

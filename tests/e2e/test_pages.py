@@ -91,7 +91,7 @@ def test_journey_from_the_launch_form_to_stopped(server: Any, visit: Any) -> Non
 GROWS = """([series, least]) => {
   for (const gd of document.querySelectorAll('.rw-run .js-plotly-plot'))
     for (const trace of gd.data || [])
-      if (trace.meta && trace.meta.series === series && trace.meta.draws === 'raw') return trace.x.length >= least;
+      if (trace.meta && trace.meta.series === series && trace.meta.draws === 'raw' && !gd.layout.meta.still) return trace.x.length >= least;
   return false;
 }"""
 

@@ -1,220 +1,263 @@
-// Draws live points on the charts, and lays findings over them.
+// The charts of the Run page: fetched when they come into sight, grown by live points, looked at closer where one zooms in.
 //
-// Every chart says in `layout.meta` which snapshot it is (`version`), its x axis and the last step drawn of each series;
-// every trace says in `meta` which series it draws and how (see dashboard/ui/figures.py). Points are kept for a while, so
-// that a chart that is drawn anew (another x axis, a refresh) gets those that came while it was on its way.
+// A host (`data-chart`) is an empty box in a card. Its figure comes from `POST /charts/<run>` (dashboard/ui/drawing.py); the
+// points that came meanwhile are appended before it is drawn. Only what is in sight is drawn, and the rest
+// of the time is the reader's.
 (function () {
   "use strict";
 
-  var KEPT = 20000;           // points kept of each series
-  var TOO_MANY = 8000;        // points on one line before the server is asked for fresh buckets
-  var QUICK = 80, SLOW = 400; // ms between flushes: quick when drawing is cheap, slow under load
+  var PLOTLY = "/_dash-component-suites/plotly/package_data/plotly.min.js";  // where Dash's own charts look for it
+  var SIGHT = "150px 0px";    // how far outside the window a chart counts as in sight
+  var AT_ONCE = 12;           // charts in one request
+  var MOST_DRAWN = 40;        // charts out of sight that stay drawn
+  var TOO_MANY = 8000;        // points on one line before it is fetched again in buckets
+  var SLICE = 12;             // ms of drawing in one frame, about
+  var REST = 0.7;             // of the time that drawing took, left to others when all is calm
+  var SLOWEST = 500;          // ms between two such frames, at most
+  var ZOOM_WAIT = 120;        // ms after the last zoom or pan before its window is asked for
+  var RETRY = 2000;           // ms after a request that failed
 
-  var run = "", kept = {}, drawn = new WeakMap(), layers = {}, timer = null, pause = QUICK;
+  var run = "", charts = new Map(), known = null, layers = {}, focused = "";
+  var asking = false, askTimer = null, drawTimer = null, pause = 0, drawnAt = 0, best = 0;
 
-  function begin(id) {
-    if (id !== run) kept = {};
-    run = id;
+  // -- plotly ---------------------------------------------------------------------------------------------------------
+  // Loaded from the first moment on, beside everything else. Dash's own charts wait for `window.Plotly` when it is a promise.
+  var plotly = null;
+  function load() {
+    if (plotly) return plotly;
+    if (window.Plotly) return (plotly = Promise.resolve(window.Plotly));
+    plotly = new Promise(function (done) {
+      var script = document.createElement("script");
+      script.src = PLOTLY;
+      script.onload = function () { done(window.Plotly); };
+      document.head.appendChild(script);
+    });
+    window.Plotly = plotly;
+    return plotly;
   }
 
-  function forget() {  // a rewind, or another server: what was kept may not be what is stored
-    kept = {};
+  // -- which charts there are -----------------------------------------------------------------------------------------
+  var sight = new IntersectionObserver(function (entries) {
+    entries.forEach(function (entry) {
+      var chart = charts.get(entry.target);
+      if (!chart) return;
+      chart.near = entry.isIntersecting;
+      if (!chart.near) return tidy();
+      if (chart.gd) soon();  // the points that came while it was out of sight
+    });
+    ask();
+  }, { rootMargin: SIGHT });
+
+  function look() {
+    charts.forEach(function (chart, host) {
+      if (!host.isConnected || host.dataset.chart !== chart.key) drop(host);
+      else if (host.dataset.series !== chart.series) { chart.series = host.dataset.series; chart.stale = true; }
+    });
+    document.querySelectorAll(".rw-run [data-chart]").forEach(function (host) {
+      if (charts.has(host)) return;
+      charts.set(host, { host: host, key: host.dataset.chart, series: host.dataset.series, gd: null, near: false, stale: true, hole: false, window: null, drawnAt: 0 });
+      sight.observe(host);
+    });
+    ask();
   }
 
-  function number(value) {  // the wire's strings for numbers that JSON does not know
-    return typeof value === "number" ? value : value === "Infinity" ? Infinity : value === "-Infinity" ? -Infinity : NaN;
+  function drop(host) {
+    sight.unobserve(host);
+    undraw(charts.get(host));
+    charts.delete(host);
   }
 
+  function undraw(chart) {
+    if (!chart.gd) return;
+    window.Plotly.purge(chart.gd);
+    chart.gd.remove();
+    chart.gd = null;
+    chart.stale = true;
+    chart.window = null;
+  }
+
+  function tidy() {
+    var away = Array.from(charts.values()).filter(function (chart) { return chart.gd && !chart.near; });
+    away.slice(0, Math.max(0, away.length - MOST_DRAWN)).forEach(undraw);
+  }
+
+  // -- figures --------------------------------------------------------------------------------------------------------
+  function stale(chart) {
+    chart.stale = true;
+    ask();
+  }
+
+  function refresh() {  // what is drawn may have a hole, or be looked at in another way
+    charts.forEach(function (chart) { chart.stale = chart.hole = true; });
+    ask();
+  }
+
+  function review() {  // another x axis, scale, reading or smoothing: windows are in the old axis's unit
+    charts.forEach(function (chart) { chart.stale = true; chart.window = null; });
+    ask();
+  }
+
+  function ask(wait) {
+    if (askTimer && !wait) return;
+    clearTimeout(askTimer);
+    askTimer = setTimeout(function () { askTimer = null; send(); }, wait || 0);
+  }
+
+  function send() {
+    if (asking || !run || document.hidden) return;
+    var due = Array.from(charts.values()).filter(function (chart) { return chart.near && chart.stale; });
+    if (!due.length) return;
+    // The large chart first and alone, then what is looked at closely, then the others together.
+    var one = due.find(function (chart) { return chart.key === "loss"; }) || due.find(function (chart) { return chart.window; });
+    var batch = one ? [one] : due.slice(0, AT_ONCE), id = run;
+    batch.forEach(function (chart) { chart.stale = false; });
+    asking = true;
+    Promise.all([fetchFigures(id, batch), load()]).then(function (both) {
+      batch.forEach(function (chart) {
+        var figure = both[0].figures[chart.key];
+        if (figure && charts.get(chart.host) === chart) draw(chart, figure, both[0].config);
+      });
+      return 0;
+    }, function () {
+      batch.forEach(function (chart) { chart.stale = true; });
+      return RETRY;
+    }).then(function (wait) {
+      asking = false;
+      ask(wait);
+    });
+  }
+
+  function fetchFigures(id, batch) {
+    var body = { keys: batch.map(function (chart) { return chart.key; }), view: location.search, window: batch[0].window };
+    return fetch("/charts/" + encodeURIComponent(id), { method: "POST", body: JSON.stringify(body) }).then(function (answer) {
+      if (!answer.ok) throw new Error("no figures: " + answer.status);
+      return answer.json();
+    });
+  }
+
+  function draw(chart, figure, config) {
+    var meta = figure.layout.meta;
+    figure.data.forEach(function (trace) { trace.meta.last = meta.last[trace.meta.series]; });
+    chart.hole = window.runwellGrow.grow(figure.data, meta.axis) === "hole";
+    if (chart.hole) chart.stale = true;
+    overlay(figure.layout, meta.key);
+    if (chart.gd) return window.Plotly.react(chart.gd, figure.data, figure.layout, config);
+    chart.gd = document.createElement("div");
+    chart.host.replaceChildren(chart.gd);
+    chart.gd.style.height = "100%";
+    window.Plotly.newPlot(chart.gd, figure.data, figure.layout, config);
+    chart.gd.on("plotly_relayout", function (change) { zoomed(chart, change); });
+    focus(chart);
+  }
+
+  // -- live points ----------------------------------------------------------------------------------------------------
   function points(id, series) {
     if (id !== run) return;
-    Object.keys(series).forEach(function (name) {
-      var columns = series[name], list = kept[name] || (kept[name] = []);
-      for (var i = 0; i < columns.step.length; i++) {
-        list.push([columns.step[i], columns.time[i], number(columns.value[i])]);
-      }
-      if (list.length > KEPT) list.splice(0, list.length - KEPT);
-      if (!isDrawn(name)) window.runwellLive.poke("refresh");  // a series that no chart knows yet
-    });
-    schedule();
+    window.runwellGrow.take(series);
+    if (known && Object.keys(series).some(function (name) { return !known.has(name); })) window.runwellLive.poke("refresh");
+    soon();
   }
 
-  function graphs() {
-    return Array.prototype.filter.call(document.querySelectorAll(".rw-run .js-plotly-plot"), function (gd) {
-      return gd.layout && gd.layout.meta && gd.data && !gd.layout.meta.still;
-    });
+  function soon() {
+    if (drawTimer) return;
+    drawTimer = setTimeout(function () {
+      requestAnimationFrame(function () { drawTimer = null; flush(); });
+    }, Math.max(0, drawnAt + pause - performance.now()));
   }
 
-  function isDrawn(name) {
-    if (/(^|\/)(tokens|epoch)$/.test(name)) return true;  // axes, not curves
-    return graphs().some(function (gd) { return name in gd.layout.meta.last; });
-  }
-
-  function schedule() {
-    if (!timer) timer = setTimeout(flush, pause);
-  }
-
+  // One chart after the other, the one drawn longest ago first, a few milliseconds in a frame: so each is on the screen as
+  // soon as it is drawn. The page then rests for a part of the time that it took, and for longer where drawing takes longer than it
+  // did at best: then others want the machine, too.
   function flush() {
-    timer = null;
-    var start = performance.now();
-    graphs().forEach(grow);
-    // Drawing may take a third of the time at most: the rest is the reader's.
-    pause = Math.min(SLOW, Math.max(QUICK, 2 * (performance.now() - start)));
+    if (document.hidden) return;
+    var start = performance.now(), more = false;
+    inOrder().forEach(function (chart) {
+      var spent = performance.now() - start;
+      if (spent > SLICE) more = true; else extend(chart);
+    });
+    drawnAt = performance.now();
+    var took = drawnAt - start;
+    if (took > 1) best = best ? Math.min(best * 1.01, took) : took;
+    pause = Math.min(SLOWEST, REST * took * Math.max(1, took / (best || took)));
+    if (more) soon();
   }
 
-  function state(gd) {
-    var known = drawn.get(gd);
-    if (!known || known.version !== gd.layout.meta.version) {
-      known = { version: gd.layout.meta.version, last: Object.assign({}, gd.layout.meta.last), means: {} };
-      drawn.set(gd, known);
-    }
-    return known;
+  function inOrder() {
+    return Array.from(charts.values()).filter(function (chart) { return chart.gd && chart.near && !chart.hole; })
+      .sort(function (one, other) { return one.drawnAt - other.drawnAt; });
   }
 
-  function grow(gd) {
-    var known = state(gd), fresh = {}, any = false;
-    Object.keys(known.last).forEach(function (name) {
-      var list = (kept[name] || []).filter(function (point) { return point[0] > known.last[name]; });
-      if (!list.length) return;
-      fresh[name] = list;
-      any = true;
-    });
-    if (!any) return;
-    var x = [], y = [], text = [], traces = [], long = false;
-    gd.data.forEach(function (trace, index) {
-      var list = trace.meta && fresh[trace.meta.series];
-      if (!list) return;
-      var added = addition(gd, known, trace, list);
-      if (!added.x.length) return;
-      traces.push(index);
-      x.push(added.x);
-      y.push(added.y);
-      text.push(added.text);
-      long = long || trace.x.length > TOO_MANY;
-    });
-    Object.keys(fresh).forEach(function (name) { known.last[name] = fresh[name][fresh[name].length - 1][0]; });
-    extend(gd, traces, x, y, text);
+  function extend(chart) {
+    var meta = chart.gd.layout.meta, result = window.runwellGrow.grow(chart.gd.data, meta.axis);
+    if (result === "same") return;
+    if (result === "hole") chart.hole = true;
+    else window.Plotly.redraw(chart.gd);
+    chart.drawnAt = performance.now();
     // A chart that was empty gets its axes back, one that has grown long fresh buckets.
-    if (long || gd.layout.meta.empty) window.runwellLive.poke("refresh");
+    var long = chart.gd.data.some(function (trace) { return trace.x.length > TOO_MANY; });
+    if (chart.hole || meta.empty || long) stale(chart);
   }
 
-  function extend(gd, traces, x, y, text) {
-    // Marks carry words, lines do not: plotly wants the same keys for all traces of one call.
-    [true, false].forEach(function (marks) {
-      var some = traces.filter(function (index) { return (gd.data[index].meta.draws === "marks") === marks; });
-      if (!some.length) return;
-      var pick = function (columns) { return some.map(function (index) { return columns[traces.indexOf(index)]; }); };
-      var update = { x: pick(x), y: pick(y) };
-      if (marks) update.text = pick(text);
-      window.Plotly.extendTraces(gd, update, some);
-    });
-  }
-
-  function addition(gd, known, trace, list) {
-    var axis = gd.layout.meta.axis, added = { x: [], y: [], text: [] };
-    list.forEach(function (point) {
-      var value = point[2], finite = isFinite(value);
-      if (trace.meta.draws === "marks") {
-        if (finite) return;
-        added.x.push(place(axis, point));
-        added.y.push(value === -Infinity ? 0 : 1);
-        added.text.push((isNaN(value) ? "NaN" : value > 0 ? "+Inf" : "−Inf") + " at step " + point[0].toLocaleString("en"));
-        return;
-      }
-      var drawnValue = trace.meta.draws === "smooth" ? smoothed(known, trace, point) : finite ? value : null;
-      added.x.push(place(axis, point));
-      added.y.push(trace.meta.exp && drawnValue !== null ? (drawnValue > 700 ? null : Math.exp(drawnValue)) : drawnValue);
-    });
-    return added;
-  }
-
-  function smoothed(known, trace, point) {
-    if (!isFinite(point[2])) return null;
-    var name = trace.meta.series;
-    var mean = known.means[name] || (known.means[name] = { total: trace.meta.total, weight: trace.meta.weight, before: known.last[name] });
-    var keep = Math.pow(0.5, Math.max(point[0] - mean.before, 1) / trace.meta.halfLife);
-    mean.total = keep * mean.total + (1 - keep) * point[2];
-    mean.weight = keep * mean.weight + (1 - keep);
-    mean.before = point[0];
-    return mean.total / mean.weight;
-  }
-
-  function place(axis, point) {
-    if (axis.kind === "tokens") return point[0] * axis.tokensPerStep;
-    if (axis.kind === "time") return (point[1] - axis.origin) / axis.secondsPerUnit;
-    return point[0];
-  }
-
-  // -- overlays ------------------------------------------------------------------------------------------------------
-  function lay() {
-    graphs().forEach(function (gd) {
-      var layer = layers[gd.layout.meta.key];
-      if (!layer) return;
-      var own = function (item) { return item.name === "limit" || item.name === "waiting"; };
-      var update = {
-        shapes: (gd.layout.shapes || []).filter(own).concat(layer.shapes),
-        annotations: (gd.layout.annotations || []).filter(own).concat(layer.annotations),
-      };
-      var mark = gd.layout.meta.version + JSON.stringify(layer);
-      if (gd.runwellLaid === mark) return;
-      gd.runwellLaid = mark;
-      window.Plotly.relayout(gd, update);
-    });
+  // -- a closer look --------------------------------------------------------------------------------------------------
+  function zoomed(chart, change) {
+    var axis = chart.gd.layout.xaxis;
+    if (change["xaxis.autorange"]) chart.window = null;
+    else if ("xaxis.range[0]" in change || "xaxis.range" in change) chart.window = [Number(axis.range[0]), Number(axis.range[1])];
+    else return;
+    if (chart.gd.layout.meta.whole) return;  // every point is drawn already
+    chart.stale = true;
+    ask(ZOOM_WAIT);
   }
 
   // An address with `at` leads to a step: the loss chart opens there, once; a double click shows everything.
-  var focused = "";
-  function focus() {
-    var at = Number(new URLSearchParams(location.search).get("at"));
-    if (!(at > 0) || focused === location.href) return;
-    graphs().forEach(function (gd) {
-      var meta = gd.layout.meta, last = Math.max.apply(null, Object.keys(meta.last).map(function (name) { return meta.last[name]; }));
-      if (meta.key !== "loss" || meta.axis.kind === "time" || last <= 0) return;
-      focused = location.href;
-      var margin = Math.max(25, 0.15 * last);
-      var range = [Math.max(0, at - margin), Math.min(last, at + margin)];
-      window.Plotly.relayout(gd, { "xaxis.range": range.map(function (step) { return place(meta.axis, [step, 0]); }) });
+  function focus(chart) {
+    var at = Number(new URLSearchParams(location.search).get("at")), meta = chart.gd.layout.meta;
+    if (!(at > 0) || focused === location.href || meta.key !== "loss" || meta.axis.kind === "time") return;
+    var last = Math.max.apply(null, Object.keys(meta.last).map(function (name) { return meta.last[name]; }));
+    if (last <= 0) return;
+    focused = location.href;
+    var margin = Math.max(25, 0.15 * last);
+    var range = [Math.max(0, at - margin), Math.min(last, at + margin)];
+    window.Plotly.relayout(chart.gd, { "xaxis.range": range.map(function (step) { return window.runwellGrow.place(meta.axis, [step, 0]); }) });
+  }
+
+  // -- what lies over the curves --------------------------------------------------------------------------------------
+  function own(item) { return item.name === "limit" || item.name === "waiting"; }
+
+  function overlay(layout, key) {
+    var layer = layers[key];
+    if (!layer) return false;
+    layout.shapes = (layout.shapes || []).filter(own).concat(layer.shapes);
+    layout.annotations = (layout.annotations || []).filter(own).concat(layer.annotations);
+    return true;
+  }
+
+  function lay(data) {
+    var before = layers;
+    layers = data || {};
+    charts.forEach(function (chart) {
+      if (!chart.gd || JSON.stringify(before[chart.key]) === JSON.stringify(layers[chart.key])) return;
+      var update = { shapes: chart.gd.layout.shapes, annotations: chart.gd.layout.annotations };
+      if (overlay(update, chart.key)) window.Plotly.relayout(chart.gd, update);
     });
   }
 
-  // A chart that was drawn anew lacks its overlays and the points that came meanwhile: looked for a few times a second,
-  // because plotly tells nobody when React has finished.
-  setInterval(function () {
-    if (document.hidden || !window.Plotly) return;
-    lay();
-    focus();
-    if (Object.keys(kept).length && graphs().some(function (gd) { return !drawn.has(gd) || drawn.get(gd).version !== gd.layout.meta.version; })) schedule();
-  }, 200);
+  function begin(id) {
+    if (id !== run) { window.runwellGrow.forget(); known = null; layers = {}; }
+    run = id;
+    look();
+  }
 
-  window.runwellCharts = { begin: begin, forget: forget, points: points };
+  function forget() {
+    window.runwellGrow.forget();
+    refresh();
+  }
 
-  window.dash_clientside = window.dash_clientside || {};
-  window.dash_clientside.runwell = {
-    overlay: function (data) {
-      layers = data || {};
-      lay();
-      return window.dash_clientside.no_update;
-    },
-    address: function (tab, x, smooth, log, read) {
-      var query = new URLSearchParams(location.search);
-      var set = function (name, value, plain) { if (value === plain) query.delete(name); else query.set(name, value); };
-      set("tab", tab, "curves");
-      set("x", x, "step");
-      set("smooth", String([0, 5, 10, 25, 50, 100, 250, 500, 1000][smooth]), "0");
-      set("log", log ? "1" : "0", "0");
-      set("read", read, "loss");
-      var text = query.toString();
-      history.replaceState(history.state, "", location.pathname + (text ? "?" + text : ""));
-      return window.dash_clientside.no_update;
-    },
-    arrived: function (title, path) {
-      document.title = title ? title + " · Runwell" : "Runwell";
-      document.querySelectorAll(".rw-nav-link").forEach(function (link) {
-        var href = link.getAttribute("href");
-        var here = href === path || (href === "/rules" && path.indexOf("/rules/") === 0) || (href === "/" && path.indexOf("/run/") === 0);
-        if (here) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
-      });
-      window.scrollTo(0, 0);
-      return window.dash_clientside.no_update;
-    },
-  };
+  function know(names) {
+    known = new Set(names);
+    look();
+  }
+
+  if (location.pathname.indexOf("/run/") === 0) load();
+  window.runwellCharts = { begin: begin, forget: forget, points: points, look: look, lay: lay, know: know, review: review, wake: function () { ask(); } };
 })();

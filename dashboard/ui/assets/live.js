@@ -6,7 +6,7 @@
   "use strict";
 
   var FIRST_WAIT = 250, LONGEST_WAIT = 8000;
-  var PAUSES = { findings: 250, samples: 250, run: 1000, log: 1000, refresh: 1000 };  // ms between pokes of one signal
+  var PAUSES = { findings: 1000, samples: 500, run: 1000, log: 1000, refresh: 1000 };  // ms between pokes of one signal
   var SIGNAL_OF = { findings: "findings", sample: "samples", log: "log", run: "run", rewind: "refresh" };
 
   var socket = null, place = null, epoch = "", since = 0, wait = FIRST_WAIT, timer = null;
@@ -127,6 +127,7 @@
   document.addEventListener("visibilitychange", function () {
     if (document.hidden) return close();  // a tab that nobody sees costs nothing; it catches up from `since`
     if (!socket) connect();
+    window.runwellCharts.wake();
   });
   window.addEventListener("pagehide", close);
   window.addEventListener("pageshow", function () { if (place && !socket) connect(); });
@@ -163,9 +164,16 @@
     if (target) target.click();
   });
 
-  new MutationObserver(function () {
+  // Drawing a curve changes hundreds of nodes; what happens inside a chart is nobody else's business.
+  function insideChart(record) {
+    return record.target.ownerSVGElement !== undefined || Boolean(record.target.closest && record.target.closest(".js-plotly-plot"));
+  }
+
+  new MutationObserver(function (records) {
+    if (records.every(insideChart)) return;
     follow();
     followLog();
+    window.runwellCharts.look();
   }).observe(document.documentElement, { childList: true, subtree: true });
 
   window.runwellLive = { poke: poke };

@@ -1,7 +1,8 @@
 """`/run/<id>`: one run. The head answers "is it well?"; below: curves, samples, diagnosis, config, output.
 
-The address holds the state: `tab`, `x` (step, tokens, time), `smooth` (half-life in steps), `log`, `read` (loss, perplexity).
-Callbacks: `draw` (controls, refresh → charts), `lay` (findings, charts → overlays), `head`, `diagnose`, `write_samples`,
+The address holds the state: `tab`, `x` (step, tokens, time), `smooth` (half-life in steps), `log`, `read` (loss, perplexity),
+`find` (words of metrics). The curves themselves are drawn by assets/charts.js.
+Callbacks: `know` (a series that is new → cards and metrics), `lay` (findings, controls → overlays), `head`, `diagnose`, `write_samples`,
 `write_output` (live messages → that part), `follow` (ticks while a relaunch goes on → what became of fixes), `ask`/`stop` (buttons → the launcher or a command), `decide` (finding buttons).
 """
 
@@ -36,6 +37,7 @@ TITLE = "Run"
 
 RUN, NAME, HEAD, CHARTS, OVERLAY = "run-id", "run-name", "run-head", "run-charts", "run-overlay"
 FOUND, FAMILY, TICK = "run-tab-found", "run-family", "run-tick"
+METRICS = "run-metrics"
 TABS, SAMPLES, DIAGNOSIS, OUTPUT, DECIDED = "run-tabs", "run-samples", "run-diagnosis", "run-output", "run-decided"
 TAB_NAMES = ("curves", "samples", "diagnosis", "config", "output")
 SIGNALS = ("run", "findings", "samples", "log", "refresh")
@@ -92,6 +94,7 @@ def _head(services: Services, run: Run, found: Sequence[FindingRecord]) -> list[
 
 
 def _tabs(services: Services, run: Run, found: Sequence[FindingRecord], query: Query, how: View) -> Component:
+    names = services.store.series_names(run.id)
     labels: dict[str, Any] = {
         "curves": "Curves",
         "samples": "Samples",
@@ -102,7 +105,9 @@ def _tabs(services: Services, run: Run, found: Sequence[FindingRecord], query: Q
     panels = {
         "curves": [
             run_controls.controls(how, has_tokens=run_charts.tokens_per_step(services, run) > 0),
-            html.Div(run_charts.grid(services, run, how), id=CHARTS),
+            html.Div(run_charts.cards(names, run), id=CHARTS),
+            html.Div(id="run-more"),  # filled by assets/metrics.js
+            dcc.Store(id=METRICS, data=run_charts.metrics(names)),
         ],
         "samples": html.Div(run_text.samples(services.store.samples(run.id)), id=SAMPLES),
         "diagnosis": html.Div(run_diagnosis.diagnosis(services, run, found), id=DIAGNOSIS),
@@ -141,13 +146,14 @@ def _register_curves(app: dash.Dash, services: Services) -> None:
     controls = (Input(X, "value"), Input(SMOOTH, "value"), Input(LOG, "checked"), Input(READ, "value"))
 
     @app.callback(
-        Output(CHARTS, "children"), Output(SMOOTH_SAID, "children"),
-        *controls, Input("run-live-refresh", "data"), State(RUN, "data"), prevent_initial_call=True,
+        Output(CHARTS, "children"), Output(METRICS, "data"),
+        Input("run-live-refresh", "data"), State(RUN, "data"), State(METRICS, "data"), prevent_initial_call=True,
     )  # fmt: skip
-    def draw(x: str, smooth: int, log: bool, read: str, _refresh: Any, run_id: str) -> tuple[list[Component], str]:
-        run = services.store.run(run_id)
-        how = _asked(services, run, x, smooth, log, read)
-        return run_charts.grid(services, run, how), run_controls.smoothing_words(how.half_life)
+    def know(_refresh: Any, run_id: str, known: dict[str, Any]) -> tuple[Any, Any]:
+        names = services.store.series_names(run_id)
+        if names == known["names"]:
+            return dash.no_update, dash.no_update
+        return run_charts.cards(names, services.store.run(run_id)), run_charts.metrics(names)
 
     @app.callback(
         Output(OVERLAY, "data"),
@@ -166,11 +172,15 @@ def _register_curves(app: dash.Dash, services: Services) -> None:
         ClientsideFunction("runwell", "overlay"),
         Output(OVERLAY, "modified_timestamp"),
         Input(OVERLAY, "data"),
-        Input(CHARTS, "children"),
+    )
+    app.clientside_callback(
+        ClientsideFunction("runwell", "metrics"),
+        Output(METRICS, "modified_timestamp"),
+        Input(METRICS, "data"),
     )
     app.clientside_callback(
         ClientsideFunction("runwell", "address"),
-        Output(RUN, "modified_timestamp"),
+        Output(SMOOTH_SAID, "children"),
         Input(TABS, "value"), *controls,
         prevent_initial_call=True,
     )  # fmt: skip
@@ -191,9 +201,12 @@ def _register_parts(app: dash.Dash, services: Services) -> None:
 
     @app.callback(
         Output(DIAGNOSIS, "children"),
-        Input("run-live-findings", "data"), Input(DECIDED, "data"), State(RUN, "data"), prevent_initial_call=True,
+        Input("run-live-findings", "data"), Input(DECIDED, "data"), Input(TABS, "value"), State(RUN, "data"),
+        prevent_initial_call=True,
     )  # fmt: skip
-    def diagnose(_found: Any, _decided: Any, run_id: str) -> list[Component]:
+    def diagnose(_found: Any, _decided: Any, tab: str, run_id: str) -> Any:
+        if tab != "diagnosis":  # nobody looks at it: it is written anew when its tab is opened
+            return dash.no_update
         return run_diagnosis.diagnosis(services, services.store.run(run_id), services.store.findings(run_id))
 
     fixes = {"type": run_diagnosis.FIX, "rule": ALL, "subject": ALL}
@@ -209,15 +222,21 @@ def _register_parts(app: dash.Dash, services: Services) -> None:
         return _family(services, run, children), said, relaunch.settled(children, time.time())
 
     @app.callback(
-        Output(SAMPLES, "children"), Input("run-live-samples", "data"), State(RUN, "data"), prevent_initial_call=True
-    )
-    def write_samples(_live: Any, run_id: str) -> Component:
+        Output(SAMPLES, "children"),
+        Input("run-live-samples", "data"), Input(TABS, "value"), State(RUN, "data"), prevent_initial_call=True,
+    )  # fmt: skip
+    def write_samples(_live: Any, tab: str, run_id: str) -> Any:
+        if tab != "samples":
+            return dash.no_update
         return run_text.samples(services.store.samples(run_id))
 
     @app.callback(
-        Output(OUTPUT, "children"), Input("run-live-log", "data"), State(RUN, "data"), prevent_initial_call=True
-    )
-    def write_output(_live: Any, run_id: str) -> Component:
+        Output(OUTPUT, "children"),
+        Input("run-live-log", "data"), Input(TABS, "value"), State(RUN, "data"), prevent_initial_call=True,
+    )  # fmt: skip
+    def write_output(_live: Any, tab: str, run_id: str) -> Any:
+        if tab != "output":
+            return dash.no_update
         return run_text.output(services.store.tail_logs(run_id, LOG_LINES))
 
     @app.callback(

@@ -86,14 +86,24 @@ def test_checkpoint_now_becomes_a_command(full_site: Any, press: Any) -> None:
     assert [command.kind for command in full_site.services.store.pending_commands("healthy")] == ["checkpoint"]
 
 
-def test_smoothing_and_scale_are_drawn_anew(press: Any) -> None:
-    values = {"run-x.value": "tokens", "run-smooth.value": 3, "run-log-scale.checked": True, "run-read.value": "loss",
-              "run-live-refresh.data": 1, "run-id.data": "nan"}  # fmt: skip
-    answer = press("run-charts.children", "run-x.value", **values).json["response"]
-    text = json.dumps(answer["run-charts"]["children"])
-    assert '"halfLife": 25.0' in text and '"type": "log"' in text and '"kind": "tokens"' in text
-    assert "NaN at step" in text
-    assert answer["run-smooth-said"]["children"] == "half-life 25 steps"
+def test_a_series_that_is_new_gets_its_card_and_one_that_is_known_changes_nothing(full_site: Any, press: Any) -> None:
+    names = full_site.services.store.series_names("healthy")
+    known = {"run-live-refresh.data": 1, "run-id.data": "healthy", "run-metrics.data": {"names": names}}
+    assert press("run-charts.children", "run-live-refresh.data", **known).json["response"] == {}
+    full_site.send("healthy", [{"type": "metrics", "step": 401, "reward/mean": 1.0}])
+    answer = press("run-charts.children", "run-live-refresh.data", **known).json["response"]
+    assert answer["run-metrics"]["data"]["groups"] == [
+        {"title": "Other", "charts": [["other:reward/mean", "reward/mean"]]}
+    ]
+
+
+def test_parts_behind_another_tab_are_left_alone(press: Any) -> None:
+    for output, live in (("run-diagnosis", "findings"), ("run-samples", "samples"), ("run-output", "log")):
+        trigger = f"run-live-{live}.data"
+        values = {trigger: 1, "run-id.data": "nan", "run-tabs.value": "curves"}
+        assert press(f"{output}.children", trigger, **values).json["response"] == {}
+        shown = press(f"{output}.children", trigger, **values | {"run-tabs.value": output.removeprefix("run-")})
+        assert shown.json["response"][output]["children"]
 
 
 def test_a_failing_callback_tells_the_reader_and_the_log(press: Any, caplog: pytest.LogCaptureFixture) -> None:

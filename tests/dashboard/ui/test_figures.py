@@ -115,7 +115,31 @@ def test_a_chart_without_points_shows_no_made_up_numbers() -> None:
 def test_names_of_other_trainers_share_the_loss_chart_and_unknown_ones_get_their_own() -> None:
     names = ["loss", "eval_loss", "lr", "my/metric", "train/tokens"]
     assert list(charts.loss_chart(names).colors) == ["loss", "eval_loss"]
-    assert [chart.key for chart in charts.side_charts(names, {})] == ["rate", "other:my/metric"]
+    assert [chart.key for chart in charts.side_charts(names, {})] == ["rate"]
+    assert charts.own_metrics(names) == ["my/metric"]
+    assert charts.has_loss(names) and charts.has_loss([]) and not charts.has_loss(["my/metric"])
+
+
+def test_every_chart_is_found_again_by_its_key() -> None:
+    names = ["train/loss", "train/grad_norm", "perf/step_seconds", "my/metric"]
+    for chart in (charts.loss_chart(names), *charts.side_charts(names, {}), charts.single("my/metric")):
+        assert charts.find(chart.key, names, {}) == chart
+    assert charts.find("other:never/logged", names, {}) is None
+    assert charts.find("nonsense", names, {}) is None
+
+
+def test_metrics_are_grouped_by_what_their_names_share() -> None:
+    names = [
+        *(f"act/block{block}/unit{unit}" for block in range(2) for unit in range(4)),
+        *(f"eval/{task}/{metric}" for task in ("arc", "piqa") for metric in ("acc", "f1")),
+        *(f"layer.{layer}" for layer in range(3)), "probe_1", "probe_20", "reward", "kl", "lonely/one", "",
+    ]  # fmt: skip
+    found = charts.groups(names)
+    assert {group: len(members) for group, members in found.items()} == {
+        "act/block0": 4, "act/block1": 4, "eval": 4, "layer": 3, "probe": 2, "Other": 4,
+    }  # fmt: skip
+    assert sorted(name for members in found.values() for name in members) == sorted(names)
+    assert charts.groups([]) == {}
 
 
 def test_findings_are_windows_with_a_shape_and_a_word() -> None:

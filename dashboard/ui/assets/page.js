@@ -1,0 +1,57 @@
+// What Dash's clientside callbacks call: the page's address, the title, and what is handed on to the charts.
+(function () {
+  "use strict";
+
+  var HALF_LIVES = [0, 5, 10, 25, 50, 100, 250, 500, 1000];  // steps; the same as SMOOTHING in dashboard/ui/run_charts.py
+
+  function write(query) {
+    var text = query.toString();
+    history.replaceState(history.state, "", location.pathname + (text ? "?" + text : ""));
+  }
+
+  function set(query, name, value, plain) {
+    if (value === plain) query.delete(name); else query.set(name, value);
+  }
+
+  window.runwellPage = {
+    find: function (words) {
+      var query = new URLSearchParams(location.search);
+      set(query, "find", words, "");
+      write(query);
+    },
+  };
+
+  window.dash_clientside = window.dash_clientside || {};
+  window.dash_clientside.runwell = {
+    overlay: function (data) {
+      window.runwellCharts.lay(data);
+      return window.dash_clientside.no_update;
+    },
+    metrics: function (data) {
+      window.runwellCharts.know(data.names);
+      window.runwellMetrics.show(data.groups);
+      return window.dash_clientside.no_update;
+    },
+    address: function (tab, x, smooth, log, read) {
+      var query = new URLSearchParams(location.search), before = location.search;
+      set(query, "tab", tab, "curves");
+      set(query, "x", x, "step");
+      set(query, "smooth", String(HALF_LIVES[smooth]), "0");
+      set(query, "log", log ? "1" : "0", "0");
+      set(query, "read", read, "loss");
+      write(query);
+      if (location.search !== before) window.runwellCharts.review();
+      return smooth ? "half-life " + HALF_LIVES[smooth] + " steps" : "off";
+    },
+    arrived: function (title, path) {
+      document.title = title ? title + " · Runwell" : "Runwell";
+      document.querySelectorAll(".rw-nav-link").forEach(function (link) {
+        var href = link.getAttribute("href");
+        var here = href === path || (href === "/rules" && path.indexOf("/rules/") === 0) || (href === "/" && path.indexOf("/run/") === 0);
+        if (here) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
+      });
+      window.scrollTo(0, 0);
+      return window.dash_clientside.no_update;
+    },
+  };
+})();
