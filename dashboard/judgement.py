@@ -59,6 +59,11 @@ class Judgement:
                 self._note(number, error)
         return count
 
+    @property
+    def next_moment(self) -> tuple[float, float] | None:
+        """(latest time known, when a `clock` event would tell something new), by the run's own clock; or None."""
+        return self._engine.next_moment
+
     def findings(self) -> list[dict[str, Any]]:
         """Every finding so far, those to act on first, as plain JSON values."""
         return [finding.to_mapping() for finding in self._engine.findings()]

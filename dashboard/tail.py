@@ -60,13 +60,13 @@ def _store_range(run_id: str, folder: WorkerFolder, ingest: Ingest, now: float) 
     folder.stored(Cursor(first_seq + len(events), cursor.end, cursor.end))
 
 
-def append_last(run_id: str, event: dict[str, Any], ingest: Ingest) -> Receipt:
-    """Append one event of the server's own to the run's record."""
+def append_last(run_id: str, event: dict[str, Any], ingest: Ingest, writer: str = LIFE_WRITER) -> Receipt:
+    """Append one event of the server's own to the run's record. A writer belongs to one thread."""
     # Asking for a number far ahead makes the store say which one is next: no counter to keep beside it.
     try:
-        return ingest(run_id, Batch(LIFE_WRITER, 2**52, (event,)))
+        return ingest(run_id, Batch(writer, 2**52, (event,)))
     except SequenceGap as gap:
-        return ingest(run_id, Batch(LIFE_WRITER, gap.expected_seq, (event,)))
+        return ingest(run_id, Batch(writer, gap.expected_seq, (event,)))
 
 
 def store_spool(run_id: str, spool: Path, ingest: Ingest) -> int:

@@ -19,6 +19,8 @@ from dashboard import present
 from dashboard.errors import UnknownRun
 from dashboard.judgement import THROUGH, Judgement, NewEngine, judgement_of, new_engine
 from dashboard.live import Hub
+from dashboard.records import State
+from dashboard.silences import Silences
 from dashboard.store import Store
 
 log = logging.getLogger(__name__)
@@ -66,16 +68,18 @@ class Watcher:
         self,
         store: Store,
         hub: Hub,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
         *,
         engine: NewEngine = new_engine,
         max_judgements: int = MAX_JUDGEMENTS,
     ) -> None:
-        """`clock` gives seconds; it decides only how often is stored, never what is found."""
+        """`clock` gives seconds. It decides how often is stored, and when a silent run is told so, as an event."""
         self._store, self._hub, self._clock = store, hub, clock
         self._engine, self._max_judgements = engine, max_judgements
         self._watched: OrderedDict[str, _Watched] = OrderedDict()
         self._complained: set[str] = set()
+        self._silences = Silences(store, clock)
+        self._revisited: set[str] = set()
         # Everything below is guarded by the condition.
         self._condition = threading.Condition()
         self._waiting: OrderedDict[str, None] = OrderedDict()
@@ -142,7 +146,7 @@ class Watcher:
                     with self._condition:
                         self._catching_up = False
                         self._condition.notify_all()
-                elif self._has_unjudged(earlier):
+                elif self._has_unjudged(earlier) or self._goes_on(earlier):
                     yield earlier
 
     def _next(self, *, wait: bool) -> str | None:
@@ -155,12 +159,15 @@ class Watcher:
                 for run_id in [run_id for run_id, at in self._due_at.items() if at <= now or self._hurry]:
                     del self._due_at[run_id]
                     self._waiting[run_id] = None
+                self._waiting.update(dict.fromkeys(self._silences.due(now)))
                 if self._waiting:
                     self._busy = True
                     return self._waiting.popitem(last=False)[0]
                 if not wait:
                     return None
-                self._condition.wait(min(self._due_at.values()) - now if self._due_at else None)
+                silent_at = self._silences.next_at()
+                times = [*self._due_at.values(), *([] if silent_at is None else [silent_at])]
+                self._condition.wait(min(times) - now if times else None)
             return None
 
     def _all_runs(self) -> Iterator[str]:
@@ -180,6 +187,16 @@ class Watcher:
             log.exception("run %s: it is not known whether all of it was judged; judging it again", run_id)
             return True
 
+    def _goes_on(self, run_id: str) -> bool:
+        """Whether a run that was judged to its end is still running: only then its silence means something."""
+        try:
+            if self._store.run(run_id).state is not State.RUNNING:
+                return False
+        except UnknownRun:
+            return False
+        self._revisited.add(run_id)
+        return True
+
     # -- one run -----------------------------------------------------------------------------------------------------
 
     def _judge_guarded(self, run_id: str) -> float | None:
@@ -190,6 +207,7 @@ class Watcher:
             return due_at
         except UnknownRun:
             self._watched.pop(run_id, None)  # deleted
+            self._silences.forget(run_id)
             return None
         except Exception:
             self._watched.pop(run_id, None)  # a judgement that lost events is worth nothing: built anew
@@ -205,7 +223,14 @@ class Watcher:
         if taken == SLICE:
             # Not there yet. What was true long ago is not stored: it would resolve what is open now.
             return self._clock()
-        return self._save(run_id, watched, looked_again=taken == 0)
+        cursor = judgement.cursor
+        self._silences.mind(run_id, judgement)
+        if run_id in self._revisited:
+            self._revisited.discard(run_id)
+            if judgement.cursor == self._store.coverage(run_id).get(THROUGH):
+                watched.said = self._now_said(run_id, judgement)  # stored by an earlier watcher already
+                return None
+        return self._save(run_id, watched, looked_again=taken == 0 and cursor == judgement.cursor)
 
     def _of(self, run_id: str) -> _Watched:
         watched = self._watched.get(run_id)

@@ -37,6 +37,8 @@ from dashboard.store.together import Together
 from runwell.wire import REFUSED, Batch
 
 Event = dict[str, Any]
+CLOCK = "clock"
+"""Type of the events with which the server says of a silent run that time has passed."""
 
 # Built once: every batch asks these, and building a statement takes longer than answering it.
 _CHANGE_RUN = t.runs.update().where(t.runs.c.key == sa.bindparam("run"))
@@ -312,15 +314,16 @@ def _append(
     fresh = delivery.after(duplicates)
     refused = tuple((delivery.first_seq + place, reason) for place, reason in fresh.refused)
     stored = delivery.count - duplicates - len(refused)
-    changes: dict[str, Any] = {"last_event_at": now}
+    changes: dict[str, Any] = {} if _only_time(delivery) else {"last_event_at": now}
     generation = writer.generation
-    if run.state == State.LOST.value:
+    if changes and run.state == State.LOST.value:
         changes |= {"state": State.RUNNING.value, "state_reason": ""}
     if stored:
         ingest = Ingest(connection, run, writer, now, names)
         ingest.take(fresh)
         changes, generation = {**changes, **ingest.changes}, ingest.generation
-    connection.execute(_CHANGE_RUN, {"run": run.key, **changes})
+    if changes:
+        connection.execute(_CHANGE_RUN, {"run": run.key, **changes})
     stored_through = through + delivery.count - duplicates
     connection.execute(
         _CHANGE_WRITER,
@@ -333,6 +336,11 @@ def _append(
         stored_through=stored_through, stored=stored, duplicates=duplicates, refused=refused,
         first_arrival=run.arrivals + 1 if stored else 0,
     )  # fmt: skip
+
+
+def _only_time(delivery: Delivery) -> bool:
+    """Whether it says nothing but that time has passed: the server's own word, and no sign that the run lives."""
+    return not delivery.tables and bool(delivery.others) and all(event["type"] == CLOCK for _, event in delivery.others)
 
 
 def _new_writer(connection: sa.Connection, run: sa.Row[Any], delivery: Delivery, now: float) -> sa.Row[Any]:

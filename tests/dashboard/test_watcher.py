@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from dashboard.judgement import THROUGH, Judgement
 from dashboard.live import Hub
 from dashboard.records import State
+from dashboard.silences import Silences
 from dashboard.store import Store
 from dashboard.watcher import Watcher
 from diagnostics.engine import Engine
@@ -264,3 +265,101 @@ def test_drain_says_who_is_late(store: Store, hub: Hub, clock: Any) -> None:
     watcher.notify("late")
     with pytest.raises(TimeoutError, match="late"):
         watcher.drain(0.01)
+
+
+def steady(count: int, start: int = 0, begins: float = 1000.0) -> tuple[dict[str, Any], ...]:
+    """A point every two seconds, by the run's own clock."""
+    steps = range(start, start + count)
+    return tuple({"type": "metrics", "step": n, "time": begins + 2.0 * n, "train/loss": 4 - n / 50} for n in steps)
+
+
+def test_a_run_that_goes_on_and_sends_nothing_is_told(store: Store, recorder: Recorder, clock: Any, watch: Any) -> None:
+    watcher = watch()
+    store.create_run("run", state=State.RUNNING)
+    store.append("run", Batch("w", 1, steady(40)))
+    heard_at = store.run("run").last_event_at
+    watcher.notify("run")
+    watcher.drain(WAIT)
+    clock.pass_(899)
+    watcher.notify("run")
+    watcher.drain(WAIT)
+    assert rules(store, "run") == {}
+    clock.pass_(2)
+    watcher.notify("run")  # wakes it: its own alarm waits for seconds that only a test can skip
+    watcher.drain(WAIT)
+    (record,) = store.findings("run")
+    assert (record.rule, record.severity, record.status) == ("stalled-run", "warning", "open")
+    assert record.body["detected_step"] == 39 and store.run("run").verdict == "warning"
+    assert any(kind == "findings" and body["findings"] for kind, _, body in recorder.published)
+    clock.pass_(1000)
+    watcher.notify("run")
+    watcher.drain(WAIT)
+    assert store.findings("run")[0].severity == "critical"
+    assert store.run("run").last_event_at == heard_at, "the server's own word is no sign of life"
+    whole = Judgement("run", {})
+    whole.take(store.replay("run"))
+    told = [dict(record.body) for record in store.findings("run")]
+    assert told == whole.findings(), "a replay of what is stored finds the same"
+    back = tuple({**event, "time": event["time"] + 2000} for event in steady(5, 40))
+    store.append("run", Batch("w", 41, back))
+    watcher.notify("run")
+    watcher.drain(WAIT)
+    assert store.findings("run")[0].status == "resolved" and store.run("run").verdict == "healthy"
+    from_times_alone = Judgement("run", {})
+    from_times_alone.take(enumerate([*steady(40), *back], 1))
+    assert [f["title"] for f in from_times_alone.findings()] == [dict(r.body)["title"] for r in store.findings("run")]
+
+
+@pytest.mark.parametrize("state", [State.FINISHED, State.LOST, State.QUEUED])
+def test_runs_that_do_not_go_on_are_not_told(store: Store, clock: Any, watch: Any, state: State) -> None:
+    watcher = watch()
+    store.create_run("run", state=State.RUNNING)
+    store.append("run", Batch("w", 1, steady(40)))
+    store.set_state("run", state)
+    watcher.notify("run")
+    watcher.drain(WAIT)
+    clock.pass_(9000)
+    watcher.notify("run")
+    watcher.drain(WAIT)
+    assert rules(store, "run") == {} and store.run("run").state is state
+    assert not store.timeline("run", ["clock"])
+
+
+def test_silence_is_counted_from_when_this_server_began(store: Store, clock: Any, watch: Any) -> None:
+    store.create_run("run", state=State.RUNNING)
+    store.append("run", Batch("w", 1, steady(40)))
+    first = watch()
+    first.drain(WAIT)
+    first.stop()
+    clock.pass_(9000)  # no server: what the run sent meanwhile waits in its spool
+    second = watch()
+    second.drain(WAIT)
+    assert rules(store, "run") == {}
+    clock.pass_(901)
+    second.notify("run")
+    second.drain(WAIT)
+    assert rules(store, "run") == {"stalled-run": "open"}
+    second.stop()
+    third = watch()
+    third.drain(WAIT)
+    clock.pass_(1000)
+    third.notify("run")
+    third.drain(WAIT)
+    assert store.findings("run")[0].severity == "critical", "goes on from what was told before"
+
+
+def test_an_alarm_wakes_the_watcher_by_itself(store: Store, hub: Hub) -> None:
+    now = [0.0]
+    silences = Silences(store, lambda: now[0])
+    store.create_run("run", state=State.RUNNING)
+    store.append("run", Batch("w", 1, steady(40)))
+    judgement = Judgement("run", {})
+    judgement.take(store.replay("run"))
+    silences.mind("run", judgement)
+    assert (silences.next_at(), silences.due(59.0), silences.due(61.0)) == (60.0, [], ["run"])
+    now[0] = 100.0
+    silences.mind("run", judgement)
+    assert [entry.time for entry in store.timeline("run", ["clock"])] == [1078.0 + at for at in (60, 75, 95)]
+    assert silences.next_at() == 120.0
+    silences.forget("run")
+    assert silences.next_at() is None
