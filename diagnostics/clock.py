@@ -24,9 +24,8 @@ class StepClock:
         """The highest step placed so far."""
         self.restarts = 0
         """How often the counter was found to have restarted."""
-        self.restart_rows = 0
-        """How many rows, with the one that showed it, belong to what began with the last restart."""
         self._offset = 0
+        self._restart_rows: dict[str, int] = {}
         self._newest: dict[str, int] = {}
         self._behind: dict[str, int] = {}
         self._first: dict[str, int] = {}
@@ -48,6 +47,10 @@ class StepClock:
         """Where a logged step lies now."""
         return step + self._offset
 
+    def restart_rows(self, series: str) -> int:
+        """How many rows of a series belonged to what began with the last restart when it was found, by whichever series."""
+        return self._restart_rows.get(series, 0)
+
     def rewind(self, step: int) -> int:
         """The run went back to `step`, and says so: where that lies. What is logged next may follow from there."""
         placed = self.here(step)
@@ -61,7 +64,8 @@ class StepClock:
         from_the_start = step <= self._first[series] < last
         if self._behind[series] < PATIENCE and not from_the_start:
             return last
-        self.restart_rows, self._behind[series] = self._behind[series], 0
+        self._restart_rows = dict(self._behind)
+        self._behind[series] = 0
         self.restarts += 1
         self._offset = self.newest + 1 - step
         return self.newest + 1

@@ -202,7 +202,7 @@ class Engine:
         restarts = self._clock.restarts
         for role, number in watched.items():
             self._histories[role].append(self._clock.place(role, step), number)
-        self._begin_anew(self._clock.restarts > restarts)
+        self._begin_anew(self._clock.restarts > restarts, watched)
         if self._stalled:
             self._look("silence")
             self._stalled = self._open("silence")
@@ -300,14 +300,16 @@ class Engine:
         self._tracks = {key: rewound(track, step) for key, track in self._tracks.items()}
         self._next_step = int(number) + 1
 
-    def _begin_anew(self, restarted: bool) -> None:
+    def _begin_anew(self, restarted: bool, watched: Mapping[str, float]) -> None:
         """Forget what came before if another run begins in the same log. What was found is kept, and is over."""
         role = next((role for role in LOSSES if self._has(role)), "")
         if (not restarted and self._anew_at is None) or not role:
             return
         history = self._histories[role]
         if restarted:
-            self._anew_at = history.count - self._clock.restart_rows + PATIENCE
+            # an evaluation may have shown it: then no row of the training loss has come yet, or only that of this event
+            rows = self._clock.restart_rows(role) or int(role in watched)
+            self._anew_at = history.count - rows + PATIENCE
         if self._anew_at is None or history.count < self._anew_at:
             return
         self._anew_at = None

@@ -127,6 +127,17 @@ def test_another_run_in_the_same_table_is_judged_by_itself(findings: Any) -> Non
     assert [f for f in findings(rows) if f.severity != "info"] == []
 
 
+@pytest.mark.parametrize("runs", [2, 3])
+def test_another_run_that_begins_with_an_evaluation_is_judged_by_itself(findings: Any, runs: int) -> None:
+    loss = [6.9, 6.9, 12.3, *(2 + 4.9 * np.exp(-np.arange(60) / 4))]
+    rows: list[dict[str, Any]] = []
+    for _ in range(runs):
+        rows.append({"step": 0, "val_loss": loss[0]})
+        rows += [{"step": step, "train_loss": float(value)} for step, value in enumerate(loss[1:], 1)]
+        rows.append({"step": len(loss), "val_loss": float(loss[-1])})
+    assert [f for f in findings(rows) if f.severity != "info"] == []
+
+
 def test_what_was_wrong_with_an_earlier_run_of_a_table_is_still_told(findings: Any) -> None:
     first = [*(1.5 + 4 * np.exp(-np.arange(11) / 3)), math.nan, math.nan]
     second = 1.5 + 4 * np.exp(-np.arange(11) / 3)
