@@ -13,6 +13,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
              "--disable-sync"]  # fmt: skip
 LIMIT_MS = 20_000
+LOST = ("net::ERR_", "WebSocket", "Failed to fetch", "did not respond")
+"""What the console says of a server that is away."""
 
 
 class Watched:
@@ -22,18 +24,18 @@ class Watched:
         self.tab, self.url = tab, url
         self.errors: list[str] = []
         self.foreign: list[str] = []
+        self.requests: list[str] = []
         self.allow_lost_server = False
         tab.on("console", lambda message: message.type == "error" and self._complain(message.text))
-        tab.on("pageerror", lambda error: self.errors.append(str(error)))
+        tab.on("pageerror", lambda error: self._complain(str(error)))
         tab.on("request", lambda request: self._asked(request.url))
 
     def _complain(self, text: str) -> None:
-        if not (
-            self.allow_lost_server and ("ERR_CONNECTION" in text or "WebSocket" in text or "Failed to fetch" in text)
-        ):
+        if not (self.allow_lost_server and any(words in text for words in LOST)):
             self.errors.append(text)
 
     def _asked(self, address: str) -> None:
+        self.requests.append(address)
         own = (self.url, self.url.replace("http", "ws", 1), "data:", "blob:")
         if not address.startswith(own):
             self.foreign.append(address)

@@ -48,23 +48,31 @@
     ask();
   }, { rootMargin: SIGHT });
 
+  // Dash makes the cards anew when a series is new. A chart then moves into its new card and stays what it is, zoom and all.
   function look() {
+    var homeless = {};
     charts.forEach(function (chart, host) {
-      if (!host.isConnected || host.dataset.chart !== chart.key) drop(host);
-      else if (host.dataset.series !== chart.series) { chart.series = host.dataset.series; chart.stale = true; }
+      if (host.isConnected && host.dataset.chart === chart.key) return;
+      sight.unobserve(host);
+      charts.delete(host);
+      homeless[chart.key] = chart;
     });
     document.querySelectorAll(".rw-run [data-chart]").forEach(function (host) {
-      if (charts.has(host)) return;
-      charts.set(host, { host: host, key: host.dataset.chart, series: host.dataset.series, gd: null, near: false, stale: true, hole: false, window: null, drawnAt: 0 });
-      sight.observe(host);
+      var chart = charts.get(host), key = host.dataset.chart;
+      if (!chart) {
+        chart = homeless[key] || { key: key, series: host.dataset.series, gd: null, near: false, stale: true, hole: false, window: null, drawnAt: 0 };
+        delete homeless[key];
+        chart.host = host;
+        if (chart.gd) host.replaceChildren(chart.gd);
+        charts.set(host, chart);
+        sight.observe(host);
+      }
+      if (host.dataset.series === chart.series) return;
+      chart.series = host.dataset.series;
+      chart.stale = true;
     });
+    Object.keys(homeless).forEach(function (key) { undraw(homeless[key]); });
     ask();
-  }
-
-  function drop(host) {
-    sight.unobserve(host);
-    undraw(charts.get(host));
-    charts.delete(host);
   }
 
   function undraw(chart) {

@@ -1,0 +1,150 @@
+"""The Run page's charts in a real browser: a closer look, hidden tabs, many metrics, and a server that dies meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+LARGE = "document.querySelector('.rw-graph-large .js-plotly-plot')"
+DRAWN = ".rw-graph-large .js-plotly-plot .main-svg"
+
+LINE = f"() => Array.from({LARGE}.data.find(trace => trace.meta.draws === 'raw').x)"
+REACHES = f"last => {LARGE}.data[0].x.at(-1) === last"
+INSIDE = f"([low, high, count]) => {LARGE}.data[0].x.filter(x => x >= low && x <= high).length === count"
+
+SHOWN = """
+  window.rwHidden = location.search.includes('find=background');
+  Object.defineProperty(document, 'hidden', { get: () => window.rwHidden });
+  window.rwShow = (shown) => { window.rwHidden = !shown; document.dispatchEvent(new Event('visibilitychange')); };
+"""
+"""A headless browser calls every tab visible: the page is told otherwise."""
+
+
+class Writer:
+    """A run that logs one loss, `value` at every step."""
+
+    def __init__(self, server: Any, run_id: str, names: tuple[str, ...] = ("train/loss",)) -> None:
+        self.server, self.run_id, self.names = server, run_id, names
+        self.step, self.seq = 0, 1
+        self._post([{"type": "run", "project": "default", "name": run_id}])
+
+    def log(self, steps: int, value: float = 2.5) -> None:
+        """So many steps more, in batches."""
+        events = [
+            {"type": "metrics", "step": step} | dict.fromkeys(self.names, value)
+            for step in range(self.step + 1, self.step + steps + 1)
+        ]
+        for start in range(0, steps, 2000):
+            self._post(events[start : start + 2000])
+        self.step += steps
+
+    def say(self, samples: int) -> None:
+        """So many samples; each is a message of its own to those who watch."""
+        self._post([{"type": "sample", "step": self.step, "prompt": "a", "text": "b"}] * samples)
+
+    def _post(self, events: list[dict[str, Any]]) -> None:
+        body = {"writer": "w-test", "first_seq": self.seq, "events": events}
+        self.server.post(f"/runs/{self.run_id}/events", body)
+        self.seq += len(events)
+
+
+def test_a_closer_look_is_at_full_fidelity_and_outlives_points_a_killed_server_and_a_new_series(
+    server: Any, visit: Any
+) -> None:
+    run = Writer(server, "long")
+    run.log(8_000)
+    watched = visit()
+    tab = watched.open("/run/long")
+    tab.wait_for_selector(DRAWN)
+    assert len(tab.evaluate(LINE)) < 3_500
+    tab.evaluate(f"Plotly.relayout({LARGE}, {{'xaxis.range': [4000, 5000]}})")
+    tab.wait_for_function(INSIDE, arg=[4000, 5000, 1001])
+    run.log(50)
+    tab.wait_for_function(REACHES, arg=8_050)
+
+    watched.allow_lost_server = True
+    server.kill()
+    tab.wait_for_selector(":root[data-live=reconnecting]")
+    server.restart()
+    run.log(50)
+    tab.wait_for_selector(":root[data-live=live]")
+    run.names = ("train/loss", "val/loss")
+    run.log(50)
+    tab.wait_for_function(REACHES, arg=8_150)
+    tab.wait_for_function(
+        f"() => {LARGE}.data.some(trace => trace.meta.series === 'val/loss' && trace.x.length === 50)"
+    )
+    tab.wait_for_function(INSIDE, arg=[4000, 5000, 1001])
+    line = tab.evaluate(LINE)
+    assert line == sorted(set(line))
+    assert tab.evaluate(f"{LARGE}.layout.xaxis.range") == [4000, 5000]
+
+    tab.evaluate(f"Plotly.relayout({LARGE}, {{'xaxis.autorange': true}})")  # what a double click does
+    tab.wait_for_function(f"() => {LARGE}.data[0].x.filter(x => x >= 4000 && x <= 5000).length < 1000")
+
+
+def test_a_hidden_tab_hears_and_draws_nothing_and_catches_up_when_it_is_seen(server: Any, visit: Any) -> None:
+    run = Writer(server, "away")
+    run.log(20)
+    watched = visit()
+    tab = watched.tab
+    tab.add_init_script(SHOWN)
+    frames: list[Any] = []
+    tab.on("websocket", lambda socket: socket.on("framereceived", lambda frame: frames.append(frame)))
+    watched.open("/run/away")
+    tab.wait_for_selector(DRAWN)
+    run.log(20)
+    tab.wait_for_function(REACHES, arg=40)
+    with tab.expect_event("websocket", lambda _: True) as opened:
+        tab.evaluate("rwShow(false)")
+        before, asked = len(frames), len(watched.requests)
+        run.log(550)
+        run.say(520)  # with these more messages than the server sends again: the page has to fetch
+        assert len(frames) == before and len(watched.requests) == asked
+        assert tab.evaluate(LINE)[-1] == 40
+        tab.evaluate("rwShow(true)")
+    assert opened.value.url.startswith("ws")
+    tab.wait_for_function(REACHES, arg=590)
+    run.log(10)
+    tab.wait_for_function(REACHES, arg=600)
+    assert tab.evaluate(LINE) == list(range(1, 601))
+
+    # A tab that was opened in the background is drawn when it is first seen.
+    Writer(server, "later").log(30)
+    tab.goto(server.url + "/run/later?find=background")
+    tab.wait_for_selector("#run-charts [data-chart]")
+    assert tab.evaluate("document.querySelector('#run-charts .js-plotly-plot')") is None
+    tab.evaluate("rwShow(true)")
+    tab.wait_for_selector(DRAWN)
+    tab.wait_for_function(REACHES, arg=30)
+
+
+def test_a_thousand_metrics_are_in_groups_found_by_words_and_drawn_only_in_sight(server: Any, visit: Any) -> None:
+    names = tuple(f"act/block{block}/unit{unit}" for block in range(10) for unit in range(99))
+    run = Writer(server, "many", ("train/loss", *names, "<img src=x onerror=window.hacked=1>"))
+    run.log(3)
+    watched = visit()
+    tab = watched.open("/run/many")
+    tab.wait_for_selector(DRAWN)
+    plots = "document.querySelectorAll('#run-more .js-plotly-plot').length"
+    assert tab.locator("#run-more summary").count() == 11
+    assert tab.evaluate(plots) < 12
+    assert tab.locator("#run-more .rw-chart").count() < 100
+    tab.get_by_text("act/block7").click()
+    tab.get_by_text("act/block7").scroll_into_view_if_needed()
+    tab.wait_for_selector("[data-chart='other:act/block7/unit0'] .main-svg")
+    tab.get_by_label("Find a metric").fill("block3 unit7")
+    tab.get_by_text("11 of 991").wait_for()
+    tab.wait_for_selector("[data-chart='other:act/block3/unit7'] .main-svg")
+    assert "find=block3+unit7" in tab.url
+    run.log(1, value=7.0)
+    tab.wait_for_function(
+        "() => document.querySelector(\"[data-chart='other:act/block3/unit7'] .js-plotly-plot\").data[0].y.at(-1) === 7"
+    )
+    tab.get_by_label("Find a metric").fill("onerror")
+    tab.get_by_text("1 of 991").wait_for()
+    tab.wait_for_selector("#run-more .js-plotly-plot .main-svg")
+    assert tab.evaluate("window.hacked === undefined && document.querySelector('#run-more img') === null")
