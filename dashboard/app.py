@@ -20,6 +20,7 @@ from starlette.routing import Match
 
 from dashboard.api import events, findings, launches, live_socket, login, reference, rules, runs
 from dashboard.api.border import ERRORS, MAX_BODY, Json, add_error_answers, error, not_found
+from dashboard.api.intake import Intake
 from dashboard.collector import Collector
 from dashboard.errors import DashboardError
 from dashboard.judgement import engines_with
@@ -55,6 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.services = services
+    app.state.intake = Intake()
     add_error_answers(app)
     for module in (runs, events, findings, launches, rules, live_socket):
         app.include_router(module.router, prefix=API, responses=ERRORS)

@@ -17,8 +17,10 @@ from dashboard import present
 from dashboard.deliveries import Delivery, Table
 from dashboard.errors import DashboardError, UnknownRun
 from dashboard.live import Hub
+from dashboard.receipts import Reports, WriterReceipt, receipts
 from dashboard.records import Receipt
 from dashboard.store import Store
+from runwell.report import Report
 from runwell.wire import Batch, Event
 
 log = logging.getLogger(__name__)
@@ -37,22 +39,33 @@ class Collector:
     ) -> None:
         """`notify` is told the run whose events were stored; `clock` gives seconds and paces the summaries."""
         self._store, self._hub, self._notify, self._clock = store, hub, notify, clock
+        self._reports = Reports()
         self._lock = threading.Lock()
         self._dirty: set[str] = set()
         self._told_at: dict[str, float] = {}
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def accept(self, run_id: str, batch: Batch | Delivery) -> Receipt:
-        """Store a batch and publish what was new in it. Raises what `Store.append` raises."""
+    def accept(self, run_id: str, batch: Batch | Delivery, report: Report | None = None) -> Receipt:
+        """Store a batch and publish what was new in it; `report` is what its sender says of itself.
+
+        Raises what `Store.append` raises.
+        """
         delivery = batch if isinstance(batch, Delivery) else Delivery.of(batch, time.time())
         receipt = self._store.append(run_id, delivery)
+        if report is not None:
+            self._reports.note(run_id, delivery, report, receipt.stored_through)
         if receipt.stored:
             self._publish(run_id, delivery.after(receipt.duplicates), receipt.first_arrival)
             self._notify(run_id)
         with self._lock:
             self._dirty.add(run_id)
         return receipt
+
+    def receipts(self, run_id: str) -> list[WriterReceipt]:
+        """What arrived of a run and what did not, writer by writer. Raises UnknownRun."""
+        writers = self._store.writers(run_id)
+        return receipts(writers, self._reports.of(run_id, [writer.name for writer in writers]))
 
     def start(self) -> None:
         """Start the thread."""

@@ -35,6 +35,18 @@ class CorruptStore(StoreError):
     """A stored block cannot be read back; the message names it."""
 
 
+class Busy(DashboardError):
+    """More comes in than can be stored just now; the sender keeps its records and comes back."""
+
+    retry_after_seconds = 1
+
+    def __init__(self, batches: int, size: int) -> None:
+        super().__init__(
+            f"{batches:,} batches of {size / 2**20:.0f} MiB wait to be stored already; "
+            f"nothing of this one was taken, send it again in {self.retry_after_seconds} s"
+        )
+
+
 class UnknownRun(DashboardError, LookupError):
     """No run has that id."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from dashboard.fixes import Child
 from dashboard.outcomes import Outcome
+from dashboard.receipts import WriterReceipt
 from dashboard.records import Command, FindingRecord, LogLine, Run, RunSummary, Sample, Series, TimelineEntry
 from dashboard.roles import latest_of
 from runwell.wire import dumps
@@ -101,6 +102,11 @@ def fixes(records: Mapping[tuple[str, str], Iterable[Outcome]]) -> list[dict[str
         for (rule, subject), outcomes in records.items()
         for one in outcomes
     ]
+
+
+def receipt(record: WriterReceipt) -> dict[str, Any]:
+    """A writer's receipt."""
+    return dataclasses.asdict(record)
 
 
 def command(record: Command) -> dict[str, Any]:

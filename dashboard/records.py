@@ -181,6 +181,18 @@ class Receipt:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class WriterRecord:
+    """How far one writer of a run has got: what the store can say of it by itself."""
+
+    name: str
+    stored_through: int
+    duplicates: int
+    """Records that came again and were stored once."""
+    refused: int
+    last_contact_at: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
     """Something the server asks of a worker: `stop`, `checkpoint`, `sample` or `set`."""
 

@@ -18,6 +18,7 @@ from runwell.folder import REFUSED_FILE
 from runwell.frames import encode_event_frame
 from runwell.notice import Warn
 from runwell.outbox import Ack, Cut, Hole, Source, cut, load_ack, save_ack
+from runwell.report import Report
 from runwell.transport import JSON_TYPE, Answer, Transport
 from runwell.wire import FRAMES_TYPE, Batch, Event, dumps, encode_json_batch, refusal
 
@@ -45,6 +46,8 @@ class Courier:
         self.ack = load_ack(source.folder)
         self.reached = False
         """Whether the server ever took something from here."""
+        self.rest_seconds = 0.0
+        """How long the server asked to be left alone when it last took nothing."""
         self.trouble = ""
         """Why the last try came to nothing, in words; empty when it did not."""
         self._transport, self._warn, self._on_commands = transport, warn, on_commands
@@ -115,9 +118,11 @@ class Courier:
 
     def _post(self, body: bytes, content_type: str, piece: Cut) -> Outcome:
         try:
-            answer = self._transport.post(self.source.run_id, body, content_type)
+            answer = self._transport.post(self.source.run_id, body, content_type, self._report())
         except OSError as error:
+            self.rest_seconds = 0.0
             return self._away(f"it does not answer ({error})")
+        self.rest_seconds = answer.retry_after_seconds
         if 200 <= answer.status < 300:
             return self._taken(answer, piece)
         if answer.status == 409 and isinstance(answer.value.get("expected_seq"), int):
@@ -140,6 +145,10 @@ class Courier:
                 "they wait in the spool",
             )
         return self._away(answer.detail)
+
+    def _report(self) -> Report:
+        source = self.source
+        return Report(max(0, self._wire(source.next_seq - 1)), source.dropped_total, source.percent_full)
 
     def _away(self, why: str) -> Outcome:
         self.trouble = why

@@ -28,6 +28,11 @@ class Source(Protocol):
     meta: dict[str, Any]
     lock: threading.RLock
     segments: list[Segment]
+    dropped_total: int
+
+    @property
+    def percent_full(self) -> int:
+        """How full the spool is; past 100 nothing more is taken."""
 
     @property
     def next_seq(self) -> int:
@@ -93,6 +98,7 @@ class LeftSpool:
         self.meta = read_json(folder / META)
         self.lock = threading.RLock()
         self.segments: list[Segment] = []
+        self.dropped_total = self.percent_full = 0
         self._descriptor, self._warn, self._ahead = descriptor, warn, ahead
         self._damaged = False
         self._paths = sorted(folder.glob(f"*{SUFFIX}"))

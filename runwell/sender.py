@@ -148,6 +148,9 @@ class Sender:
         full = min(limit, FIRST_BACKOFF_SECONDS * 2.0 ** min(self._failures - 1, 10))
         # jitter, so that a hundred runs do not all come back in the same instant
         delay = full * (0.5 + os.urandom(1)[0] / 510)
+        asked = self._courier.rest_seconds if not self._ending else min(limit, self._courier.rest_seconds)
+        if asked > delay:
+            delay = asked * (1.0 + os.urandom(1)[0] / 510)
         self._attempt_at = self._clock() + delay
         return min(INTERVAL_SECONDS, delay)
 

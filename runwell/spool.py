@@ -30,7 +30,7 @@ from runwell.wire import MAX_EVENT_BYTES, MAX_NAMES, BadEvent, Event, check_name
 
 MEMORY_BYTES = 16 * 1024 * 1024
 """How much is kept in memory when the folder cannot be written."""
-NEARLY_FULL = 0.8
+NEARLY_FULL, NO_LONGER_FULL = 0.8, 0.6
 MAX_NAMES_CHARACTERS = 100_000
 """In one key set: at four bytes a character, it and its record fit in an empty segment."""
 
@@ -70,7 +70,7 @@ class Spool:
         self._spare: Segment | None = None
         self._busy = False
         self._deferred: list[tuple[Event, bool]] = []
-        self._stuck = False
+        self._stuck = self._told_fullness = False
         self._descriptor = self._open_folder()
         self._current = self._new_segment(SEGMENT_BYTES) or segments.create(None)
         self._adopt(self._current)
@@ -184,18 +184,44 @@ class Spool:
         return self._current.next_seq
 
     @property
+    def percent_full(self) -> int:
+        """How full the whole spool folder is, all runs together."""
+        held = sum(segment.size for segment in list(self.segments) if segment.path is not None)
+        return round(100 * (self.others_bytes + held) / self._limit)
+
+    @property
     def in_memory(self) -> bool:
         """Whether the newest records lie in memory only, because the folder cannot be written."""
         return self._current.path is None
 
     def prepare(self) -> None:
         """Make the next segment ahead of need (called by the sender, never by the training thread)."""
+        self._tell_fullness()
         if self._spare is not None or self._current.end < self._current.size // 4:
             return
         spare = self._new_segment(SEGMENT_BYTES)
         with self.lock:
             if spare is not None:
                 self._spare, self._stuck = spare, False
+
+    def _tell_fullness(self) -> None:
+        """Write down, as an alert, that the spool is nearly full: once, until it is well below that again."""
+        percent = self.percent_full
+        if percent < 100 * NEARLY_FULL:
+            self._told_fullness &= percent >= 100 * NO_LONGER_FULL
+            return
+        if self._told_fullness:
+            return
+        event = {
+            "type": "alert",
+            "title": f"the spool is {percent}% full",
+            "text": "The server does not take records as fast as they come. When the spool is full, new records are "
+            "dropped and counted: see to the server, or raise RUNWELL_SPOOL_MIB.",
+            "level": "warning",
+            "spool_percent": percent,
+        }
+        with self.lock:
+            self._told_fullness = self._append(encode_event_frame(dumps(event).encode()))
 
     def _roll(self, *, reserve: bool = False) -> bool:
         """Go on in the next segment; False when the spool is full."""

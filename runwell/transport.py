@@ -6,10 +6,13 @@ would cost.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote, urlsplit
 
+from runwell import report as reports
 from runwell.frames import compress
+from runwell.report import Report
 from runwell.wire import FRAMES_TYPE, WireError, loads
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ TIMEOUT_SECONDS = 10.0
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 JSON_TYPE = "application/json"
+MAX_RETRY_AFTER_SECONDS = 60.0
 
 
 class Answer(NamedTuple):
@@ -26,6 +30,8 @@ class Answer(NamedTuple):
 
     status: int
     value: dict[str, Any]
+    retry_after_seconds: float = 0.0
+    """How long the server asks to be left alone; 0 when it does not say."""
 
     @property
     def detail(self) -> str:
@@ -36,8 +42,8 @@ class Answer(NamedTuple):
 class Transport(Protocol):
     """How bodies reach a server. `post` raises `OSError` when there is no answer."""
 
-    def post(self, run_id: str, body: bytes, content_type: str) -> Answer:
-        """Send one batch for a run."""
+    def post(self, run_id: str, body: bytes, content_type: str, report: Report) -> Answer:
+        """Send one batch for a run, and beside it what the sender says of itself."""
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -61,12 +67,13 @@ class HttpTransport:
         self._compresses = self._host not in LOOPBACK
         self._connection: HTTPConnection | None = None
 
-    def post(self, run_id: str, body: bytes, content_type: str) -> Answer:
+    def post(self, run_id: str, body: bytes, content_type: str, report: Report) -> Answer:
         """Send one batch for a run. Raises `OSError` when there is no whole answer; sending again is safe."""
         if self._compresses and content_type == FRAMES_TYPE:
             body = compress(body)
         path = f"{self._prefix}/api/v1/runs/{quote(run_id, safe='')}/events"
         headers = {**self._headers, "Content-Type": content_type, "Accept": JSON_TYPE}
+        headers[reports.HEADER] = reports.encode(report._replace(now=time.time()))
         reused = self._connection is not None
         try:
             return self._exchange(path, body, headers)
@@ -92,7 +99,7 @@ class HttpTransport:
             data = response.read(MAX_ANSWER_BYTES)
             if response.will_close or not response.isclosed():
                 self.close()
-            return Answer(response.status, _object(data))
+            return Answer(response.status, _object(data), _seconds(response.headers.get("Retry-After", "")))
         except HTTPException as error:
             self.close()
             raise ConnectionError(f"the answer cannot be read: {error!r}") from None
@@ -107,6 +114,11 @@ class HttpTransport:
             raise OSError("RUNWELL_URL is no address")
         kind = HTTPSConnection if self._secure else HTTPConnection
         return kind(self._host, self._port, timeout=self._timeout_seconds)
+
+
+def _seconds(text: str) -> float:
+    """A Retry-After in seconds; 0 for a date, nonsense or none."""
+    return min(float(text), MAX_RETRY_AFTER_SECONDS) if text.isdecimal() and len(text) < 10 else 0.0
 
 
 def _object(data: bytes) -> dict[str, Any]:

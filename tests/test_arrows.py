@@ -21,6 +21,7 @@ FRAMEWORKS = {
 RUNWELL_FOR_SERVER = {
     "runwell.wire",
     "runwell.fields",
+    "runwell.report",
     "runwell.frames",
     "runwell.metrics",
     "runwell.runlog",

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from dashboard.errors import (
+    Busy,
     Conflict,
     DashboardError,
     Refused,
@@ -73,6 +74,12 @@ async def read_body(request: Request, limit: int = MAX_BODY) -> bytes:
     return bytes(body)
 
 
+def announced_size(request: Request, limit: int = MAX_BODY) -> int:
+    """How large the body says that it is; the limit when it does not, or says more."""
+    announced = request.headers.get("content-length", "")
+    return min(int(announced[:20]), limit) if announced.isdecimal() else limit
+
+
 async def read_object(request: Request) -> dict[str, Any]:
     """A small JSON object. Raises WireError, TooLarge."""
     value = loads(await read_body(request, MAX_SMALL_BODY) or b"{}")
@@ -94,6 +101,7 @@ STATUS: dict[type[DashboardError], int] = {
     TooLarge: 413,
     Refused: 422,
     StoreError: 503,
+    Busy: 503,
 }
 
 
@@ -135,6 +143,10 @@ def _of_ours(exception: DashboardError) -> Response:
     status = next((STATUS[kind] for kind in type(exception).__mro__ if kind in STATUS), 400)
     if isinstance(exception, SequenceGap):
         return error(status, str(exception), expected_seq=exception.expected_seq)
+    if isinstance(exception, Busy):
+        answer = error(status, str(exception))
+        answer.headers["Retry-After"] = str(exception.retry_after_seconds)
+        return answer
     return error(status, str(exception))
 
 

@@ -8,12 +8,14 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from dashboard import present
-from dashboard.api.border import Json, read_body, services
+from dashboard.api.border import Json, announced_size, read_body, services
+from dashboard.api.intake import Intake
 from dashboard.deliveries import Delivery
 from dashboard.errors import Refused
 from dashboard.frames import decode_delivery
 from dashboard.services import Services
 from runwell.fields import event_schemas
+from runwell.report import HEADER, Report, decode
 from runwell.wire import FRAMES_TYPE, MAX_STEP, RUN_ID, Batch, check_run_id, decode_json_batch, shorten
 
 router = APIRouter(tags=["events"])
@@ -57,15 +59,18 @@ _BODY = {
 async def post_events(run_id: str, request: Request) -> Json:
     """Store a batch of one writer, exactly once however often it is sent; answers with the commands that wait."""
     check_run_id(run_id)
-    body = await read_body(request)
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    answer = await run_in_threadpool(_store, services(request), run_id, content_type, body)
-    return Json(answer)
+    report = decode(request.headers.get(HEADER, ""))
+    intake: Intake = request.app.state.intake
+    with intake.room(announced_size(request)):
+        body = await read_body(request)
+        async with intake.turn:
+            return Json(await run_in_threadpool(_store, services(request), run_id, content_type, body, report))
 
 
-def _store(parts: Services, run_id: str, content_type: str, body: bytes) -> dict[str, Any]:
+def _store(parts: Services, run_id: str, content_type: str, body: bytes, report: Report | None) -> dict[str, Any]:
     """Decode and store on a thread: neither may hold up the event loop."""
-    receipt = parts.collector.accept(run_id, _decode(run_id, content_type, body))
+    receipt = parts.collector.accept(run_id, _decode(run_id, content_type, body), report)
     return {
         "stored_through": receipt.stored_through,
         "stored": receipt.stored,

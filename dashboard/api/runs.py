@@ -104,6 +104,14 @@ def get_timeline(run_id: str, request: Request) -> Json:
     return Json({"timeline": [present.entry(one) for one in services(request).store.timeline(run_id)]})
 
 
+@router.get("/runs/{run_id}/delivery")
+def get_delivery(run_id: str, request: Request) -> Json:
+    """What arrived of the run and what did not, writer by writer: gaps, lag, doubles, drops. All zero when all is well."""
+    parts = services(request)
+    writers = [present.receipt(one) for one in parts.collector.receipts(run_id)]
+    return Json({"dropped": parts.store.dropped(run_id), "writers": writers})
+
+
 @router.get("/runs/{run_id}/commands")
 def get_commands(run_id: str, request: Request) -> Json:
     """Commands given to the run's worker, oldest first, with what became of them."""

@@ -26,6 +26,7 @@ from dashboard.records import (
     Series,
     State,
     TimelineEntry,
+    WriterRecord,
 )
 from dashboard.store import buckets as bucketing
 from dashboard.store import curves, journal, orders, replay, runs, texts, verdicts
@@ -189,6 +190,16 @@ class Store:
             self._names.clear()
         self._names.update(learned)
         return receipt
+
+    def writers(self, run_id: str) -> list[WriterRecord]:
+        """The run's writers, in the order in which they first came. Raises UnknownRun."""
+        with self._database.read() as connection:
+            return runs.writers_of(connection, runs.find(connection, run_id).key)
+
+    def dropped(self, run_id: str) -> int:
+        """How many records the run's senders said that a full spool had to give up. Raises UnknownRun."""
+        with self._database.read() as connection:
+            return journal.dropped(connection, runs.find(connection, run_id).key)
 
     def replay(self, run_id: str, after: int = 0) -> Iterator[tuple[int, Event]]:
         """(arrival number, event) of everything that arrived after number `after`, in order, in bounded memory.

@@ -46,6 +46,13 @@ def timeline(connection: sa.Connection, run_key: int, kinds: Collection[str] | N
     ]
 
 
+def dropped(connection: sa.Connection, run_key: int) -> int:
+    """How many records the run's senders said they had to give up (in the newest 1,000 alerts that say so)."""
+    query = _of_kind(run_key, ["alert"]).where(entries.c.body.contains('"dropped"')).order_by(entries.c.arrival.desc())
+    counts = [_data(row).get("dropped") for row in connection.execute(query.limit(1000))]
+    return sum(count for count in counts if isinstance(count, int) and not isinstance(count, bool) and count > 0)
+
+
 def _of_kind(run_key: int, kinds: Collection[str]) -> sa.Select[Any]:
     return sa.select(entries).where(entries.c.run_key == run_key, entries.c.kind.in_(list(kinds)))
 

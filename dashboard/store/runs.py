@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dashboard.errors import UnknownRun
-from dashboard.records import Run, RunSummary, State
+from dashboard.records import Run, RunSummary, State, WriterRecord
 from dashboard.store import sparkline, texts
 from dashboard.store.database import insert_ignore
 from dashboard.store.tables import findings, runs, writers
@@ -45,6 +45,18 @@ def create(connection: sa.Connection, run_id: str, now: float, **values: Any) ->
 def writer(connection: sa.Connection, run_key: int, name: str) -> sa.Row[Any] | None:
     """The row of a run's writer, or None when it never wrote."""
     return connection.execute(_WRITER, {"run": run_key, "writer": name}).one_or_none()
+
+
+def writers_of(connection: sa.Connection, run_key: int) -> list[WriterRecord]:
+    """All writers of a run, in the order in which they first came."""
+    query = sa.select(writers).where(writers.c.run_key == run_key).order_by(writers.c.key)
+    return [
+        WriterRecord(
+            name=row.name, stored_through=row.stored_through, duplicates=row.duplicates, refused=row.refused,
+            last_contact_at=row.last_contact_at,
+        )
+        for row in connection.execute(query)
+    ]  # fmt: skip
 
 
 def listed(

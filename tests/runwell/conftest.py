@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from runwell.frames import decode_frames
+from runwell.report import Report
 from runwell.spool import Spool
 from runwell.transport import Answer
 from runwell.wire import FRAMES_TYPE, REFUSED, Batch, Event, WireError, decode_json_batch
@@ -24,6 +25,7 @@ class Collector:
         self.events: dict[tuple[str, str], list[Event]] = {}
         self.away = False
         self.posts: list[tuple[str, Batch]] = []
+        self.reports: list[Report] = []
         self.commands: list[dict[str, Any]] = []
         self.script: list[Answer | OSError] = []
         """Answers given, in order, instead of its own."""
@@ -33,7 +35,9 @@ class Collector:
         """Store, but let the answer be lost on the way."""
         self.changed = threading.Condition()
 
-    def post(self, run_id: str, body: bytes, content_type: str) -> Answer:
+    def post(self, run_id: str, body: bytes, content_type: str, report: Report | None = None) -> Answer:
+        if report is not None:
+            self.reports.append(report)
         if self.away:
             raise ConnectionRefusedError("nobody listens")
         if self.script:

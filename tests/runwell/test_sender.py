@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from runwell.courier import Courier
+from runwell.report import Report
 from runwell.sender import HEARTBEAT_SECONDS, LOOK_SECONDS, MAX_BACKOFF_SECONDS, Sender
 from runwell.spool import Spool
-from runwell.transport import HttpTransport
+from runwell.transport import Answer, HttpTransport
 
 MakeSpool = Callable[..., Spool]
 
@@ -85,6 +86,36 @@ def test_a_server_that_is_away_is_asked_less_and_less_often(
     clock.now += MAX_BACKOFF_SECONDS
     sender.turn()
     assert [event["type"] for event in collector.of("r1")] == ["run"]
+
+
+def test_a_server_that_asks_for_rest_gets_it_with_jitter(
+    make_spool: MakeSpool, make_sender: Any, collector: Any, clock: Clock
+) -> None:
+    waits = set()
+    for number in range(8):
+        spool = make_spool(writer=f"w-{number}")
+        sender = make_sender(spool, clock=clock)
+        collector.script = [Answer(503, {"detail": "busy"}, 20.0)]
+        began = clock.now
+        sender.turn()
+        while collector.script or not collector.steps("r1"):
+            clock.now += 0.5
+            log(spool, range(1))
+            sender.turn()
+        waits.add(clock.now - began)
+        collector.events.clear()
+    assert all(20.0 <= wait <= 41.0 for wait in waits), waits
+    assert len(waits) > 1, "they do not all come back in the same instant"
+
+
+def test_every_batch_says_how_much_waits_behind_it(
+    make_spool: MakeSpool, make_sender: Any, collector: Any, clock: Clock
+) -> None:
+    spool = make_spool(limit_mib=4)
+    log(spool, range(100))
+    make_sender(spool, clock=clock).turn()
+    assert collector.reports[-1].written == 101 and collector.reports[-1].spool_percent == 25
+    assert collector.reports[-1].dropped == 0
 
 
 def test_while_the_server_is_away_the_spool_is_still_prepared(
@@ -197,10 +228,10 @@ def test_an_idle_connection_that_the_server_closed_is_no_outage(make_server: Any
     server = make_server()
     transport = HttpTransport(server.url)
     body = b'{"writer":"w","first_seq":1,"events":[{"type":"run"}]}'
-    assert transport.post("r1", body, "application/json").status == 200
+    assert transport.post("r1", body, "application/json", Report(0)).status == 200
     assert transport._connection is not None and transport._connection.sock is not None
     transport._connection.sock.shutdown(2)
-    assert transport.post("r1", body, "application/json").value["duplicates"] == 1
+    assert transport.post("r1", body, "application/json", Report(0)).value["duplicates"] == 1
     transport.close()
 
 
@@ -212,7 +243,7 @@ def test_bodies_are_compressed_for_a_server_elsewhere(make_server: Any, collecto
     from runwell.frames import encode_event_frame, encode_header
 
     body = encode_header("r1", "w", 1) + encode_event_frame(b'{"type":"run"}') * 50
-    assert far.post("r1", body, "application/vnd.runwell.frames").value["stored"] == 50
+    assert far.post("r1", body, "application/vnd.runwell.frames", Report(1)).value["stored"] == 50
     far.close()
 
 
@@ -231,5 +262,7 @@ def test_an_answer_that_is_no_http_is_an_outage_not_a_crash(make_spool: MakeSpoo
         thread = threading.Thread(target=answer)
         thread.start()
         with pytest.raises(OSError, match="cannot be read"):
-            HttpTransport(f"http://127.0.0.1:{listener.getsockname()[1]}").post("r", b"{}", "application/json")
+            HttpTransport(f"http://127.0.0.1:{listener.getsockname()[1]}").post(
+                "r", b"{}", "application/json", Report(0)
+            )
         thread.join()

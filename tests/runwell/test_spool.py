@@ -342,3 +342,21 @@ def test_records_that_were_set_aside_outlive_their_folder(tmp_path: Path) -> Non
     (folder / "refused.jsonl").write_text("{}")
     remove_folder(folder)
     assert [path.name for path in folder.iterdir()] == ["refused.jsonl"]
+
+
+def test_a_spool_that_is_nearly_full_says_so_on_the_run_once(make_spool: MakeSpool) -> None:
+    spool = make_spool(limit_mib=5)
+    while spool.percent_full < 80:
+        spool.metrics({f"n{number}": 1.0 for number in range(1000)}, 1, 0.0)
+    spool.prepare()
+    spool.prepare()
+    told = [event for event in on_disk(spool) if event["type"] == "alert"]
+    assert [event["title"] for event in told] == ["the spool is 80% full"]
+    spool.release(spool.next_seq - 2)
+    assert spool.percent_full < 60
+    spool.prepare()
+    while spool.percent_full < 80:
+        spool.metrics({f"n{number}": 1.0 for number in range(1000)}, 1, 0.0)
+    spool.prepare()
+    newest = decode_frames(sorted(spool.folder.glob("*.seg"))[-1].read_bytes(), torn=True).batch.events[-1]
+    assert newest["type"] == "alert" and newest["spool_percent"] == 80

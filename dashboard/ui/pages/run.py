@@ -26,7 +26,17 @@ from dashboard.records import FindingRecord, Run
 from dashboard.relaunch import changes, children_of, parent_of
 from dashboard.services import Services
 from dashboard.ui import format as fmt
-from dashboard.ui import parts, relaunch, run_charts, run_controls, run_diagnosis, run_header, run_text, shell
+from dashboard.ui import (
+    parts,
+    relaunch,
+    run_charts,
+    run_controls,
+    run_delivery,
+    run_diagnosis,
+    run_header,
+    run_text,
+    shell,
+)
 from dashboard.ui.figures import View
 from dashboard.ui.pages.alerts import apply_decision
 from dashboard.ui.query import Query, choice
@@ -90,6 +100,7 @@ def _head(services: Services, run: Run, found: Sequence[FindingRecord]) -> list[
             [run_header.verdict(run, found), run_header.stats(services.store.summary(run.id), time.time())],
             className="rw-run-head",
         ),
+        run_delivery.receipt(services.collector.receipts(run.id), services.store.dropped(run.id)),
     ]
 
 

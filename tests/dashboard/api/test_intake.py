@@ -1,0 +1,68 @@
+"""Back-pressure: more than the server can store is sent away with a time to come back, heartbeats still pass, nothing is lost."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from dashboard.api.intake import SMALL_BYTES, Intake
+from dashboard.errors import Busy
+from runwell.report import HEADER
+
+
+def test_room_is_bounded_in_bytes_and_given_back() -> None:
+    intake = Intake(max_bytes=10_000, max_batches=3)
+    with intake.room(9_000):
+        with pytest.raises(Busy, match=r"1 batches .* send it again in 1 s"), intake.room(SMALL_BYTES + 1):
+            pass
+        with intake.room(100), intake.room(SMALL_BYTES), pytest.raises(Busy), intake.room(1):
+            pass
+    with pytest.raises(ValueError), intake.room(9_000):
+        raise ValueError
+    with intake.room(9_000):
+        pass
+
+
+def test_one_batch_is_always_taken_however_large() -> None:
+    with Intake(max_bytes=10).room(8 * 2**20):
+        pass
+
+
+def test_an_overloaded_server_says_when_to_come_back(client: Any, send: Any) -> None:
+    assert send({"type": "run"}).status_code == 200
+    intake: Intake = client.app.state.intake
+    with ExitStack() as stack:
+        stack.enter_context(intake.room(64 * 2**20))
+        full = send(*({"type": "log", "text": "x" * 1000} for _ in range(10)), first_seq=2)
+        assert full.status_code == 503 and full.headers["Retry-After"] == "1"
+        assert "nothing of this one was taken" in full.json()["detail"]
+        assert send(first_seq=2).status_code == 200, "a heartbeat passes"
+        assert client.get("/api/v1/runs/r1").status_code == 200, "reading goes on"
+    assert send({"type": "log", "text": "x"}, first_seq=2).json()["stored_through"] == 2
+
+
+def test_receipts_over_http(client: Any, send: Any) -> None:
+    send({"type": "run", "time": 1}, {"type": "metrics", "step": 1, "time": 2, "a": 1})
+    send({"type": "metrics", "step": 1, "time": 2, "a": 1}, first_seq=2)
+    body = '{"writer":"w","first_seq":3,"events":[{"type":"metrics","step":2,"time":100,"a":1}]}'
+    said = {HEADER: "written=13, dropped=4, spool=12, now=105.5"}
+    assert client.post("/api/v1/runs/r1/events", content=body, headers=said).status_code == 200
+    send({"type": "alert", "title": "9 records were dropped", "dropped": 9}, first_seq=4)
+    whole = client.get("/api/v1/runs/r1/delivery").json()
+    assert whole["dropped"] == 9
+    (one,) = whole["writers"]
+    assert one.pop("last_contact_at") > 0
+    assert one == {
+        "writer": "w", "stored": 4, "missing": 0, "behind": 9, "lag_seconds": 5.5, "duplicates": 1, "refused": 0,
+        "dropped": 4, "spool_percent": 12,
+    }  # fmt: skip
+    assert client.get("/api/v1/runs/none/delivery").status_code == 404
+
+
+def test_a_report_that_is_nonsense_costs_no_batch(client: Any, send: Any) -> None:
+    body = '{"writer":"w","first_seq":1,"events":[{"type":"run"}]}'
+    assert (
+        client.post("/api/v1/runs/r1/events", content=body, headers={HEADER: "hello, =, written=x"}).status_code == 200
+    )
