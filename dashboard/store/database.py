@@ -93,7 +93,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """One read transaction: everything in it sees the same moment. Raises StoreError when the database fails."""
-        with self._said_plainly(), self.engine.connect() as connection, connection.begin():
+        with self._said_plainly(), self._for_reading() as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -101,6 +101,15 @@ class Database:
         """One write transaction: committed when the block ends, undone when it raises. Raises StoreError."""
         with self._said_plainly(), self._writing, self._for_writing() as connection, connection.begin():
             yield connection
+
+    def _for_reading(self) -> sa.Connection:
+        connection = self.engine.connect()
+        # Blocks are merged by writers meanwhile; SQLite's readers see one moment by themselves.
+        return (
+            connection.execution_options(isolation_level="REPEATABLE READ")
+            if self.engine.dialect.name == "postgresql"
+            else connection
+        )
 
     def _for_writing(self) -> sa.Connection:
         return self.engine.connect().execution_options(writes=True)
