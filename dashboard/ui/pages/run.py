@@ -2,7 +2,7 @@
 
 The address holds the state: `tab`, `x` (step, tokens, time), `smooth` (half-life in steps), `log`, `read` (loss, perplexity),
 `find` (words of metrics). The curves themselves are drawn by assets/charts.js.
-Callbacks: `know` (a series that is new → cards and metrics), `lay` (findings, controls → overlays), `head`, `diagnose`, `write_samples`,
+Callbacks: `know` (a series that is new → cards and metrics), `lay` (findings, controls → overlays), `head`, `diagnose`, `tell_data`, `write_samples`,
 `write_output` (live messages → that part), `follow` (ticks while a relaunch goes on → what became of fixes), `ask`/`stop` (buttons → the launcher or a command), `decide` (finding buttons).
 """
 
@@ -31,6 +31,7 @@ from dashboard.ui import (
     relaunch,
     run_charts,
     run_controls,
+    run_data,
     run_delivery,
     run_diagnosis,
     run_header,
@@ -49,6 +50,7 @@ RUN, NAME, HEAD, CHARTS, OVERLAY = "run-id", "run-name", "run-head", "run-charts
 FOUND, FAMILY, TICK = "run-tab-found", "run-family", "run-tick"
 METRICS = "run-metrics"
 TABS, SAMPLES, DIAGNOSIS, OUTPUT, DECIDED = "run-tabs", "run-samples", "run-diagnosis", "run-output", "run-decided"
+DATA = "run-data"
 TAB_NAMES = ("curves", "samples", "diagnosis", "config", "output")
 SIGNALS = ("run", "findings", "samples", "log", "refresh")
 LOG_LINES = 400
@@ -122,7 +124,7 @@ def _tabs(services: Services, run: Run, found: Sequence[FindingRecord], query: Q
         ],
         "samples": html.Div(run_text.samples(services.store.samples(run.id)), id=SAMPLES),
         "diagnosis": html.Div(run_diagnosis.diagnosis(services, run, found), id=DIAGNOSIS),
-        "config": run_text.config(run),
+        "config": [html.Div(_data(services, run.id), id=DATA), run_text.config(run)],
         "output": html.Div(run_text.output(services.store.tail_logs(run.id, LOG_LINES)), id=OUTPUT),
     }
     return dmc.Tabs(
@@ -134,6 +136,10 @@ def _tabs(services: Services, run: Run, found: Sequence[FindingRecord], query: Q
         value=choice(query, "tab", TAB_NAMES, "curves"),
         className="rw-tabs",
     )
+
+
+def _data(services: Services, run_id: str) -> list[Component]:
+    return run_data.data(services.store.timeline(run_id, ["data"]))
 
 
 def _open_count(found: Sequence[FindingRecord]) -> str:
@@ -219,6 +225,13 @@ def _register_parts(app: dash.Dash, services: Services) -> None:
         if tab != "diagnosis":  # nobody looks at it: it is written anew when its tab is opened
             return dash.no_update
         return run_diagnosis.diagnosis(services, services.store.run(run_id), services.store.findings(run_id))
+
+    @app.callback(
+        Output(DATA, "children"),
+        Input("run-live-findings", "data"), Input(TABS, "value"), State(RUN, "data"), prevent_initial_call=True,
+    )  # fmt: skip
+    def tell_data(_found: Any, tab: str, run_id: str) -> Any:
+        return _data(services, run_id) if tab == "config" else dash.no_update
 
     fixes = {"type": run_diagnosis.FIX, "rule": ALL, "subject": ALL}
 
