@@ -14,7 +14,7 @@ from typing import Any
 
 from dashboard.lifecycle import STOP_GRACE_SECONDS, Decision, Facts, Presence, decide, kill_due
 from dashboard.output import last_lines
-from dashboard.processes import Exit, Process, hostname
+from dashboard.processes import Exit, Process, hostname, writes_to
 from dashboard.records import Run, State
 from dashboard.store import Store
 from dashboard.tail import Ingest, append_last, store_output, store_spool
@@ -27,6 +27,9 @@ LAST_WORDS = 20
 
 KEPT_WORDS = 5
 """Of these, how many go with the end itself onto the timeline."""
+
+JUMP_SECONDS = 5.0
+"""A wall clock that moved this much more or less than time passed was set, or the machine slept."""
 
 RESUMED_AFTER_SECONDS = 1.0
 """A process that began this long after a recorded end is another one, that resumed the run."""
@@ -41,13 +44,18 @@ class Keeper:
     ingest: Ingest
     announce: Callable[[str], None]
     clock: Callable[[], float]
+    monotonic: Callable[[], float]
+    """Seconds that only ever pass: a grace time must not be cut short by a clock that is set."""
     watching_since: float = 0.0
-    """When this server began: silence before that is its own, not the runs'."""
+    """When this server began, or its clock last jumped: silence before that is its own, not the runs'."""
+    _ticks: tuple[float, float] | None = None
+    _first_seen: dict[tuple[str, str], float] = field(default_factory=dict)
     _lost_at: dict[str, float] = field(default_factory=dict)
     _signalled: set[str] = field(default_factory=set)
 
     def look(self, run: Run, folder: WorkerFolder | None) -> tuple[Run, Presence]:
         """See how a run is, and change its state if the facts ask for it. `folder` is None for a run that we did not launch."""
+        self._mind_the_clock()
         end = self._end(run, folder)
         presence = self._presence(run, folder, end)
         facts = self._facts(run, folder, presence, end)
@@ -68,6 +76,17 @@ class Keeper:
             folder.settle()
         return run, presence
 
+    def _mind_the_clock(self) -> None:
+        """After a jump of the clock nobody is late before it has had its time anew."""
+        now, passed = self.clock(), self.monotonic()
+        before, self._ticks = self._ticks, (now, passed)
+        if before is not None and abs((now - before[0]) - (passed - before[1])) > JUMP_SECONDS:
+            log.warning(
+                "the clock jumped by %+.0f s; silence is counted anew", (now - before[0]) - (passed - before[1])
+            )
+            self.watching_since = now
+            self._lost_at = dict.fromkeys(self._lost_at, now)
+
     # -- facts -------------------------------------------------------------------------------------------------------
 
     def _end(self, run: Run, folder: WorkerFolder | None) -> Exit | None:
@@ -82,12 +101,17 @@ class Keeper:
         seen = folder.presence() if folder is not None else Presence.UNKNOWN
         if seen is Presence.ALIVE or run.pid is None or run.host != hostname():
             return seen
-        return Presence.ALIVE if Process(run.pid, run.pid_started_at).alive() else Presence.GONE
+        lives = Process(run.pid, run.pid_started_at).alive() or (
+            folder is None and writes_to(self.home / "spool" / run.id)
+        )
+        return Presence.ALIVE if lives else Presence.GONE
 
     def _facts(self, run: Run, folder: WorkerFolder | None, presence: Presence, end: Exit | None) -> Facts:
         now = self.clock()
         heard_at = run.last_event_at or run.created_at
-        asked_at = folder.stop_asked_at if folder is not None else None
+        if heard_at > now:
+            heard_at = self.watching_since  # by a clock that has been set back since
+        asked = folder is not None and folder.stop_asked_at is not None
         return Facts(
             state=run.state,
             launched=folder is not None,
@@ -96,9 +120,16 @@ class Keeper:
             heard_since_decision=heard_at > self._lost_at.get(run.id, self.watching_since),
             exit=end,
             killed_by_us=folder is not None and folder.killed,
-            stop_asked_seconds=None if asked_at is None else now - asked_at,
-            ended_seconds=now - run.ended_at if run.state.ended and run.ended_at is not None else None,
+            stop_asked_seconds=self._since(run.id, "asked", asked),
+            ended_seconds=self._since(run.id, "ended", run.state.ended),
         )
+
+    def _since(self, run_id: str, what: str, true: bool) -> float | None:
+        """Seconds since this server first saw it so; None while it is not."""
+        if not true:
+            self._first_seen.pop((run_id, what), None)
+            return None
+        return self.monotonic() - self._first_seen.setdefault((run_id, what), self.monotonic())
 
     def _take_up(self, run: Run, folder: WorkerFolder | None, facts: Facts) -> Facts:
         """Store all that the dead process left; what it says of its own end goes before what we conclude."""

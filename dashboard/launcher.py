@@ -42,20 +42,23 @@ class Launcher:
         settings: Settings,
         clock: Callable[[], float] = time.time,
         *,
+        monotonic: Callable[[], float] | None = None,
         ingest: Ingest | None = None,
         environ: Mapping[str, str] | None = None,
         command: WorkerCommand = trainer_command,
     ) -> None:
         """`ingest` stores a batch and tells everyone who waits for it (the server gives `Collector.accept`); by default it only stores.
 
-        `clock` gives seconds since 1970; `environ` is what workers inherit a part of (default: the server's own);
+        `clock` gives seconds since 1970, `monotonic` seconds that only ever pass (a clock that is given stands for both
+        unless told otherwise); `environ` is what workers inherit a part of (default: the server's own);
         `command` is what a worker runs.
         """
         self._store, self._hub, self._settings, self._clock = store, hub, settings, clock
         self._ingest: Ingest = ingest or store.append
         self._command = command
         self._environ = os.environ if environ is None else environ
-        self._keeper = Keeper(store, settings.home, self._ingest, self._announce, clock, watching_since=clock())
+        passing = monotonic or (time.monotonic if clock is time.time else clock)
+        self._keeper = Keeper(store, settings.home, self._ingest, self._announce, clock, passing, clock())
         self._lock = threading.RLock()
         self._folders: dict[str, WorkerFolder] = {}
         self._holding: set[str] = set()

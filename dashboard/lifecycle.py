@@ -1,8 +1,9 @@
 """Decides the state of a run from facts, and from nothing else. Pure: no clock, no files, no processes.
 
-Two promises: a run is never "running" for ever, and never "crashed" while its training goes on. A process that lives
-is therefore stronger than any silence (a stall is a finding, not a state), and a run is declared dead only when its
-process is known to be gone and all it left behind has been read.
+Two promises: a run is never "running" for ever, and never "crashed" while its training goes on. A run is therefore
+declared dead only when its process is known to be gone and all it left behind has been read. Without heartbeats contact
+is lost, whether its process is known to live or cannot be seen; that is no end, and the next heartbeat makes it running
+again. Heartbeats without progress are a stall, which is a finding, not a state.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ GONE_AFTER_SECONDS = 30.0
 
 LOST_AFTER_SECONDS = 60.0
 """A run on another machine is called lost when nothing was heard of it this long (heartbeats come every few seconds)."""
+
+SILENT_AFTER_SECONDS = 120.0
+"""A run whose process lives is called lost after this long: Python code that holds its interpreter that long (a large
+file being written, a compiler at work) keeps the heartbeat back as well, and is no reason for a word."""
 
 STOP_GRACE_SECONDS = 60.0
 """How long a worker may take to write its checkpoint after it was asked to stop."""
@@ -82,7 +87,7 @@ def decide(facts: Facts) -> Decision | None:
     if facts.exit is not None:
         return _ended(facts, facts.exit)
     if facts.presence is Presence.ALIVE:
-        return Decision(State.RUNNING, "") if facts.state is State.LOST else None
+        return _silent(facts)
     if facts.presence is Presence.GONE:
         return _gone(facts)
     return _unseen(facts)
@@ -140,6 +145,19 @@ def _gone(facts: Facts) -> Decision | None:
     said = complaint(facts.last_words)
     reason = "its process is gone, and nothing was left to say how it ended"
     return Decision(State.CRASHED, reason + (f"; its last line: {said}" if said else ""))
+
+
+def _silent(facts: Facts) -> Decision | None:
+    """Its process lives; whether its training does is told by its heartbeats."""
+    if facts.state is State.LOST:
+        return Decision(State.RUNNING, "") if facts.heard_since_decision else None
+    if facts.state is not State.RUNNING or facts.silent_seconds < SILENT_AFTER_SECONDS:
+        return None
+    return Decision(
+        State.LOST,
+        f"lost contact: its process lives, but nothing was heard for {SILENT_AFTER_SECONDS:.0f} seconds "
+        "(it is suspended or hangs, or it cannot reach this server)",
+    )
 
 
 def _unseen(facts: Facts) -> Decision | None:

@@ -94,6 +94,31 @@ class Exit:
         return f"killed by {self.by_signal}" + (f" ({hint})" if hint else "")
 
 
+def writes_to(spool: Path) -> bool:
+    """Whether a process holds a writer's folder below this one, seen by its lock, which no death and no SIGKILL outlives.
+
+    Stronger than a pid: it also holds across containers that share the folder, where pids mean nothing.
+    """
+    # a folder without writer.json may be in the making: its lock must not be touched
+    return any(_is_locked(path.with_name("lock")) for path in spool.glob("*/writer.json"))
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system
+        return False
+    try:
+        with path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+    except OSError:
+        pass
+    return False
+
+
 def read_process(path: Path) -> Process | None:
     """The process that `worker.json` or `supervisor.json` names; None when there is no such (readable) file."""
     found = _read(path)

@@ -97,6 +97,8 @@ class HttpTransport:
             connection.request("POST", path, body, headers)
             response = connection.getresponse()
             data = response.read(MAX_ANSWER_BYTES)
+            if response.length and len(data) < MAX_ANSWER_BYTES:
+                raise ConnectionResetError("the answer was cut off")
             if response.will_close or not response.isclosed():
                 self.close()
             return Answer(response.status, _object(data), _seconds(response.headers.get("Retry-After", "")))

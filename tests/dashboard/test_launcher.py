@@ -17,7 +17,13 @@ import pytest
 
 from dashboard.errors import StoreError
 from dashboard.launcher import Launcher
-from dashboard.lifecycle import GONE_AFTER_SECONDS, LOST_AFTER_SECONDS, STOP_GRACE_SECONDS, STOPPING
+from dashboard.lifecycle import (
+    GONE_AFTER_SECONDS,
+    LOST_AFTER_SECONDS,
+    SILENT_AFTER_SECONDS,
+    STOP_GRACE_SECONDS,
+    STOPPING,
+)
 from dashboard.live import Hub
 from dashboard.processes import hostname
 from dashboard.records import State
@@ -242,6 +248,7 @@ def test_a_worker_that_does_not_end_is_killed_after_the_grace_time_only(
     run_id = launcher.submit(TrainConfig()).id
     printed(launcher, run_id, "up")
     launcher.stop_run(run_id)
+    launcher.reconcile()
     clock.pass_(STOP_GRACE_SECONDS - 1)
     launcher.reconcile()
     assert launcher._folder(run_id).worker.alive()  # type: ignore[union-attr]
@@ -277,16 +284,25 @@ def test_a_request_to_stop_survives_a_killed_server(make: Callable[..., Launcher
     until(make(), run_id, State.STOPPED)
 
 
-def test_a_living_silent_worker_stays_running(
+def test_a_living_silent_worker_is_lost_and_running_again_when_it_is_heard(
     make: Callable[..., Launcher], store: Store, printed: Any, clock: Any
 ) -> None:
     launcher = make()
     run_id = launcher.submit(TrainConfig()).id
     printed(launcher, run_id, "up")
     store.append(run_id, Batch("w-1", 1, ({"type": "metrics", "step": 1, "time": clock(), "loss": float("nan")},)))
-    clock.pass_(100 * LOST_AFTER_SECONDS)
+    clock.pass_(SILENT_AFTER_SECONDS - 1)
     launcher.reconcile()
     assert store.run(run_id).state is State.RUNNING
+    clock.pass_(100 * SILENT_AFTER_SECONDS)
+    launcher.reconcile()
+    lost = store.run(run_id)
+    assert lost.state is State.LOST and lost.state_reason.startswith("lost contact: its process lives")
+    assert [run.id for run in launcher.active()] == [run_id], "it keeps its place"
+    clock.pass_(1)
+    store.append(run_id, Batch("w-1", 2, ()))
+    launcher.reconcile()
+    assert store.run(run_id).state is State.RUNNING and store.run(run_id).state_reason == ""
 
 
 def begin(store: Store, run_id: str, clock: Any, **fields: Any) -> None:
@@ -320,7 +336,7 @@ def test_an_sdk_run_whose_process_is_gone_is_crashed_after_silence(
         "pid_started_at": me["started_at"],
     }
     store.append("mine", Batch("w-2", 1, (again,)))
-    clock.pass_(1000)
+    clock.pass_(GONE_AFTER_SECONDS)
     launcher.reconcile()
     assert store.run("mine").state is State.RUNNING, "it came back, and its process lives"
 

@@ -10,6 +10,7 @@ import pytest
 from dashboard.lifecycle import (
     GONE_AFTER_SECONDS,
     LOST_AFTER_SECONDS,
+    SILENT_AFTER_SECONDS,
     STOP_GRACE_SECONDS,
     Facts,
     Presence,
@@ -33,7 +34,21 @@ def ended(returncode: int, **changes: object) -> Facts:
 def test_a_living_process_is_never_called_dead_however_silent_it_is() -> None:
     for launched, state in product((True, False), (State.STARTING, State.RUNNING)):
         facts = Facts(state=state, launched=launched, presence=Presence.ALIVE, silent_seconds=1e9)
-        assert decide(facts) is None
+        decision = decide(facts)
+        assert decision is None or decision.state is State.LOST
+
+
+def test_a_living_process_without_a_heartbeat_is_lost_not_running_for_ever_and_back_when_heard() -> None:
+    for facts in (RUNNING, FOREIGN):
+        assert decide(dataclasses.replace(facts, silent_seconds=SILENT_AFTER_SECONDS - 0.1)) is None
+        lost = decide(dataclasses.replace(facts, silent_seconds=SILENT_AFTER_SECONDS))
+        assert lost is not None and lost.state is State.LOST and "its process lives" in lost.reason
+        quiet = dataclasses.replace(facts, state=State.LOST, silent_seconds=LONG)
+        assert decide(quiet) is None
+        back = decide(dataclasses.replace(quiet, heard_since_decision=True))
+        assert back is not None and back.state is State.RUNNING
+    starting = dataclasses.replace(RUNNING, state=State.STARTING, silent_seconds=LONG)
+    assert decide(starting) is None, "it has not begun to speak: it loads its libraries"
 
 
 @pytest.mark.parametrize("state", [state for state in State if state.ended] + [State.QUEUED])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +17,10 @@ from runwell.report import Report
 from runwell.spool import Spool
 from runwell.transport import Answer
 from runwell.wire import FRAMES_TYPE, REFUSED, Batch, Event, WireError, decode_json_batch
+
+ROOT = str(Path(__file__).parents[2])
+if ROOT not in sys.path:
+    sys.path.append(ROOT)  # benchmarks.soak is run from the repository's root and not installed
 
 
 class Collector:

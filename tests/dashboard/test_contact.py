@@ -1,0 +1,87 @@
+"""Runs that this server did not start: what their heartbeats, locks and pids say, whatever the clock does."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dashboard.keeper import Keeper
+from dashboard.lifecycle import GONE_AFTER_SECONDS, LOST_AFTER_SECONDS, STOP_GRACE_SECONDS
+from dashboard.processes import hostname
+from dashboard.records import State
+from dashboard.store import Store
+from runwell.folder import try_lock
+from runwell.wire import Batch
+
+
+@pytest.fixture
+def passed(clock: Any) -> Any:
+    """Time that only passes, beside the clock that can be set."""
+    return type(clock)(0.0)
+
+
+@pytest.fixture
+def look(store: Store, tmp_path: Path, clock: Any, passed: Any) -> Callable[[], State]:
+    """Looks once more at the run, and gives its state."""
+    keeper = Keeper(store, tmp_path, store.append, lambda _: None, clock, passed, clock())
+    return lambda: keeper.look(store.run("mine"), None)[0].state
+
+
+def begin(store: Store, clock: Any, **fields: Any) -> None:
+    store.append("mine", Batch("w-1", 1, ({"type": "run", "time": clock(), **fields},)))
+
+
+def dead_pid() -> int:
+    child = os.posix_spawn(sys.executable, [sys.executable, "-c", ""], {})
+    os.waitpid(child, 0)
+    return child
+
+
+def test_a_writers_lock_proves_life_where_its_pid_means_nothing(
+    look: Callable[[], State], store: Store, clock: Any, passed: Any, tmp_path: Path
+) -> None:
+    """A container that shares the folder and the host's name: its pids are not ours."""
+    folder = tmp_path / "spool" / "mine" / "w-1"
+    folder.mkdir(parents=True)
+    held = try_lock(folder / "lock")
+    assert held is not None
+    (folder / "writer.json").write_text("{}")
+    begin(store, clock, host=hostname(), pid=dead_pid(), pid_started_at=1.0)
+    clock.pass_(GONE_AFTER_SECONDS)
+    passed.pass_(GONE_AFTER_SECONDS)
+    assert look() is State.RUNNING
+    os.close(held)
+    assert look() is State.CRASHED
+
+
+@pytest.mark.parametrize("jump", [3600.0, -7200.0, 86400.0])
+def test_a_clock_that_jumps_makes_nobody_lost_and_nobody_running_for_ever(
+    look: Callable[[], State], store: Store, clock: Any, passed: Any, jump: float
+) -> None:
+    begin(store, clock, host="another-machine", pid=1)
+    assert look() is State.RUNNING
+    clock.pass_(jump)
+    assert look() is State.RUNNING
+    for _ in range(2):
+        for both in (clock, passed):
+            both.pass_(LOST_AFTER_SECONDS / 2)
+        state = look()
+    assert state is State.LOST, "silence counts again from the jump"
+    clock.pass_(1)
+    passed.pass_(1)
+    store.append("mine", Batch("w-1", 2, ()))
+    assert look() is State.RUNNING, "and a heartbeat ends it"
+
+
+def test_a_clock_that_jumps_cuts_no_grace_time_short(store: Store, tmp_path: Path, clock: Any, passed: Any) -> None:
+    keeper = Keeper(store, tmp_path, store.append, lambda _: None, clock, passed, clock())
+    assert keeper._since("mine", "asked", False) is None
+    assert keeper._since("mine", "asked", True) == 0.0
+    clock.pass_(1e6)
+    passed.pass_(STOP_GRACE_SECONDS - 1)
+    assert keeper._since("mine", "asked", True) == STOP_GRACE_SECONDS - 1
