@@ -60,7 +60,8 @@ def judge(case: Case, events: Iterable[Mapping[str, Any]]) -> Mark:
             continue
         findings = engine.findings()
         for finding in filter(_speaks, findings):
-            said.setdefault(finding.rule, points if points else -1)
+            # A run that is sick from its start may be told from its data, before its first point.
+            said.setdefault(finding.rule, points if points or not case.onset else -1)
     findings = engine.findings()
     primary = next((finding.rule for finding in findings if _speaks(finding)), "")
     return Mark(case=case, said=said, primary=primary)

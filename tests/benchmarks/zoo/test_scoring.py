@@ -47,6 +47,12 @@ def test_a_right_word_before_the_illness_is_not_right() -> None:
     assert judged.said == {"non-finite-loss": -1} and not judged.found and judged.delay is None
 
 
+def test_what_the_data_tell_before_the_first_point_is_right_where_the_run_is_sick_from_its_start() -> None:
+    told = [{"type": "data", "step": 0, "overlap": 0.9}, {"type": "metrics", "step": 0, "val/loss": 4.0}]
+    judged = judge(case(expected=("train-val-overlap",)), [*told, *log(*falling(20))])
+    assert judged.found and judged.delay == 0 and judged.primary == "train-val-overlap"
+
+
 def test_another_rule_than_those_expected_is_no_find() -> None:
     judged = mark({"plateau": 3}, "plateau", expected=("overfitting",))
     assert not judged.found and not judged.alarmed and judged.right == ()
