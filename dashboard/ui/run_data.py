@@ -54,9 +54,7 @@ def _tokens(facts: Mapping[str, Any]) -> list[Component | None]:
     train, places = _number(facts, "train_tokens"), _number(facts, "most_places")
     passes = f"planned {fmt.number(planned / train, 3)} times over" if planned is not None and train else None
     return [
-        _stat(
-            facts, "train_tokens", "Training tokens", fmt.count, f"planned {passes}" if planned is not None else None
-        ),
+        _stat(facts, "train_tokens", "Training tokens", fmt.count, passes),
         parts.stat("Validation tokens", fmt.count(held_out), "held out") if held_out is not None else None,
         _stat(facts, "distinct", "Distinct", _percent, "is left when all stands once"),
         _stat(facts, "repeated", "Repeated", _percent, f"up to {fmt.count(places)} times" if places else None),

@@ -31,6 +31,7 @@ def shown(*facts: dict[str, Any]) -> str:
 )  # fmt: skip
 def test_what_was_told_is_shown(words: str) -> None:
     assert json.dumps(words)[1:-1] in shown(TOLD)
+    assert "planned planned" not in shown(TOLD)
 
 
 def test_the_newest_word_counts_and_says_since_when() -> None:
