@@ -68,6 +68,12 @@ def flatness(series: SeriesView, share: float) -> tuple[float, float]:
     return (fall / level if level else 0.0), stats.mann_kendall(part)
 
 
+def settled(series: SeriesView) -> bool:
+    """Whether the last three fifths of the curve have come to rest."""
+    gain, trend = flatness(series, 0.6)
+    return -0.05 < gain < 0.015 and trend > -3
+
+
 def _points_since(series: SeriesView, step: int | None) -> int:
     if step is None:
         return 0

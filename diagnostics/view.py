@@ -149,10 +149,16 @@ class RunView:
         return self.rate.last / float(self.rate.blocks[0][:, 5].max())
 
     def rate_raised_since(self, step: int) -> bool:
-        """Whether the rate has been raised by half since a step after the warm-up: a warm restart lifts the loss too."""
+        """Whether the rate has been raised by half since a step after the warm-up: a warm restart lifts the loss too.
+
+        To its old peak at most: a rate that goes beyond has not been restarted.
+        """
         if self.rate is None or self.first_warm_step is None or step <= self.first_warm_step:
             return False
-        return self.rate.last > 1.5 * self.rate.near(step)
+        rows, _ = self.rate.blocks
+        before = rows[rows[:, 0] <= step]
+        restart = not len(before) or self.rate.last <= 1.5 * float(before[:, 5].max())
+        return restart and self.rate.last > 1.5 * self.rate.near(step)
 
     @property
     def progress(self) -> float | None:

@@ -7,8 +7,11 @@ import numpy as np
 from diagnostics import say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.rule import Life, rule
-from diagnostics.series import SeriesView
+from diagnostics.series import Best, SeriesView
 from diagnostics.view import RunView
+
+PARTS = 20
+"""Parts of a long history of which a best level has to fill more than two."""
 
 
 @rule(
@@ -30,7 +33,8 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     The steps since the best level are lost, and mostly all later ones too.
 
     ## How it is detected
-    Two whole windows in a row (each 2 % of the history, 10 to 100 points) lie above the best smoothed level by more
+    Two whole windows in a row (each 2 % of the history, 10 to 100 points) lie above the best smoothed level (of a long
+    history: that of more than two twentieths of it, so that an easy pocket of text is not the measure) by more
     than `rise` of it, by more than `floor` nats, and by more than `sigmas` standard errors of the window. With fewer
     than 30 points: the last four all do, and the rise is at least a quarter. A run whose first points all climb to
     twice the first loss has diverged at once. Severity is critical when the rise exceeds half of the best level, or
@@ -72,7 +76,7 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
         first = int(train.first_points[0][0])
         sentence = f"The loss went from {say.number(train.start)} to {say.number(observed)} at once."
         return _sighting(view, train, first, observed, limit, sentence, Severity.CRITICAL)
-    best = train.best
+    best = _best(train)
     asked = max(
         rise * (2 if view.rate_raised_since(best.step) else 1) * abs(best.value),
         floor,
@@ -89,14 +93,25 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     return _sighting(view, train, _onset(train, best.step, limit), observed, limit, sentence, severity)
 
 
+def _best(train: SeriesView) -> Best:
+    """The best level, which must have lasted: text in a fixed order has easy pockets that the loss only visits.
+
+    Of twentieths of a long history the third lowest, where that is higher than the lowest window.
+    """
+    if train.size < PARTS * 5:
+        return train.best
+    parts = np.sort(stats.block_means(train.curve, PARTS))
+    return Best(max(train.best.value, float(parts[2])), train.best.step)
+
+
 def _diverged_at_once(train: SeriesView) -> tuple[float, float] | None:
     """(limit, level) when the first losses all climb far above the very first one."""
     values = train.first_points[1]
     first = float(values[0])
     if train.size > 40 or first <= 0.5:
         return None
-    # Below 3 nats one lucky batch can be half of the true level; 12 is beyond what any vocabulary gives by ignorance.
-    limit = max(2 * first, first + 2.0, 12.0 if first < 3.0 else 0.0)
+    # Below 3 nats one lucky batch can be half of the true level, hardly a quarter of it.
+    limit = max(2 * first, first + 2.0) if first >= 3.0 else max(4 * first, first + 5.0)
     recent = values[-5:]
     if int((recent > limit).sum()) >= 4:
         return limit, stats.median(recent)

@@ -11,6 +11,8 @@ from diagnostics.series import SeriesView
 from diagnostics.view import RunView
 
 LEAST_POINTS = 5
+JUMP_POINTS = 10
+"""Points before a jump in which the rate must not have risen."""
 LEAST_WARMUP = 20
 """A declared warm-up shorter than this may be counted in epochs or percent."""
 FLOOR = 0.2
@@ -48,7 +50,7 @@ def learning_rate_schedule(
     ## How it is detected
     Warning: the rate is below `nothing` of its peak for more than 20 points before `end` of the planned steps and the
     loss stands; or it came down to a constant floor in the first third of the plan and stays there for `held` of
-    it; or a declared warm-up did not happen; or the rate still rises after twice the declared warm-up and `rising` of
+    it; or it is thrown `factor` times above its old peak and the loss rises with it; or a declared warm-up did not happen; or the rate still rises after twice the declared warm-up and `rising` of
     the plan. Info: it still rises after `rising` of the plan without a declared warm-up; or its peak is `factor` times
     above or below the declared one.
 
@@ -70,7 +72,7 @@ def learning_rate_schedule(
     - `end` (0.8): share of the plan from which on it may be nothing.
     - `held` (0.35): share of the plan at a constant floor.
     - `rising` (0.3): share of the plan after which it should not rise any more.
-    - `factor` (5): logged peak ÷ declared rate, or the other way round.
+    - `factor` (5): logged peak ÷ declared rate, or the other way round; a rate ÷ its old peak.
 
     ## Example
     Fires:
@@ -93,6 +95,7 @@ def learning_rate_schedule(
         _collapsed(view, rate, nothing, end)
         or _at_the_floor(view, rate, held)
         or _no_warmup(view, rate)
+        or _jumped(view, rate, factor)
         or _still_rising(view, rate, rising)
         or _off_declared(view, rate, factor)
     )
@@ -188,6 +191,44 @@ def _no_warmup(view: RunView, rate: SeriesView) -> Sighting | None:
     title = f"No warm-up: the rate starts at its peak, {say.number(float(values[0]))}"
     seen = (float(values[0]), _peak(rate) * max(1, int(steps[0])) / declared)
     return _sighting(rate, Severity.WARNING, title, int(steps[0]), seen, sentence, horizon=False)
+
+
+def _jumped(view: RunView, rate: SeriesView, factor: float) -> Sighting | None:
+    """A rate thrown far above its old peak from one point to the next, after that peak was over."""
+    steps, values = rate.steps, rate.values
+    if values.size < 2 * JUMP_POINTS:
+        return None
+    ratio = values[1:] / np.maximum(values[:-1], 1e-300)
+    at = int(ratio[JUMP_POINTS - 1 :].argmax()) + JUMP_POINTS
+    old = float(values[:at].max()) if rate.size <= values.size else _peak_before(rate, int(steps[at]))
+    if values[at] < factor * old or values[at - 1] > values[at - JUMP_POINTS]:
+        return None  # a restart goes back to the old peak, and a warm-up in large steps has been rising all along
+    worse = _rose(view, int(steps[at]))
+    sentence = (
+        f"From step {say.step(int(steps[at - 1]))} to {say.step(int(steps[at]))} the rate went from "
+        f"{say.number(float(values[at - 1]))} to {say.number(float(values[at]))}; it had never been above {say.number(old)}."
+    )
+    title = f"The learning rate jumped to {say.number(float(values[at]))} at step {{since}}, {values[at] / old:,.0f} times its old peak"
+    severity = Severity.WARNING if worse else Severity.INFO
+    return _sighting(rate, severity, title, int(steps[at]), (float(values[at]), factor * old), sentence, horizon=False)
+
+
+def _peak_before(rate: SeriesView, step: int) -> float:
+    rows, _ = rate.blocks
+    return float(rows[rows[:, 1] < step][:, 5].max(initial=0.0)) or float("inf")
+
+
+def _rose(view: RunView, step: int) -> bool:
+    """Whether the loss stands clearly above where it was before the step."""
+    train = view.train
+    if train is None:
+        return False
+    _steps, after = train.since(step - 1)
+    before = train.values[train.steps < step]
+    if after.size < 5 or before.size < 5:
+        return False
+    then = stats.median(before[-20:])
+    return stats.median(after[-20:]) > then + max(0.05 * abs(then), 2 * train.noise / np.sqrt(min(after.size, 20)))
 
 
 def _still_rising(view: RunView, rate: SeriesView, rising: float) -> Sighting | None:

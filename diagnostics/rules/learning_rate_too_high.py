@@ -6,10 +6,16 @@ import numpy as np
 
 from diagnostics import say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
-from diagnostics.progress import flatness, read_progress
+from diagnostics.progress import read_progress, settled
 from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
+
+LANGUAGE = 3.0
+"""Nats above which a first loss is that of a language model which knows little."""
+
+STUCK_BYTES = 0.4
+"""Share of ln V that the commonest bytes alone give: most of the 256 never occur."""
 
 
 @rule(
@@ -35,7 +41,8 @@ def learning_rate_too_high(
     One of three. Few points: the loss swings by more than `swing` of its size from point to point, up and down in
     turn, and both its highs and its lows rise. From the start: it rose far above its first value and has not come back
     below it for 30 points. From scratch: it lies flat above `stuck` of ln V after 200 steps (or a fifth of the plan)
-    although the rate is still up, and that rate is above `bearable`.
+    although the rate is still up, and that rate is above `bearable` (from three times that on, above 0.4 of ln V, and
+    also without a vocabulary if the first loss was above 3 nats).
 
     ## Likely causes
     - Learning rate too high for this model and batch size.
@@ -122,16 +129,17 @@ def _settled_high(view: RunView, stuck: float, bearable: float) -> float | None:
     """The limit when a run from scratch lies flat near what the commonest tokens alone give."""
     seen = read_progress(view)
     rate = view.known_rate
-    if seen is None or not seen.uniform or rate is None or rate < bearable:
+    if seen is None or rate is None or rate < bearable or view.facts.from_scratch is False:
+        return None
+    absurd = rate >= 3 * bearable
+    if not seen.uniform and not (absurd and seen.series.start >= LANGUAGE):
         return None
     if seen.warm_points < (50 if seen.warm_steps < 1000 else 10):
         return None
     if view.rate_share < 0.3 or (seen.warm_steps < 200 and (view.progress or 0) < 0.2):
         return None
-    if seen.series.level < stuck * seen.reference:
-        return None
-    gain, trend = flatness(seen.series, 0.6)
-    return stuck * seen.reference if gain < 0.015 and trend > -3 else None
+    limit = (STUCK_BYTES if absurd and seen.uniform else stuck) * seen.reference
+    return limit if seen.series.level >= limit and settled(seen.series) else None
 
 
 def _sighting(view: RunView, train: SeriesView, sentence: str, observed: float, limit: float, words: str) -> Sighting:

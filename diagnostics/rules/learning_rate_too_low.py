@@ -22,6 +22,12 @@ and 46 % after 5,000, the slowest twentieth of them. This asks for less than hal
 TINY = 2e-5
 """A peak rate so far below the usual 1e-4 to 1e-3 that twice the gain is asked for before it is called enough."""
 
+NOTHING = 2e-7
+"""A peak rate below those of the most careful tuning of large models."""
+
+LANGUAGE = 3.3
+"""Nats. A flat loss below it may be that of a model with nothing left to learn."""
+
 MOVED = 0.05
 """Sum of the rates of all steps from which on something else than the rate holds the loss: `loss-not-decreasing` speaks."""
 
@@ -52,7 +58,8 @@ def learning_rate_too_low(
     The run began at the loss of knowing nothing (ln of the vocabulary; without one, a first loss above 6 nats). After
     200 steps since the warm-up, or `plan` of the planned steps, it has gained less than any run that learns: 2 % of
     that loss after 200 steps, 8 % after 1,000, 22 % after 5,000 (times `pace`). Or: it is nearly flat and the median
-    update of the weights is below `update_ratio` of their size.
+    update of the weights is below `update_ratio` of their size. Or: 30 points above 3.3 nats stand still, and the
+    highest logged rate is 2e-7.
 
     ## Likely causes
     - Learning rate too low: 1e-6 where 1e-4 to 3e-4 belongs.
@@ -85,7 +92,11 @@ def learning_rate_too_low(
     - Smith, Cyclical Learning Rates, 2017 (the range test that finds a rate).
     """
     seen = read_progress(view)
-    if seen is None or view.rate_share < 0.1:
+    if seen is None:
+        return None
+    if _next_to_nothing(view, seen):
+        return _sighting(view, seen, 0.02)
+    if view.rate_share < 0.1:
         return None
     enough = seen.warm_steps >= 200 or (
         (view.progress or 0) >= plan and seen.warm_steps >= 50 and seen.warm_points >= 10
@@ -100,7 +111,7 @@ def learning_rate_too_low(
     if seen.uniform:
         slow = seen.fall < asked
     else:
-        slow = seen.series.start >= 3.3 and seen.series.size >= 200 and seen.warm_steps >= 500 and seen.fall < 0.02
+        slow = seen.series.start >= LANGUAGE and seen.series.size >= 200 and seen.warm_steps >= 500 and seen.fall < 0.02
     if not (slow or tiny) or seen.series.level > 1.1 * seen.reference:
         return None
     if (view.rate_sum or 0) >= MOVED and not tiny:
@@ -108,6 +119,18 @@ def learning_rate_too_low(
     if (view.known_rate or 0) >= HIGH and flatness(seen.series, 0.6)[0] < 0.015:
         return None  # it fell and came to rest under a rate that few bear: learning-rate-too-high speaks
     return _sighting(view, seen, asked)
+
+
+def _next_to_nothing(view: RunView, seen: Progress) -> bool:
+    """Whether a loss with much to gain stands still under a rate that no trainer of language models is given."""
+    return (
+        0 < (view.known_rate or 0) <= NOTHING
+        and view.rate is not None
+        and seen.series.size >= 30
+        and seen.series.level > LANGUAGE
+        and seen.fall < 0.02
+        and 2 * seen.series.level_error < 0.05 * seen.reference
+    )
 
 
 def _sighting(view: RunView, seen: Progress, asked: float) -> Sighting:

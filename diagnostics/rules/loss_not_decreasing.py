@@ -53,7 +53,7 @@ def loss_not_decreasing(
     logged points after the warm-up (four times as many in vocabularies of up to 30); that is critical. Or less was gained than the sum of the rates of all steps, which
     says how far the weights can have moved, gives every model that learns: 4.5 % of ln of the vocabulary at a sum of
     0.1 (a hundred steps at 0.001). Otherwise: after `points` logged points, or a tenth of the
-    planned steps, the level is less than `fall` below the start, there is no falling trend, validation has not fallen
+    planned steps (three tenths, where few points were logged), the level is less than `fall` below the start, there is no falling trend, validation has not fallen
     either, and the rate is at least half of its peak. Where the loss is low already, so that the run may simply have
     had nothing to learn, or where the log begins in the middle of a run, it is only info.
 
@@ -104,7 +104,8 @@ def loss_not_decreasing(
         return _sighting(view, seen, Severity.CRITICAL, stuck)
     late = seen.warm_points >= points or (view.progress or 0) >= 0.1
     sparse = seen.uniform and seen.warm_steps >= 500
-    if not (sparse or (late and seen.warm_points >= stuck_points)):
+    half = (view.progress or 0) >= 0.3 and seen.warm_points >= stuck_points / 2
+    if not (sparse or half or (late and seen.warm_points >= stuck_points)):
         return None
     if seen.fall >= fall or seen.falling or view.rate_share < 0.5 or _validation_fell(view, fall):
         return None
@@ -189,6 +190,8 @@ def _causes(view: RunView) -> tuple[Cause, ...]:
     if grad is not None and grad.level < 1e-4:
         frozen = Cause("frozen weights", f"the gradient norm is {say.number(grad.level)}")
         return (frozen, data, low)
+    if rate is not None and rate >= 0.01:
+        return (Cause("learning rate too high", f"a rate of {rate:g} throws every step too far"), data, frozen)
     if rate is not None and rate >= 1e-4:
         return (data, frozen, Cause("learning rate too high", f"a rate of {rate:g} can hold the loss at its start too"))
     return (low, frozen, data)

@@ -78,16 +78,19 @@ def loss_spike(
     train = view.train
     if train is None or train.size < 30:
         return None
-    base = _baseline(train.values)
-    if base is None or base <= 0:
+    found = _baseline(train.values)
+    if found is None or found[0] <= 0:
         return None
+    base, since = found
     earlier = int(train.steps[max(0, train.steps.size - RECENT - BASE)])
     asked = rise * (2 if view.rate_raised_since(earlier) else 1)
     # Near zero a share of the level is nothing: what is learned by heart jumps by its own size at every hard sentence.
     floor = LOW_FLOOR if base <= 0.1 else 0.0
     limit = base + max(sigmas * _calm_noise(train), asked * base, floor)
     is_hot = train.values > limit
-    if int(is_hot[-RECENT:].sum()) < hot:
+    # Where single points have always jumped so high, that many more of the last ten must.
+    usual = float(is_hot[since:-RECENT].mean())
+    if int(is_hot[-RECENT:].sum()) < min(hot + 3 * RECENT * usual, RECENT):
         return None
     start = _onset(is_hot)
     spike = train.values[start:][is_hot[start:]]
@@ -98,14 +101,20 @@ def loss_spike(
     )
 
 
-def _baseline(values: Floats) -> float | None:
-    """The lowest median of 50 points (fewer while there are few) among the last 600, the newest ten left out."""
-    past = values[-BASE_REACH:-RECENT]
+def _baseline(values: Floats) -> tuple[float, int] | None:
+    """The lowest median of 50 points (fewer while there are few) among the last 600, the newest ten left out.
+
+    Of many such the fourth lowest: text in a fixed order has easy pockets. With it the index at which its points begin.
+    """
+    first = max(0, values.size - BASE_REACH)
+    past = values[first:-RECENT]
     width = min(BASE, past.size)
     if width < 15:
         return None
     starts = np.arange(past.size - width, -1, -max(1, width // 2))
-    return min(stats.median(past[start : start + width]) for start in starts.tolist())
+    medians = sorted((stats.median(past[start : start + width]), -start) for start in starts.tolist())
+    base, start = medians[min(3, len(medians) // 4)]
+    return base, first - start
 
 
 def _calm_noise(train: SeriesView) -> float:

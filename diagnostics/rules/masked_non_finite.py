@@ -129,14 +129,22 @@ def _trailing(flags: np.ndarray) -> int:
 
 def _suspicious(view: RunView, train: SeriesView, grad: SeriesView | None, run: int) -> bool:
     """Whether zeros are a hidden NaN rather than a small loss rounded, or a loss that is zero by construction."""
+    before = train.raw_values[: train.raw_values.size - run]
+    before = before[np.isfinite(before)]
     if grad is not None and grad.raw_values.size:
         recent = grad.raw_values[-min(run, 3) :]
-        if not np.isfinite(recent).all() or not recent.any():
+        if not np.isfinite(recent).all():
+            return True
+        if (before < 0).any() or (before == 0).sum() > 0.02 * before.size:
+            return (
+                False  # it was below zero, or zero and back again: a policy-gradient loss, zero where all did as well
+            )
+        if not recent.any():
             return True
         if run == train.raw_values.size:
             return False  # real gradients from the start: a policy-gradient loss
-    before = train.raw_values[: train.raw_values.size - run]
-    before = before[np.isfinite(before)]
+    if (before < 0).any():
+        return False
     if before.size:
         smallest, printed = float(np.abs(before[-20:]).min()), _resolution(before)
         if before.size >= 10 and printed > 0 and smallest > (50 if run < LONG_RUN else 2) * printed:

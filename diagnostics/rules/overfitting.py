@@ -6,6 +6,7 @@ import numpy as np
 
 from diagnostics import say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
+from diagnostics.history import Floats
 from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
@@ -16,9 +17,20 @@ TREND = 2.6
 CLIMB = 4
 """Evaluations, each above the one before, that are a climb even where noise from before the turn hides it."""
 
+BY_HEART, FAR_UP = 0.3, 1.5
+"""Training loss ÷ validation loss that only learning by heart leaves between them, and nats of validation loss it counts from."""
+
 SETTLED = 5
 """Evaluations since the best that are judged together where single ones are too noisy."""
 
+TOO_LITTLE = Cause(
+    "too little data for the size of the model", "the training loss is less than half of the validation loss"
+)
+TURNED = Cause("too little data for the size of the model", "validation turned while training fell")
+OTHER_CAUSES = (
+    Cause("too many epochs", "text seen again and again is learned by heart"),
+    Cause("no regularisation", "dropout and weight decay hold memorising back"),
+)
 ALONE = Cause("learning rate too high", "validation alone cannot tell it from overfitting: log the training loss")
 
 
@@ -47,7 +59,10 @@ def overfitting(
     evaluations in a row (two, if by more than `clear_rise`; twice the noise is enough once six evaluations climb in a
     clear trend, or four climb one after the other), and the training loss is lower than it was at that best. Evaluations that jump about are judged
     together: five or more since the best, all above it, whose median is higher than `clear_rise` and noise explain.
-    Four evaluations more than `critical_rise` above are critical. Without a training loss, four evaluations
+    A training loss that has fallen by a tenth since, and lies a fifth below validation, bears witness: then three times
+    the noise, and `rise` in place of `clear_rise`, are enough; and of few evaluations two that climb steeply.
+    Or, in a run from scratch whose evaluations were too rare to see it turn: the training loss is below three tenths of
+    a validation loss of 1.5 nats and more. Four evaluations more than `critical_rise` above are critical. Without a training loss, four evaluations
     `clear_rise` above are asked for. Scale does not matter: each series is held against itself.
 
     ## Likely causes
@@ -81,33 +96,60 @@ def overfitting(
     - Prechelt, Early Stopping – but when?, 1998. Power et al., Grokking, 2022.
     """
     val = view.val
-    if val is None or val.size < 4:
+    if val is None or val.size < 2:
         return None
+    if val.size < 3:
+        return _by_heart(view, val)
     sigma = _noise(val)
     best_value, best_step = _best(val, sigma)
     _steps, values = val.since(best_step)
     if values.size < 2 or best_value <= 0:
-        return None
+        return _by_heart(view, val)
     above = values / best_value - 1
-    # The best of many noisy evaluations was lucky itself, by more the more there are.
-    margin = (3.0 if _is_calm(val, sigma) else 4.5) * sigma / best_value
+    train = view.train
+    parted = train is not None and _parted(train, val, best_step)
+    # The best of many noisy evaluations was lucky itself, by more the more there are. A training loss that has gone far
+    # below says the same independently.
+    margin = (3.0 if parted or _is_calm(val, sigma) else 4.5) * sigma / best_value
     limit, clear = max(rise, margin), max(clear_rise, margin)
     steady = max(rise, 2 * sigma / best_value)
     trending = (
         values.size >= 6 and stats.mann_kendall(values[-32:]) > TREND and bool((above[-evaluations:] > steady).all())
     )
     long = trending or (values.size >= evaluations and bool((above[-evaluations:] > limit).all()))
-    train = view.train
     climbing = values.size >= CLIMB and bool((np.diff(values[-CLIMB:]) > 0).all()) and bool(above[-2] > steady)
-    long = long or (climbing and above[-1] > 2 * rise) or _stays_above(val, train, sigma, clear_rise)
-    short = bool((above[-2:] > clear).all())
+    long = (
+        long or (climbing and above[-1] > 2 * rise) or _stays_above(val, train, sigma, rise if parted else clear_rise)
+    )
+    short = bool((above[-2:] > clear).all()) or (parted and _turned_at_once(above, clear_rise))
     if train is None:
         if not (values.size >= 4 and (above[-4:] > clear).all()):
             return None
     elif not (long or short) or not _still_learning(train, best_step):
-        return None
+        return _by_heart(view, val)
     grave = values.size >= 4 and bool((above[-4:] > max(critical_rise, clear)).all())
     return _sighting(view, val, train, limit * best_value, Severity.CRITICAL if grave else Severity.WARNING)
+
+
+def _by_heart(view: RunView, val: SeriesView) -> Sighting | None:
+    """A training loss far below validation in a run from scratch: what rare evaluations show of a turn they missed."""
+    train, uniform = view.train, view.uniform_loss
+    if train is None or uniform is None or train.size < 20:
+        return None
+    alike = 0.85 < val.values[0] / uniform < 1.2  # both are on one scale: at the first step neither knew anything
+    if not alike or val.last < FAR_UP or train.level > BY_HEART * val.last or val.last_step < train.last_step // 2:
+        return None
+    return _gap_sighting(view, train, val)
+
+
+def _parted(train: SeriesView, val: SeriesView, best_step: int) -> bool:
+    """Whether the training loss has fallen by a tenth since the best validation and lies a fifth below validation."""
+    return train.level < min(0.9 * train.near(best_step), 0.8 * val.level)
+
+
+def _turned_at_once(above: Floats, rise: float) -> bool:
+    """Whether of few evaluations the last two climb steeply: too few to know their noise, and too steep to need it."""
+    return bool(above.size <= 5 and above[-1] > above[-2] > rise and above[-1] > 3 * rise)
 
 
 def _stays_above(val: SeriesView, train: SeriesView | None, sigma: float, rise: float) -> bool:
@@ -161,6 +203,38 @@ def _still_learning(train: SeriesView, best_step: int) -> bool:
     return now < then - max(0.005 * abs(then), error if train.size >= 30 else 0.0)
 
 
+def _gap_sighting(view: RunView, train: SeriesView, val: SeriesView) -> Sighting:
+    """Told by the gap: where validation turned is not known."""
+    best_step = val.lowest.step
+    sentence = f"The training loss is {say.number(train.level)}, {say.percent(train.level / val.last)} of the validation loss, {say.number(val.last)}."
+    evidence = Evidence(
+        series=val.name,
+        window=(best_step, val.last_step),
+        observed=val.last,
+        limit=train.level / BY_HEART,
+        sentence=sentence,
+    )
+    return Sighting(
+        severity=Severity.WARNING,
+        title=f"Overfitting: training loss {say.number(train.level)}, validation {say.number(val.last)}",
+        first_step=best_step,
+        evidence=(evidence,),
+        causes=(TOO_LITTLE, *OTHER_CAUSES),
+        remedies=(
+            Remedy("Evaluate more often, so that the best checkpoint is not missed.", {"eval_interval": "×0.2"}),
+            *_more_data(),
+        ),
+        confidence=0.85,
+    )
+
+
+def _more_data() -> tuple[Remedy, ...]:
+    return (
+        Remedy("Use dropout.", {"dropout": 0.1}),
+        Remedy("Train on more data, for fewer epochs.", {"max_steps": "×0.5"}),
+    )
+
+
 def _sighting(view: RunView, val: SeriesView, train: SeriesView | None, margin: float, severity: Severity) -> Sighting:
     """Judged on smoothed values, told by the lowest evaluation: that is where the best checkpoint is."""
     best, best_step = val.lowest
@@ -185,20 +259,13 @@ def _sighting(view: RunView, val: SeriesView, train: SeriesView | None, margin: 
         first_step=int(steps[0]),
         evidence=tuple(evidence),
         causes=(
-            Cause(
-                "too little data for the size of the model",
-                "the training loss is less than half of the validation loss"
-                if gap
-                else "validation turned while training fell",
-            ),
+            TOO_LITTLE if gap else TURNED,
             *(() if train is not None else (ALONE,)),
-            Cause("too many epochs", "text seen again and again is learned by heart"),
-            Cause("no regularisation", "dropout and weight decay hold memorising back"),
+            *OTHER_CAUSES,
         ),
         remedies=(
             Remedy(f"Keep {keep}, and stop there.", {"early_stopping_patience": 3}, checkpoint),
-            Remedy("Use dropout.", {"dropout": 0.1}),
-            Remedy("Train on more data, for fewer epochs.", {"max_steps": "×0.5"}),
+            *_more_data(),
         ),
         confidence=0.9 if train is not None else 0.6,
     )

@@ -11,6 +11,9 @@ from diagnostics.view import RunView
 LARGE_VOCABULARY = 200
 """Below it a run may be a puzzle (modular addition, a small grammar) whose loss truly goes to nothing."""
 
+FIRST_PASS = 0.9
+"""Share of the first pass up to which nearly every text that is trained on is new."""
+
 
 @rule(
     "suspicious-loss",
@@ -36,7 +39,8 @@ def suspicious_loss(
     The run began at the loss of knowing nothing, and the last `points` training losses are all below `share` of it and
     below half a nat, or below `absolute`, above zero, and either less than `epoch` of the first pass is done: critical; or
     the validation loss is down there with it (which learning by heart cannot do) and the vocabulary is too large for a
-    puzzle (200 and more) or the first pass is not over: warning.
+    puzzle (200 and more) or the first pass is not over: warning. Or: within the first pass, in which no text comes
+    twice, the training loss is below half of the validation loss, by a fifth of the loss of knowing nothing: critical.
 
     ## Likely causes
     - Labels not shifted: the model is asked for the token that it sees.
@@ -75,6 +79,9 @@ def suspicious_loss(
     train, uniform = view.train, view.uniform_loss
     if train is None or uniform is None or train.values.size < points:
         return None
+    parted = _parted_in_first_pass(view, train, uniform)
+    if parted is not None:
+        return parted
     recent = train.values[-points:]
     limit = max(min(share * uniform, 0.5), absolute)
     if not 0 < float(recent.min()) <= float(recent.max()) < limit:
@@ -91,6 +98,19 @@ def suspicious_loss(
     return _sighting(
         view, train, Severity.WARNING, limit, f"The validation loss is {say.number(val.last)}, as low as that."
     )
+
+
+def _parted_in_first_pass(view: RunView, train: SeriesView, uniform: float) -> Sighting | None:
+    """A training loss far below validation although no text was seen twice: it cannot have been learned by heart."""
+    seen, val = view.get("epoch"), view.val
+    if seen is None or val is None or not 0 < seen.last < FIRST_PASS or val.size < 2 or train.size < 30:
+        return None
+    alike = 0.85 < val.values[0] / uniform < 1.2
+    falls_alone = train.level < 0.5 * val.last and val.last - train.level > 0.2 * uniform
+    if not alike or not falls_alone or val.last_step < train.last_step // 2:
+        return None
+    why = f"The validation loss is {say.number(val.last)}, and {say.percent(seen.last)} of the first pass is done: nothing was seen twice."
+    return _sighting(view, train, Severity.CRITICAL, 0.5 * val.last, why)
 
 
 def _no_puzzle(view: RunView, seen: SeriesView | None) -> bool:
