@@ -10,6 +10,9 @@ from diagnostics.rule import Life, rule
 from diagnostics.series import Best, SeriesView
 from diagnostics.view import RunView
 
+CREEP = 0.08
+"""Share of the best level that a slow climb of both losses must pass; validation, half of it."""
+
 PARTS = 20
 """Parts of a long history of which a best level has to fill more than two."""
 
@@ -37,7 +40,7 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     history: that of more than two twentieths of it, so that an easy pocket of text is not the measure) by more
     than `rise` of it, by more than `floor` nats, and by more than `sigmas` standard errors of the window. With fewer
     than 30 points: the last four all do, and the rise is at least a quarter. A run whose first points all climb to
-    twice the first loss has diverged at once. Severity is critical when the rise exceeds half of the best level, or
+    twice the first loss has diverged at once. Where training and validation loss climb together, slowly and steadily, 8 % and 4 % are enough. Severity is critical when the rise exceeds half of the best level, or
     when validation or gradients agree.
 
     ## Likely causes
@@ -77,6 +80,13 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
         sentence = f"The loss went from {say.number(train.start)} to {say.number(observed)} at once."
         return _sighting(view, train, first, observed, limit, sentence, Severity.CRITICAL)
     best = _best(train)
+    creeping = _creeps(view, train, best)
+    if creeping is not None:
+        sentence = (
+            f"The level rose from {say.number(best.value)} near step {say.step(best.step)} to {say.number(train.level)}, "
+            "point by point, and validation with it."
+        )
+        return _sighting(view, train, best.step, train.level, creeping, sentence, Severity.WARNING)
     asked = max(
         rise * (2 if view.rate_raised_since(best.step) else 1) * abs(best.value),
         floor,
@@ -93,15 +103,31 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     return _sighting(view, train, _onset(train, best.step, limit), observed, limit, sentence, severity)
 
 
+def _creeps(view: RunView, train: SeriesView, best: Best) -> float | None:
+    """The limit that a slow climb has passed which validation shares: neither series alone would be enough."""
+    val = view.val
+    if val is None or val.size < 4 or train.size < 60 or view.rate_raised_since(best.step):
+        return None
+    limit = best.value + max(CREEP * abs(best.value), 0.15, 9 * train.level_error)
+    together = val.last > (1 + CREEP / 2) * val.lowest.value and stats.median(val.values[-3:]) > val.lowest.value
+    if train.level <= limit or not together or val.lowest.step >= val.last_step:
+        return None
+    since = train.curve[int(np.argmin(train.curve)) :]
+    return limit if since.size >= 8 and stats.mann_kendall(since) > 3 else None
+
+
 def _best(train: SeriesView) -> Best:
     """The best level, which must have lasted: text in a fixed order has easy pockets that the loss only visits.
 
-    Of twentieths of a long history the third lowest, where that is higher than the lowest window.
+    Of twentieths of the history up to the lowest window, the third lowest where that is higher.
     """
-    if train.size < PARTS * 5:
-        return train.best
-    parts = np.sort(stats.block_means(train.curve, PARTS))
-    return Best(max(train.best.value, float(parts[2])), train.best.step)
+    best = train.best
+    rows, _ = train.blocks
+    until = rows[rows[:, 0] <= best.step]
+    if len(until) < PARTS * 5:
+        return best
+    parts = np.sort(stats.block_means(until[:, 3], PARTS))
+    return Best(max(best.value, float(parts[2])), best.step)
 
 
 def _diverged_at_once(train: SeriesView) -> tuple[float, float] | None:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from diagnostics import say
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
+
+HIGH_LASTING, MOVED = 1.25, 0.01
+"""A first loss ÷ ln V, and the sum of rates after which a loss that began so high must have come below ln V at last:
+large models that begin at twice ln V are there long before; weights twenty times too large take far longer."""
 
 FIRST_STEPS = 5
 """A loss logged later than this may have been learned down already."""
@@ -35,7 +41,8 @@ def initial_loss(view: RunView, *, high: float = 1.5, low: float = 0.7) -> Sight
 
     ## How it is detected
     The first finite loss is more than `high` times ln of the declared vocabulary; or, where the config says that the
-    weights began at random, less than `low` times it within the first five steps.
+    weights began at random, less than `low` times it within the first five steps. It is a warning when a loss that began
+    above 1.25 times ln V is still above ln V once the rates of its steps sum up to 0.01 (ten steps at 0.001).
 
     ## Likely causes
     - Initial weights too large, or an output layer that is not scaled.
@@ -71,15 +78,34 @@ def initial_loss(view: RunView, *, high: float = 1.5, low: float = 0.7) -> Sight
         return None
     steps, values = loss.first_points
     first = float(values[0])
-    if first > high * uniform:
-        return _sighting(loss, int(steps[0]), first, high * uniform, uniform)
+    lasting = _stays_up(view, loss, uniform)
+    if first > high * uniform or lasting:
+        severity = Severity.WARNING if lasting else Severity.INFO
+        return _sighting(loss, int(steps[0]), first, min(high, HIGH_LASTING) * uniform, uniform, severity)
     known_random = bool(view.facts.from_scratch) and int(steps[0]) <= FIRST_STEPS
     if known_random and first < low * uniform:
-        return _sighting(loss, int(steps[0]), first, low * uniform, uniform)
+        return _sighting(loss, int(steps[0]), first, low * uniform, uniform, Severity.INFO)
     return None
 
 
-def _sighting(loss: SeriesView, step: int, first: float, limit: float, uniform: float) -> Sighting:
+def _stays_up(view: RunView, loss: SeriesView, uniform: float) -> bool:
+    """Whether the run was still worse than knowing nothing once the rates of its steps had summed up to `MOVED`.
+
+    That is a matter of the first steps, so it is asked of them, and stays so when the loss has come down.
+    """
+    steps, values = loss.first_points
+    if view.rate is None or float(values[0]) <= HIGH_LASTING * uniform or values.size < 10:
+        return False
+    rates, sizes = view.rate.first_points
+    moved = np.cumsum(sizes * np.diff(rates, prepend=min(0, int(rates[0]))))
+    past = np.flatnonzero(moved >= MOVED)
+    if not past.size:
+        return False
+    until = values[steps <= rates[past[0]]][-3:]
+    return until.size == 3 and float(until.min()) > 1.05 * uniform
+
+
+def _sighting(loss: SeriesView, step: int, first: float, limit: float, uniform: float, severity: Severity) -> Sighting:
     side = "above" if first > uniform else "below"
     sentence = (
         f"The first loss is {say.number(first)}; a model that knows nothing has ln of the vocabulary, "
@@ -87,13 +113,13 @@ def _sighting(loss: SeriesView, step: int, first: float, limit: float, uniform: 
     )
     evidence = Evidence(series=loss.name, window=(step, step), observed=first, limit=limit, sentence=sentence)
     return Sighting(
-        severity=Severity.INFO,
+        severity=severity,
         title=f"First loss {say.number(first)} is far {side} ln of the vocabulary, {say.number(uniform)}",
         first_step=step,
         evidence=(evidence,),
         causes=_high_causes(first / uniform) if side == "above" else _low_causes(first / uniform),
         remedies=_remedies(side),
-        confidence=0.6,
+        confidence=0.8 if severity is Severity.WARNING else 0.6,
     )
 
 

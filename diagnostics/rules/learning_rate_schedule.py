@@ -11,6 +11,9 @@ from diagnostics.series import SeriesView
 from diagnostics.view import RunView
 
 LEAST_POINTS = 5
+OFF_POINTS, OFF_FROM = 50, 0.2
+"""Points at a rate of exactly 0, and the share of its peak that the rate had just before: decays end lower."""
+
 JUMP_POINTS = 10
 """Points before a jump in which the rate must not have risen."""
 LEAST_WARMUP = 20
@@ -49,7 +52,7 @@ def learning_rate_schedule(
 
     ## How it is detected
     Warning: the rate is below `nothing` of its peak for more than 20 points before `end` of the planned steps and the
-    loss stands; or it came down to a constant floor in the first third of the plan and stays there for `held` of
+    loss stands; or (without a plan too) it went to exactly 0 at once, from a fifth of its peak or more; or it came down to a constant floor in the first third of the plan and stays there for `held` of
     it; or it is thrown `factor` times above its old peak and the loss rises with it; or a declared warm-up did not happen; or the rate still rises after twice the declared warm-up and `rising` of
     the plan. Info: it still rises after `rising` of the plan without a declared warm-up; or its peak is `factor` times
     above or below the declared one.
@@ -93,6 +96,7 @@ def learning_rate_schedule(
         return None
     return (
         _collapsed(view, rate, nothing, end)
+        or _switched_off(view, rate)
         or _at_the_floor(view, rate, held)
         or _no_warmup(view, rate)
         or _jumped(view, rate, factor)
@@ -127,6 +131,20 @@ def _collapsed(view: RunView, rate: SeriesView, nothing: float, end: float) -> S
     )
     title = f"Learning rate decayed to nothing at {say.percent(since / planned)} of the plan (step {{since}})"
     return _sighting(rate, Severity.WARNING, title, since, (rate.last, nothing * peak), sentence, horizon=True)
+
+
+def _switched_off(view: RunView, rate: SeriesView) -> Sighting | None:
+    """A rate of exactly 0 that came at once, from near its peak: no schedule ends so, whatever the plan."""
+    since, points = _low_since(rate, 0.0)
+    if points < OFF_POINTS or points < 0.1 * rate.size or points == rate.size or not _stands(view, since):
+        return None
+    rows, _ = rate.blocks
+    before = float(rows[rows[:, 0] < since][-1, 5])
+    if before < OFF_FROM * _peak(rate) or _printed_away(rate, since):
+        return None
+    sentence = f"The rate went from {say.number(before)} to exactly 0 at step {say.step(since)} and stays there; the loss stands since."
+    title = "The learning rate is exactly 0 since step {since}"
+    return _sighting(rate, Severity.WARNING, title, since, (0.0, before), sentence, horizon=True)
 
 
 def _printed_away(rate: SeriesView, since: int) -> bool:
@@ -201,7 +219,7 @@ def _jumped(view: RunView, rate: SeriesView, factor: float) -> Sighting | None:
     ratio = values[1:] / np.maximum(values[:-1], 1e-300)
     at = int(ratio[JUMP_POINTS - 1 :].argmax()) + JUMP_POINTS
     old = float(values[:at].max()) if rate.size <= values.size else _peak_before(rate, int(steps[at]))
-    if values[at] < factor * old or values[at - 1] > values[at - JUMP_POINTS]:
+    if not old > 0 or values[at] < factor * old or values[at - 1] > values[at - JUMP_POINTS]:
         return None  # a restart goes back to the old peak, and a warm-up in large steps has been rising all along
     worse = _rose(view, int(steps[at]))
     sentence = (

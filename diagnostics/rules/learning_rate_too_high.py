@@ -129,7 +129,7 @@ def _settled_high(view: RunView, stuck: float, bearable: float) -> float | None:
     """The limit when a run from scratch lies flat near what the commonest tokens alone give."""
     seen = read_progress(view)
     rate = view.known_rate
-    if seen is None or rate is None or rate < bearable or view.facts.from_scratch is False:
+    if seen is None or rate is None or rate < bearable:
         return None
     absurd = rate >= 3 * bearable
     if not seen.uniform and not (absurd and seen.series.start >= LANGUAGE):

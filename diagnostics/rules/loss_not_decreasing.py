@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from diagnostics import say
+from diagnostics import say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.progress import Progress, flatness, read_progress
 from diagnostics.rule import Life, rule
@@ -91,7 +91,7 @@ def loss_not_decreasing(
     if seen is None or seen.series.level <= 0:
         return None
     if 2 * seen.series.level_error > fall * seen.reference:
-        return None  # too noisy still to tell so small a fall from none
+        return _flat_through_noise(view, seen, fall)  # too noisy still to tell so small a fall from none by levels
     asked = _asked(view, seen)
     if asked and seen.fall < asked and not _fell(seen, asked) and not _validation_fell(view, asked):
         return _sighting(view, seen, Severity.CRITICAL if seen.fall < stuck else Severity.WARNING, asked)
@@ -120,6 +120,20 @@ def _asked(view: RunView, seen: Progress) -> float:
         return 0.0
     sums, gains = (SUMS_FEW, GAINS_FEW) if _few_tokens(view) else (SUMS, GAINS)
     return float(np.interp(math.log(moved), np.log(sums), gains)) if moved >= sums[0] else 0.0
+
+
+def _flat_through_noise(view: RunView, seen: Progress, fall: float) -> Sighting | None:
+    """The same of a loss that swings: its halves, each all points together, where the rate was up and much is to gain."""
+    values = seen.series.values
+    plain = seen.series.size == values.size and values.size >= 200 and (view.progress or 0) >= 0.3
+    if not plain or seen.falling or view.rate_share < 0.5 or seen.series.start < LANGUAGE_FROM_SCRATCH:
+        return None
+    half = values.size // 2
+    early, late = stats.median(values[:half]), stats.median(values[half:])
+    error = 1.8 * seen.series.noise / math.sqrt(half)
+    if late + error < (1 - fall / 2) * early or late > 1.1 * early or error > fall * early:
+        return None
+    return None if _validation_fell(view, 2 * fall) else _sighting(view, seen, Severity.WARNING, fall)
 
 
 def _few_tokens(view: RunView) -> bool:

@@ -60,7 +60,7 @@ def overfitting(
     clear trend, or four climb one after the other), and the training loss is lower than it was at that best. Evaluations that jump about are judged
     together: five or more since the best, all above it, whose median is higher than `clear_rise` and noise explain.
     A training loss that has fallen by a tenth since, and lies a fifth below validation, bears witness: then three times
-    the noise, and `rise` in place of `clear_rise`, are enough; and of few evaluations two that climb steeply.
+    the noise is enough, and of few evaluations two that climb steeply.
     Or, in a run from scratch whose evaluations were too rare to see it turn: the training loss is below three tenths of
     a validation loss of 1.5 nats and more. Four evaluations more than `critical_rise` above are critical. Without a training loss, four evaluations
     `clear_rise` above are asked for. Scale does not matter: each series is held against itself.
@@ -118,10 +118,8 @@ def overfitting(
     )
     long = trending or (values.size >= evaluations and bool((above[-evaluations:] > limit).all()))
     climbing = values.size >= CLIMB and bool((np.diff(values[-CLIMB:]) > 0).all()) and bool(above[-2] > steady)
-    long = (
-        long or (climbing and above[-1] > 2 * rise) or _stays_above(val, train, sigma, rise if parted else clear_rise)
-    )
-    short = bool((above[-2:] > clear).all()) or (parted and _turned_at_once(above, clear_rise))
+    long = long or (climbing and above[-1] > 2 * rise) or _stays_above(val, train, sigma, clear_rise)
+    short = bool((above[-2:] > clear).all()) or _turned_at_once(above, clear_rise, train, best_step)
     if train is None:
         if not (values.size >= 4 and (above[-4:] > clear).all()):
             return None
@@ -147,9 +145,13 @@ def _parted(train: SeriesView, val: SeriesView, best_step: int) -> bool:
     return train.level < min(0.9 * train.near(best_step), 0.8 * val.level)
 
 
-def _turned_at_once(above: Floats, rise: float) -> bool:
-    """Whether of few evaluations the last two climb steeply: too few to know their noise, and too steep to need it."""
-    return bool(above.size <= 5 and above[-1] > above[-2] > rise and above[-1] > 3 * rise)
+def _turned_at_once(above: Floats, rise: float, train: SeriesView | None, best_step: int) -> bool:
+    """Whether of few evaluations the last two climb steeply while the training loss falls by a third.
+
+    They are too few to know their noise, and too steep to need it.
+    """
+    steep = bool(above.size <= 5 and above[-1] > above[-2] > rise and above[-1] > 3 * rise)
+    return steep and train is not None and train.level < 0.67 * train.near(best_step)
 
 
 def _stays_above(val: SeriesView, train: SeriesView | None, sigma: float, rise: float) -> bool:

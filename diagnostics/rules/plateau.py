@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from diagnostics import say
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.progress import flatness, read_progress, settled
@@ -11,7 +9,7 @@ from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
 
-MOVED = 1.0
+MOVED = 0.85
 """Sum of the rates of all steps after which no healthy run from scratch was seen to rest at the commonest tokens."""
 
 CHARACTERS, BOLD = 3.9, 1e-3
@@ -42,7 +40,7 @@ def plateau(
     Over the last `share` of the history the loss fell by less than `fall`, without a falling trend, after it had fallen
     before, while the rate is at least `rate_share` of its peak. It is info: many healthy fine-tunes end so. It is a
     warning when a run from scratch lies flat above `high` of ln V after 1,000 steps, or once the rates of its steps sum
-    up to 1 (a thousand steps at 0.001), which no working run does.
+    up to 0.85 (850 steps at 0.001), which no working run does.
 
     ## Likely causes
     - Capacity reached: the model is too small for the data, or the data is exhausted.
@@ -80,20 +78,19 @@ def plateau(
     if train.size < 60 and not _clearly_flat(train):
         return None
     gain, trend = flatness(train, share)
-    if gain >= fall or trend < -2 or gain < -0.1:
+    grave = _stuck_early(view, train, high)
+    if not grave and (gain >= fall or trend < -2 or gain < -0.1):
         return None
-    clear = 3 * train.noise < 0.01 * train.level * np.sqrt(share * train.size)
-    grave = bool(clear) and _stuck_early(view, train, high)
     return _sighting(view, train, gain, fall, share, Severity.WARNING if grave else Severity.INFO)
 
 
 def _stuck_early(view: RunView, train: SeriesView, high: float) -> bool:
     """Whether a run from scratch rests where it knows how common each token is, and no more, for longer than any rests there.
 
-    Every small model does for some hundred steps: until the rates of its steps sum up to about 0.6, where they are known.
+    Every small model does for some hundred steps: until the rates of its steps sum up to 0.5 to 0.75, where they are known.
     """
     seen = read_progress(view)
-    if seen is None or seen.warm_points < 60:
+    if seen is None or seen.warm_points < 60 or not settled(train):
         return False
     moved = view.rate_sum
     enough = moved >= MOVED if moved is not None else seen.warm_steps >= 1000
@@ -101,7 +98,7 @@ def _stuck_early(view: RunView, train: SeriesView, high: float) -> bool:
         return train.level > high * seen.reference and (enough or seen.warm_steps >= 1000) and seen.warm_steps >= 300
     # Without a vocabulary: begun where characters begin, at a rate that no fine-tune is given.
     scratch = view.facts.from_scratch is not False and train.start >= CHARACTERS and (view.known_rate or 0) >= BOLD
-    return scratch and enough and settled(train) and train.level > 1.03 * high * train.start
+    return scratch and enough and train.level > 1.03 * high * train.start
 
 
 def _clearly_flat(train: SeriesView) -> bool:

@@ -10,6 +10,9 @@ from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
 
+DEAD_POINTS = 20
+"""Points in a row with a gradient of exactly 0 that are no accident."""
+
 
 @rule(
     "vanishing-gradients",
@@ -34,7 +37,8 @@ def vanishing_gradients(
     ## How it is detected
     The loss has fallen by less than `fall` and is not falling now, and one of: the median of the last `points` norms is
     below `tiny`; the first block's norm is below `ratio` of the last block's; the norms shrink step by step, at least
-    threefold each time, by a factor of `decay` over all, to below 0.005 (this needs three points only).
+    threefold each time, by a factor of `decay` over all, to below 0.005 (this needs three points only). Whether the loss
+    falls or not: in a run from scratch the first block's norm is exactly 0 for 20 points, and the last block's is not.
 
     ## Likely causes
     - A deep model without residual paths or normalisation; saturated activations.
@@ -68,8 +72,11 @@ def vanishing_gradients(
     - Glorot & Bengio, Understanding the difficulty of training deep feedforward networks, 2010.
     """
     grad, loss = view.get("grad_norm"), view.train or view.val
-    if grad is None or loss is None or grad.size < 3 or loss.size < 3 or _falls(loss, fall):
+    if grad is None or loss is None or grad.size < 3 or loss.size < 3:
         return None
+    dead = _dead_block(view, loss)
+    if dead is not None or _falls(loss, fall):
+        return dead
     recent = grad.values[-points:]
     now = stats.median(recent)
     if grad.size >= points and now < tiny:
@@ -88,6 +95,39 @@ def vanishing_gradients(
     from_norm, to_norm = float(grad.values[start]), float(grad.values[-1])
     sentence = f"The gradient norm shrank from {say.number(from_norm)} to {say.number(to_norm)}."
     return _sighting(view, grad, loss, int(grad.steps[start]), to_norm, from_norm / decay, sentence)
+
+
+def _dead_block(view: RunView, loss: SeriesView) -> Sighting | None:
+    """A first block whose gradient is exactly zero while the last one's is not: it takes no part, the others learn.
+
+    In a fine-tune that is how frozen layers look, so only runs from scratch are judged.
+    """
+    first, last = view.get("grad_norm_first"), view.get("grad_norm_last")
+    if first is None or last is None or min(first.size, last.size) < DEAD_POINTS or view.uniform_loss is None:
+        return None
+    if first.values[-DEAD_POINTS:].any() or not last.values[-DEAD_POINTS:].all():
+        return None
+    at = int(first.steps[-DEAD_POINTS])
+    sentence = (
+        f"The first block's gradient is exactly 0 for {DEAD_POINTS} points, the last block's {say.number(last.level)}."
+    )
+    evidence = Evidence(series=first.name, window=(at, first.last_step), observed=0.0, limit=None, sentence=sentence)
+    return Sighting(
+        severity=Severity.WARNING,
+        title="The first block's gradient is exactly zero since step {since}: it learns nothing",
+        first_step=at,
+        evidence=(evidence,),
+        causes=(
+            Cause("dead layer", "weights of exactly 0 in two layers after each other keep each other's gradient at 0"),
+            Cause("frozen weights", "its parameters do not require gradients"),
+            Cause("a detached graph", "a detach() or no_grad() cuts the block off"),
+        ),
+        remedies=(
+            Remedy("Look at the first block's weights: all zero, or not requiring gradients?"),
+            Remedy("Initialise at most one of two layers that follow each other with zeros."),
+        ),
+        confidence=0.9,
+    )
 
 
 def _falls(loss: SeriesView, fall: float) -> bool:
