@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 
 API = "/api/v1"
 PAGE_THREADS = 16
+CHECK_SECONDS = 2.0
+"""How long a start may look whether the database is whole; a large one is read on, and damage said where it is met."""
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
@@ -77,6 +79,7 @@ def create_services(settings: Settings) -> Services:
     """The parts of a server, wired and not started. Raises SettingsError when the rules' settings file is wrong."""
     options = read_rule_settings(find_rule_settings(settings.home))
     store, hub = Store.open(settings.database_url), Hub()
+    store.check(CHECK_SECONDS)
     watcher = Watcher(store, hub, engine=engines_with(options))
     collector = Collector(store, hub, watcher.notify)
     launcher = Launcher(store, hub, settings, ingest=collector.accept)

@@ -15,7 +15,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 from runwell.home import SettingError
 
-COMMANDS = ("up", "demo", "train", "runs", "stop", "rules", "explain", "export", "replay", "diagnose", "watch", "sync")
+COMMANDS = (
+    "up", "demo", "train", "runs", "stop", "rules", "explain", "export", "sql", "backup", "prune", "replay", "diagnose",
+    "watch", "sync",
+)  # fmt: skip
 """Every subcommand, in the order of `runwell --help`; `runwell.commands.NAME` holds it."""
 
 EXTRAS = {"fastapi": "server", "dash": "server", "sqlalchemy": "server", "numpy": "server", "torch": "trainer"}

@@ -166,3 +166,15 @@ async def post_command(run_id: str, request: Request) -> Json:
 def post_stop(run_id: str, request: Request) -> Json:
     """Stop a run: one that waits is cancelled, one that trains writes a checkpoint first."""
     return Json(present.run(services(request).launcher.stop_run(run_id)))
+
+
+@router.delete("/runs/{run_id}")
+def delete_run(run_id: str, request: Request) -> Json:
+    """Delete a run that has ended, with all that the store keeps of it; its checkpoints stay on disk."""
+    store = services(request).store
+    run = store.run(run_id)
+    if not run.state.ended:
+        raise Conflict(f"run {run_id!r} is {run.state.value}; stop it first, a run that goes on is not deleted")
+    store.delete_run(run_id)
+    store.give_back_space()
+    return Json({"deleted": run_id})

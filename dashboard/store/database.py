@@ -17,7 +17,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from dashboard.errors import StoreError
+from dashboard.errors import CorruptStore, StoreError
+from dashboard.store import care
 
 BUSY_MILLISECONDS = 10_000
 
@@ -29,7 +30,10 @@ def open_engine(url_or_path: str | Path) -> sa.Engine:
     if backend == "sqlite":
         if not url.database or url.database == ":memory:":
             raise StoreError("a store in memory is not supported; give a file, such as sqlite:////path/runwell.db")
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"the folder of {url.database} cannot be made: {error.strerror}") from error
         engine = sa.create_engine(url, pool_size=8, max_overflow=32)
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
@@ -66,6 +70,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
     cursor = connection.cursor()
     for pragma in (
         f"busy_timeout={BUSY_MILLISECONDS}",
+        "auto_vacuum=INCREMENTAL",  # of a new file: what is deleted can be given back to the disk
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
@@ -123,6 +128,9 @@ class Database:
             if type(error) not in (sa.exc.DatabaseError, sa.exc.OperationalError):
                 raise
             where = self.engine.url.render_as_string(hide_password=True)
+            file = sqlite_file(self.engine)
+            if file and getattr(error.orig, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+                raise CorruptStore(f"the database {where} is damaged ({error.orig}); {care.advice(file)}") from error
             raise StoreError(
                 f"the database {where} cannot be used just now: {error.orig}; nothing was changed"
             ) from error

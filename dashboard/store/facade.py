@@ -6,6 +6,7 @@ threads that wait, or pages.
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dashboard.deliveries import Delivery
-from dashboard.errors import SequenceGap, UnknownRun
+from dashboard.errors import CorruptStore, SequenceGap, StoreError, UnknownRun
 from dashboard.records import (
     Command,
     FindingRecord,
@@ -29,9 +30,9 @@ from dashboard.records import (
     WriterRecord,
 )
 from dashboard.store import buckets as bucketing
-from dashboard.store import curves, journal, orders, replay, runs, texts, verdicts
+from dashboard.store import care, curves, journal, orders, replay, runs, sql, texts, verdicts
 from dashboard.store import tables as t
-from dashboard.store.database import Database, open_engine
+from dashboard.store.database import Database, open_engine, sqlite_file
 from dashboard.store.ingest import Ingest, intern_names
 from dashboard.store.migrations import migrate
 from dashboard.store.together import Together
@@ -66,6 +67,36 @@ class Store:
     def close(self) -> None:
         """Give the connections back; the store cannot be used after."""
         self._database.engine.dispose()
+
+    # -- care ------------------------------------------------------------------------------------------------------
+
+    def back_up(self, target: Path | None = None) -> Path:
+        """Copy a SQLite database to a file while it is in use, and check the copy; where it lies. Raises StoreError."""
+        source = self._file("a backup")
+        return care.back_up(source, target or care.default_target(source, self._clock()))
+
+    def check(self, seconds: float | None = None) -> None:
+        """Look whether a SQLite file is whole, for at most so many seconds. Raises CorruptStore."""
+        source = sqlite_file(self._database.engine)
+        damage = care.damage_of(source, seconds) if source else ""
+        if source and damage:
+            raise CorruptStore(f"the database {source} is damaged ({damage}); {care.advice(source)}")
+
+    def give_back_space(self) -> None:
+        """Give the disk back what deleted runs took. PostgreSQL does it by itself. Raises StoreError."""
+        source = sqlite_file(self._database.engine)
+        if source is None:
+            return
+        try:
+            care.give_back_space(source)
+        except sqlite3.Error as error:
+            raise StoreError(f"the space of deleted runs cannot be given back just now: {error}") from error
+
+    def _file(self, what: str) -> Path:
+        source = sqlite_file(self._database.engine)
+        if source is None:
+            raise StoreError(f"{what} of PostgreSQL is made with its own tools, such as pg_dump")
+        return source
 
     # -- runs ------------------------------------------------------------------------------------------------------
 
@@ -257,6 +288,11 @@ class Store:
         """Checkpoints, states, alerts, acknowledgements, rewinds (or the given kinds), in order. Raises UnknownRun."""
         with self._database.read() as connection:
             return journal.timeline(connection, runs.find(connection, run_id).key, kinds)
+
+    def ask(self, question: str, *, seconds: float = 30.0, limit: int = 1000) -> sql.Answer:
+        """Answer one SELECT over `sql.TABLES`, read-only. Raises Refused for a mistake in it, or when it takes too long."""
+        with self._database.read() as connection:
+            return sql.ask(connection, question, seconds, limit)
 
     # -- findings --------------------------------------------------------------------------------------------------
 

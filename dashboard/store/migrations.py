@@ -6,15 +6,14 @@ steps of `MIGRATIONS`; a step is never edited once released. A database of a lat
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from dashboard.errors import NewerStore, StoreError
+from dashboard.store.care import copy_file
 from dashboard.store.database import Database, sqlite_file
 from dashboard.store.tables import digests, metadata, outlines, schema_version
 
@@ -72,6 +71,11 @@ def _version(database: Database) -> int | None:
     """The schema's number; None for an empty database."""
     try:
         names = sa.inspect(database.engine).get_table_names()
+    except sa.exc.OperationalError as error:
+        raise StoreError(
+            f"{database.engine.url.render_as_string(hide_password=True)} cannot be opened ({error.orig}); see that it can be "
+            "reached, and that this user may write to it and to its folder"
+        ) from error
     except sa.exc.DatabaseError as error:
         raise StoreError(
             f"{database.engine.url.render_as_string(hide_password=True)} cannot be read as a database ({error.orig}); "
@@ -105,6 +109,5 @@ def _back_up(database: Database, version: int) -> Path | None:
     while target.exists():
         number += 1
         target = source.with_name(f"{source.name}.schema-{version}.backup-{number}")
-    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as copy:
-        old.backup(copy)
+    copy_file(source, target)
     return target

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -202,3 +204,25 @@ def test_stop_and_states(client: Any, services: Services, run: str) -> None:
     services.store.set_state("r1", State.FINISHED)
     answer = client.post(f"{run}/commands", json={"kind": "stop"})
     assert answer.status_code == 409 and "finished" in answer.json()["detail"]
+
+
+def test_a_run_is_deleted_when_it_has_ended(client: Any, services: Services, run: str) -> None:
+    refused = client.delete(run)
+    assert refused.status_code == 409 and "stop it first" in refused.json()["detail"]
+    services.store.set_state("r1", State.FINISHED)
+    assert client.delete(run).json() == {"deleted": "r1"}
+    assert client.get(run).status_code == 404 and client.delete(run).status_code == 404
+
+
+def test_a_damaged_database_is_one_sentence_with_the_backup(client: Any, services: Services, run: str) -> None:
+    """Pages ask again by themselves and writers keep what they have: 503 says that it is not their fault."""
+    backup = services.store.back_up()
+    path = services.settings.home / "runwell.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = path.read_bytes()
+    path.write_bytes(content[:8192] + b"\xa5" * (len(content) - 8192))
+    services.store._database.engine.dispose()
+    for answer in (client.get(run), client.get(f"{run}/series?name=a"), client.get("/api/v1/runs")):
+        assert answer.status_code == 503
+        assert "is damaged" in answer.json()["detail"] and f"the newest backup is {backup}" in answer.json()["detail"]
