@@ -202,6 +202,7 @@ def _x_axis(axis: curves.Axis, large: bool) -> dict[str, Any]:
         "spikedash": "dot",
         "spikecolor": theme.LIMIT,
         "nticks": 8 if large else 5,
+        "ticklabeloverflow": "allow",  # measuring whether labels fit takes a quarter of a drawing
     }
 
 
@@ -214,6 +215,7 @@ def _y_axis(chart: Chart, view: View) -> dict[str, Any]:
         "gridcolor": "rgba(128,138,158,0.16)",
         "griddash": "solid",
         "automargin": True,
+        "ticklabeloverflow": "allow",
         "tickformat": ".6~g",
         # On a log axis plotly labels every digit of a decade when it may; in a small chart they would overlap.
         "nticks": 3 if log and chart.key != "loss" else 6,

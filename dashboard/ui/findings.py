@@ -152,10 +152,16 @@ def _coverage_row(rule: str, word: str, why: str, tone: str, icon: str) -> Compo
         [
             parts.badge(theme.Look(word, icon, tone)),
             dcc.Link(rule, href=f"/rules/{rule}", className="rw-code-link"),
-            html.Span(fmt.visible(why), className="rw-quiet") if why else None,
+            html.Span(_with_code(why), className="rw-quiet") if why else None,
         ],
         className="rw-wide" if why else None,
     )
+
+
+def _with_code(says: str) -> list[Component | str]:
+    """A sentence of ours in which `backticks` stand around what can be typed."""
+    pieces = fmt.visible(says).split("`")
+    return [html.Code(piece) if index % 2 else piece for index, piece in enumerate(pieces)]
 
 
 def coverage_line(report: Mapping[str, Any]) -> str:

@@ -7,12 +7,12 @@
   "use strict";
 
   var PLOTLY = "/_dash-component-suites/plotly/package_data/plotly.min.js";  // where Dash's own charts look for it
-  var SIGHT = "150px 0px";    // how far outside the window a chart counts as in sight
+  var NEAR = "300px 0px";     // how far outside the window a chart is fetched and drawn; live points wait until it is seen
   var AT_ONCE = 12;           // charts in one request
   var MOST_DRAWN = 40;        // charts out of sight that stay drawn
   var TOO_MANY = 8000;        // points on one line before it is fetched again in buckets
   var SLICE = 12;             // ms of drawing in one frame, about
-  var REST = 0.7;             // of the time that drawing took, left to others when all is calm
+  var REST = 0.4;             // of the time that drawing took, left to others when all is calm
   var SLOWEST = 500;          // ms between two such frames, at most
   var ZOOM_WAIT = 120;        // ms after the last zoom or pan before its window is asked for
   var RETRY = 2000;           // ms after a request that failed
@@ -37,22 +37,30 @@
   }
 
   // -- which charts there are -----------------------------------------------------------------------------------------
-  var sight = new IntersectionObserver(function (entries) {
+  var nearby = new IntersectionObserver(function (entries) {
     entries.forEach(function (entry) {
       var chart = charts.get(entry.target);
       if (!chart) return;
       chart.near = entry.isIntersecting;
-      if (!chart.near) return tidy();
-      if (chart.gd) soon();  // the points that came while it was out of sight
+      if (!chart.near) tidy();
     });
     ask();
-  }, { rootMargin: SIGHT });
+  }, { rootMargin: NEAR });
+
+  var sight = new IntersectionObserver(function (entries) {
+    entries.forEach(function (entry) {
+      var chart = charts.get(entry.target);
+      if (chart) chart.seen = entry.isIntersecting;
+    });
+    soon();  // the points that came while they were out of sight
+  });
 
   // Dash makes the cards anew when a series is new. A chart then moves into its new card and stays what it is, zoom and all.
   function look() {
     var homeless = {};
     charts.forEach(function (chart, host) {
       if (host.isConnected && host.dataset.chart === chart.key) return;
+      nearby.unobserve(host);
       sight.unobserve(host);
       charts.delete(host);
       homeless[chart.key] = chart;
@@ -60,11 +68,12 @@
     document.querySelectorAll(".rw-run [data-chart]").forEach(function (host) {
       var chart = charts.get(host), key = host.dataset.chart;
       if (!chart) {
-        chart = homeless[key] || { key: key, series: host.dataset.series, gd: null, near: false, stale: true, hole: false, window: null, drawnAt: 0 };
+        chart = homeless[key] || { key: key, series: host.dataset.series, gd: null, near: false, seen: false, stale: true, hole: false, window: null, drawnAt: 0 };
         delete homeless[key];
         chart.host = host;
         if (chart.gd) host.replaceChildren(chart.gd);
         charts.set(host, chart);
+        nearby.observe(host);
         sight.observe(host);
       }
       if (host.dataset.series === chart.series) return;
@@ -186,12 +195,12 @@
     drawnAt = performance.now();
     var took = drawnAt - start;
     if (took > 1) best = best ? Math.min(best * 1.01, took) : took;
-    pause = Math.min(SLOWEST, REST * took * Math.max(1, took / (best || took)));
+    pause = Math.min(SLOWEST, REST * took * Math.pow(Math.max(1, took / (best || took)), 2));
     if (more) soon();
   }
 
   function inOrder() {
-    return Array.from(charts.values()).filter(function (chart) { return chart.gd && chart.near && !chart.hole; })
+    return Array.from(charts.values()).filter(function (chart) { return chart.gd && chart.seen && !chart.hole; })
       .sort(function (one, other) { return one.drawnAt - other.drawnAt; });
   }
 

@@ -45,6 +45,10 @@
     },
     arrived: function (title, path) {
       document.title = title ? title + " · Runwell" : "Runwell";
+      requestAnimationFrame(function () {  // a run's tab is found by its name
+        var name = document.querySelector(".rw-run-title h1");
+        if (name) document.title = name.textContent + " · Runwell";
+      });
       document.querySelectorAll(".rw-nav-link").forEach(function (link) {
         var href = link.getAttribute("href");
         var here = href === path || (href === "/rules" && path.indexOf("/rules/") === 0) || (href === "/" && path.indexOf("/run/") === 0);

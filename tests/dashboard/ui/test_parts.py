@@ -149,6 +149,8 @@ def test_coverage_says_why_a_rule_could_not_run() -> None:
     }
     assert "no validation loss: log val/loss" in _text(findings.coverage(report))
     assert findings.coverage_line(report) == "1 rule ran, 1 could not, 1 failed"
+    row = findings.coverage({"skipped": {"plateau": "log `val/loss`, please"}})
+    assert "'log ', Code('val/loss'), ', please'" in str(row)
     assert "Nothing was checked yet" in _text(findings.coverage({}))
 
 
