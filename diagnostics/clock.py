@@ -7,6 +7,13 @@ points after it are forgotten. Knows no rule and no value.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
 PATIENCE = 3
 """Rows of one series in a row that lie behind, after which its counter has restarted. Fewer are rows that came late,
 unless they go back to where the counter began."""
@@ -42,6 +49,20 @@ class StepClock:
         self._newest[series] = placed
         self.newest = max(self.newest, placed)
         return placed
+
+    def is_ahead(self, series: Iterable[str], step: int) -> bool:
+        """Whether `step` lies behind no point of these series."""
+        placed = self.here(step)
+        return all(placed >= self._newest.get(name, placed) for name in series)
+
+    def place_all(self, series: str, steps: Ints) -> Ints:
+        """What `place` says of many steps (at least one) that never go back and of which the first lies ahead."""
+        first, last = int(steps[0]), int(steps[-1])
+        self._first.setdefault(series, first)
+        self._behind[series] = 0
+        self._newest[series] = self.here(last)
+        self.newest = max(self.newest, self._newest[series])
+        return steps + self._offset
 
     def here(self, step: int) -> int:
         """Where a logged step lies now."""

@@ -1,8 +1,7 @@
 """The engine: events of one run in, findings and coverage out. Deterministic: no clock, no files, no randomness.
 
     engine = Engine(config)
-    for event in events:
-        engine.observe(event)
+    engine.observe_all(events)              # or engine.observe(event), one by one: the same
     engine.findings(), engine.coverage(), engine.verdict()
 
 It looks at moments that the data decides (see `schedule`), so asking for findings changes nothing, and any split of the
@@ -13,38 +12,35 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from diagnostics.anew import begins_anew
-from diagnostics.clock import PATIENCE, StepClock
 from diagnostics.data import DataFacts, read_data
 from diagnostics.deaths import KEPT_LINES, MAX_LINE, Ending, read_ending
 from diagnostics.facts import Facts, read_facts
 from diagnostics.finding import Finding, Sighting
-from diagnostics.history import History
+from diagnostics.intake import NOT_METRICS, Intake, as_number
 from diagnostics.life import Moment, Track, merge, of_earlier_run, rewound
 from diagnostics.priority import arrange
-from diagnostics.roles import BY_ID, RoleMap
+from diagnostics.roles import BY_ID
 from diagnostics.rule import OptionError, Rule
 from diagnostics.rules import RULES
 from diagnostics.samples import SampleLog, read_sample
-from diagnostics.schedule import LookSchedule
 from diagnostics.series import SeriesView
 from diagnostics.silence import SilenceLog
+from diagnostics.stretch import LEAST, MAX_STEP, read_stretch
 from diagnostics.verdict import Verdict, verdict
 from diagnostics.view import RunView
 
-NOT_METRICS = frozenset(("type", "step", "time"))
 CONFIG_EVENTS = ("run", "config")
-LOSSES = ("train_loss", "val_loss")
 ENDED = ("finished", "stopped", "crashed")
 KEPT_CHECKPOINTS = 256
-MAX_STEP = 2**53
-NAMED_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+BATCH = 4096
+"""Events looked at together when many come at once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,18 +72,12 @@ class Engine:
     ) -> None:
         self._rules = tuple(rules)
         self._options = _checked(self._rules, options or {})
-        self._judged = {role for rule in self._rules for role in _roles_of(rule)}
-        self._roles = RoleMap(roles)
+        self._intake = Intake({role for rule in self._rules for role in _roles_of(rule)}, roles)
         self._config: dict[str, Any] = dict(config or {})
         self._facts: Facts = read_facts(self._config)
-        self._names: dict[str, str] = {}
-        self._histories: dict[str, History] = {}
-        self._targets: dict[str, str | None] = {}
-        self._schedule = LookSchedule()
         self._checkpoints: list[int] = []
         self._tracks: dict[tuple[str, str], Track] = {}
         self._failed: dict[str, str] = {}
-        self._clock = StepClock()
         self._samples = SampleLog()
         self._silences = SilenceLog()
         self._stalled = self._over = False
@@ -96,10 +86,6 @@ class Engine:
         self._ending: Ending | None = None
         self._end_event: Mapping[str, Any] = {}
         self._ends = 0
-        self._next_step = 0
-        self._loss_alone = self._loss_beside = False
-        self._anew_at: int | None = None
-        self._previous: tuple[int, dict[str, float]] = (-1, {})
 
     def observe(self, event: Mapping[str, Any]) -> None:
         """Take one event, as `runwell.runlog` or the store gives it. Unknown types and fields are passed over."""
@@ -116,17 +102,32 @@ class Engine:
         elif kind == "sample":
             self._observe_sample(event)
         elif kind == "data":
-            self._data = read_data(event, self._clock.newest, _number)
+            self._data = read_data(event, self._intake.clock.newest, as_number)
             self._look("data")
         elif kind == "state" and event.get("state") in ENDED:
             self._close_round(None)
-            if self._histories:
+            if self._intake.histories:
                 self._look()
             self._end(event)
         elif kind == "log":
             self._lines.append(str(event.get("text") or "")[:MAX_LINE])
             if self._ending is not None:
                 self._end(self._end_event)  # the output of a dead process may be read after the news of its death
+
+    def observe_all(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Take many events. The same as `observe` for each, and several times as fast where there are many in a row."""
+        events, width = iter(events), BATCH
+        while batch := list(islice(events, BATCH)):
+            at = 0
+            while at < len(batch):
+                ahead = batch[at : at + width]
+                taken = self._observe_stretch(ahead)
+                # Where other events stand between the numbers it does not pay to look far ahead each time.
+                width = min(BATCH, 2 * width) if taken == len(ahead) else 2 * max(taken, LEAST)
+                if not taken:
+                    for event in ahead[:LEAST]:
+                        self.observe(event)
+                at += taken or LEAST
 
     def findings(self) -> list[Finding]:
         """All findings so far, those to act on first; explained ones say so in `because`."""
@@ -140,8 +141,7 @@ class Engine:
 
     def series(self, role: str) -> SeriesView | None:
         """The series of a role so far, or None: for drawing a small curve beside the findings."""
-        history = self._histories.get(role)
-        return SeriesView(self._names[role], history) if history is not None and history.count else None
+        return self._intake.view(role)
 
     @property
     def next_moment(self) -> tuple[float, float] | None:
@@ -162,7 +162,7 @@ class Engine:
             self._over = event.get("state") in ENDED if kind == "state" else kind not in ("metrics", "run", "rewind")
         time = event.get("time")
         if type(time) is not float:
-            time = _number(time)
+            time = as_number(time)
         if time is None or not math.isfinite(time):
             return
         step = event.get("step")
@@ -174,40 +174,52 @@ class Engine:
             self._look("silence")
 
     def _observe_metrics(self, event: Mapping[str, Any]) -> None:
-        step = self._step_of(event)
+        step = self._intake.step_of(event)
         self._close_round(step)
         if self._ending is not None:
             self._end({"state": "running"})
-        targets, watched = self._targets, {}
-        for name, value in event.items():
-            if name not in targets:
-                self._bind(event)
-            role = targets.get(name)
-            if role is None:
-                continue
-            number = value if type(value) is float else _number(value)
-            if number is not None:
-                watched[role] = number
-        if not watched:
+        row = self._intake.take(event, step)
+        if row is None:
             return
-        if (step, watched) == self._previous and all(number - number == 0 != number for number in watched.values()):
-            return  # the same row once more, as some trainers write it: two equal points are not two observations
-        self._previous = (step, dict(watched))
-        loss, evaluation = watched.get("train_loss"), watched.get("val_loss")
-        if evaluation is not None:
+        if row.evaluation is not None:
             self._silences.evaluates()
-        if loss is not None and self._is_filler(loss, evaluation):
-            del watched["train_loss"]
-            loss = None
-        restarts = self._clock.restarts
-        for role, number in watched.items():
-            self._histories[role].append(self._clock.place(role, step), number)
-        self._begin_anew(self._clock.restarts > restarts, watched)
+        if row.anew:
+            self._checkpoints = []
+            self._tracks = {key: of_earlier_run(track) for key, track in self._tracks.items()}
         if self._stalled:
             self._look("silence")
             self._stalled = self._open("silence")
-        if self._schedule.due(loss, evaluation, watched.get("grad_norm")):
+        if self._intake.schedule.due(row.loss, row.evaluation, row.grad):
             self._look()
+
+    def _observe_stretch(self, events: Sequence[Mapping[str, Any]]) -> int:
+        """Take metrics events from the first one on, as columns; how many. 0 where the first is to be taken by itself."""
+        if self._ending is not None or self._samples.open or self._stalled:
+            return 0
+        rows = read_stretch(events, self._intake.targets)
+        if rows is None:
+            return 0
+        heard = self._silences.pass_all(events[: rows.length])
+        if heard:
+            self._over = False
+        if heard < rows.length:
+            rows = read_stretch(events[:heard], self._intake.targets)
+        if rows is None:
+            for event in events[:heard]:
+                self._observe_metrics(event)
+            return heard
+        at = 0
+        while at < len(rows.steps):
+            count, look = self._intake.take_rows(rows, at)
+            if count and rows.cells_in("val_loss", at, at + count):
+                self._silences.evaluates()
+            if look:
+                self._look()
+            elif not count:
+                self._observe_metrics(events[rows.events[at]])  # its time has been heard
+            at += max(1, count)
+        self._intake.next_step = rows.last_step + 1
+        return rows.length
 
     def _end(self, event: Mapping[str, Any]) -> None:
         """Take how a run ended, or that it goes on after all, and let the rules on that look."""
@@ -220,60 +232,20 @@ class Engine:
         self._look("end")
 
     def _observe_sample(self, event: Mapping[str, Any]) -> None:
-        sample = read_sample(event, _number)
+        sample = read_sample(event, as_number)
         if sample is None:
             return
-        number = _number(event.get("step"))
+        number = as_number(event.get("step"))
         known = number is not None and math.isfinite(number) and abs(number) <= MAX_STEP
-        step = int(number) if known and number is not None else self._next_step - 1
+        step = int(number) if known and number is not None else self._intake.next_step - 1
         self._close_round(step)
-        self._samples.add(sample, step, self._clock.place("samples", step))
+        self._samples.add(sample, step, self._intake.clock.place("samples", step))
 
     def _close_round(self, step: int | None) -> None:
         """Judge the samples at hand once the log goes on at another step, or ends (None)."""
         if self._samples.due(step):
             self._samples.close()
             self._look("samples")
-
-    def _is_filler(self, loss: float, evaluation: float | None) -> bool:
-        """Whether a NaN training loss beside an evaluation is an empty cell of a table that has rows for evaluations.
-
-        Only where no row ever held both, and others held the training loss alone: else it is what it says.
-        """
-        evaluated = evaluation is not None and evaluation == evaluation
-        if loss == loss:
-            self._loss_alone = self._loss_alone or not evaluated
-            self._loss_beside = self._loss_beside or evaluated
-            return False
-        return evaluated and self._loss_alone and not self._loss_beside
-
-    def _step_of(self, event: Mapping[str, Any]) -> int:
-        step = event.get("step")
-        if type(step) is not int:
-            number = _number(step)
-            step = int(number) if number is not None and math.isfinite(number) else self._next_step
-        if abs(step) > MAX_STEP:
-            step = self._next_step  # no counter gets there: a time stamp or a broken line
-        self._next_step = step + 1
-        return step
-
-    def _bind(self, event: Mapping[str, Any]) -> None:
-        """Give the new names of an event their roles. One name feeds a role: the first seen, the most telling of its line."""
-        fresh = [name for name in event if name not in self._targets]
-        found = {name: None if name in NOT_METRICS else self._roles.find(str(name)) for name in fresh}
-        for name in sorted(fresh, key=lambda name: found[name][1] if found[name] else 0):  # type: ignore[index]
-            match = found[name]
-            if (
-                match is None
-                or match[0] not in self._judged
-                or (match[0] in self._names and self._names[match[0]] != name)
-            ):
-                self._targets[name] = None
-                continue
-            if _number(event[name]) is None:
-                continue  # an empty cell or a word: the name may still bring numbers later
-            self._targets[name], self._names[match[0]] = match[0], str(name)
-            self._histories[match[0]] = History()
 
     def _learn(self, event: Mapping[str, Any]) -> None:
         config = event.get("config")
@@ -284,53 +256,25 @@ class Engine:
         self._facts = read_facts(self._config)
 
     def _note_checkpoint(self, event: Mapping[str, Any]) -> None:
-        step = _number(event.get("step"))
+        step = as_number(event.get("step"))
         if step is not None and math.isfinite(step):
-            self._checkpoints = [*self._checkpoints, self._clock.here(int(step))][-KEPT_CHECKPOINTS:]
+            self._checkpoints = [*self._checkpoints, self._intake.clock.here(int(step))][-KEPT_CHECKPOINTS:]
 
     def _rewind(self, event: Mapping[str, Any]) -> None:
-        number = _number(event.get("step"))
+        number = as_number(event.get("step"))
         if number is None or not math.isfinite(number):
             return
-        step = self._clock.rewind(int(number))
-        for history in self._histories.values():
-            history.rewind(step)
+        step = self._intake.rewind(int(number))
         self._samples.rewind(step)
         self._checkpoints = [mark for mark in self._checkpoints if mark <= step]
         self._tracks = {key: rewound(track, step) for key, track in self._tracks.items()}
-        self._next_step = int(number) + 1
-
-    def _begin_anew(self, restarted: bool, watched: Mapping[str, float]) -> None:
-        """Forget what came before if another run begins in the same log. What was found is kept, and is over."""
-        role = next((role for role in LOSSES if self._has(role)), "")
-        if (not restarted and self._anew_at is None) or not role:
-            return
-        history = self._histories[role]
-        if restarted:
-            # an evaluation may have shown it: then no row of the training loss has come yet, or only that of this event
-            rows = self._clock.restart_rows(role) or int(role in watched)
-            self._anew_at = history.count - rows + PATIENCE
-        if self._anew_at is None or history.count < self._anew_at:
-            return
-        self._anew_at = None
-        if not begins_anew(SeriesView(self._names[role], history)):
-            return
-        steps, values = (column[-PATIENCE:].tolist() for column in history.tail())
-        self._histories = {name: History() for name in self._histories}
-        for step, value in zip(steps, values, strict=True):
-            self._histories[role].append(step, value)
-        self._schedule, self._checkpoints = LookSchedule(), []
-        self._tracks = {key: of_earlier_run(track) for key, track in self._tracks.items()}
 
     def _view(self) -> RunView:
-        series = {
-            role: SeriesView(self._names[role], history) for role, history in self._histories.items() if history.count
-        }
         return RunView(
-            series=series,
+            series=self._intake.views(),
             facts=self._facts,
             checkpoints=tuple(self._checkpoints),
-            step=self._clock.newest,
+            step=self._intake.clock.newest,
             rounds=tuple(self._samples.rounds),
             ending=self._ending,
             silence=self._silences.current,
@@ -358,10 +302,12 @@ class Engine:
         self._merge(rule, sighting)
 
     def _merge(self, rule: Rule, sighting: Sighting | None) -> None:
-        now = Moment(step=self._clock.newest, points=self._points(rule))
         subjects = {subject for rule_id, subject in self._tracks if rule_id == rule.id}
         if sighting is not None:
             subjects.add(sighting.subject)
+        if not subjects:
+            return
+        now = Moment(step=self._intake.clock.newest, points=self._points(rule))
         for subject in sorted(subjects):
             seen = sighting if sighting is not None and sighting.subject == subject else None
             key = (rule.id, subject)
@@ -373,25 +319,22 @@ class Engine:
             return self._samples.count
         if rule.looks_at == "end":
             return self._ends
-        clock = self._histories.get(rule.clock)
-        return clock.count if clock is not None else self._schedule.points
+        clock = self._intake.histories.get(rule.clock)
+        return clock.count if clock is not None else self._intake.schedule.points
 
     def _set_guards(self, view: RunView) -> None:
         train, grad = view.train, view.get("grad_norm")
         if train is not None:
             best = train.best.value
-            self._schedule.loss_above = best + max(6 * train.noise, 0.12 * abs(best))
+            self._intake.schedule.loss_above = best + max(6 * train.noise, 0.12 * abs(best))
         if grad is not None:
-            self._schedule.grad_above, self._schedule.grad_below = 8 * grad.level, grad.level / 20
+            self._intake.schedule.grad_above, self._intake.schedule.grad_below = 8 * grad.level, grad.level / 20
 
     def _open(self, kind: str) -> bool:
         """Whether a finding of a rule that looks at this kind of thing is open."""
         ids = {rule.id for rule in self._rules if rule.looks_at == kind}
         tracks = [track.finding for (rule_id, _), track in self._tracks.items() if rule_id in ids]
         return any(finding is not None and finding.status == "open" for finding in tracks)
-
-    def _has(self, role: str) -> bool:
-        return role in self._histories and self._histories[role].count > 0
 
     def _missing(self, rule: Rule) -> str | None:
         if rule.looks_at == "samples":
@@ -403,7 +346,7 @@ class Engine:
             return f"{why}: {rule.blind}; log `time`, seconds of a clock" if why else None
         if rule.looks_at == "data" and self._data is None:
             return f"nothing is known of the data: {rule.blind}; log `run.data({{…}})`"
-        lacking = [roles for roles in rule.needs if not any(self._has(role) for role in roles)]
+        lacking = [roles for roles in rule.needs if not any(self._intake.has(role) for role in roles)]
         if not lacking:
             return None
         words = " and ".join("no " + " or ".join(BY_ID[role].words for role in roles) for roles in lacking)
@@ -413,17 +356,6 @@ class Engine:
 
 def _roles_of(rule: Rule) -> tuple[str, ...]:
     return (*(role for roles in rule.needs for role in roles), *rule.helps, rule.clock)
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except OverflowError:
-            return math.inf if value > 0 else -math.inf
-    if isinstance(value, str):
-        return NAMED_NUMBERS.get(value)
-    return None
 
 
 def _checked(rules: tuple[Rule, ...], options: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

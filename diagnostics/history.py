@@ -80,6 +80,7 @@ class History:
         self._pending_values: list[float] = []
         self._first_steps: list[int] = []
         self._first_values: list[float] = []
+        self._first: tuple[Ints, Floats] | None = None
         self._tail_steps: Ints = np.zeros(4 * TAIL, dtype=np.int64)
         self._tail_values: Floats = np.zeros(4 * TAIL)
         self._tail_end = 0
@@ -96,16 +97,25 @@ class History:
         if len(self._pending_steps) >= PENDING:
             self.settle()
 
+    def extend(self, steps: Ints, values: Floats) -> None:
+        """Add many points at a stroke, as `append` would one by one."""
+        self.settle()
+        self.count += steps.size
+        self._work_in(steps, values)
+
     def settle(self) -> None:
         """Work the pending points into the summaries. What they hold afterwards does not depend on when this is called."""
         if not self._pending_steps:
             return
         steps, values = np.array(self._pending_steps, dtype=np.int64), np.array(self._pending_values)
+        self._pending_steps, self._pending_values = [], []
+        self._work_in(steps, values)
+
+    def _work_in(self, steps: Ints, values: Floats) -> None:
         room = FIRST - len(self._first_steps)
         if room > 0:
-            self._first_steps += self._pending_steps[:room]
-            self._first_values += self._pending_values[:room]
-        self._pending_steps, self._pending_values = [], []
+            self._first_steps += steps[:room].tolist()
+            self._first_values += values[:room].tolist()
         self._note_nonfinite(steps, values)
         self._note_lowest(steps, values)
         self._extend_tail(steps, values)
@@ -114,7 +124,9 @@ class History:
     def first(self) -> tuple[Ints, Floats]:
         """The first points (at most 256), non-finite ones included."""
         self.settle()
-        return np.array(self._first_steps, dtype=np.int64), np.array(self._first_values)
+        if self._first is None or self._first[0].size < len(self._first_steps):
+            self._first = np.array(self._first_steps, dtype=np.int64), np.array(self._first_values)
+        return self._first
 
     def tail(self) -> tuple[Ints, Floats]:
         """The last points (at most 1,024), non-finite ones included."""
@@ -186,6 +198,7 @@ class History:
             note.longest = max(note.longest, note.trailing)
 
     def _extend_tail(self, steps: Ints, values: Floats) -> None:
+        steps, values = steps[-TAIL:], values[-TAIL:]
         if self._tail_end + steps.size > self._tail_steps.size:
             kept = min(TAIL, self._tail_end)
             for buffer in (self._tail_steps, self._tail_values):

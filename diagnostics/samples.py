@@ -90,6 +90,11 @@ class SampleLog:
         if len(self._open) < MAX_SAMPLES:
             self._open.append(sample)
 
+    @property
+    def open(self) -> bool:
+        """Whether a round is at hand."""
+        return bool(self._open)
+
     def due(self, step: int | None) -> bool:
         """Whether something at `step` (None: the end) completes the round at hand."""
         return bool(self._open) and step != self._logged

@@ -10,6 +10,10 @@ from __future__ import annotations
 import math
 from collections import deque
 
+import numpy as np
+
+from diagnostics.stretch import Cells
+
 EVERY_POINT_UNTIL = 64
 HOT_OF, HOT_WITHIN = 3, 10
 CALM_AFTER = 100
@@ -40,25 +44,52 @@ class LookSchedule:
     def due(self, loss: float | None, evaluation: float | None, grad: float | None) -> bool:
         """Whether to look after this event; the numbers are those that it carried."""
         self._points += 1
-        now = self._points
-        urgent = self._urgent(loss, evaluation, grad)
-        if evaluation is not None:
-            self._evaluations += 1
-            urgent = urgent or self._evaluations <= 200 or self._evaluations % (self._evaluations // 100) == 0
-        if now >= self._next:
-            self._next = now + (1 if now < EVERY_POINT_UNTIL else max(1, now // 64))
-            return True
-        return urgent
-
-    def _urgent(self, loss: float | None, evaluation: float | None, grad: float | None) -> bool:
-        now = self._points
         bad = (loss is not None and loss - loss != 0) or (evaluation is not None and evaluation - evaluation != 0)
         hot = bad or (loss is not None and loss > self.loss_above)
         if not hot and grad is not None:
             # NaN compares false both ways, so a gradient norm that is not a number must be asked for by name.
             hot = grad > self.grad_above or grad < self.grad_below or grad != grad
-        if not hot:
+        urgent = hot and self._urgent(self._points, bad)
+        if evaluation is not None:
+            self._evaluations += 1
+            urgent = urgent or self._evaluations <= 200 or self._evaluations % (self._evaluations // 100) == 0
+        return self._regular() or urgent
+
+    def first_due(self, events: int, loss: Cells, evaluation: Cells, grad: Cells) -> int | None:
+        """The first of the next `events` events after which to look, counted from 0; None when none of them is due.
+
+        Takes the events up to it, or all of them, as `due` would one by one; their numbers come as columns.
+        """
+        stop = min(events, max(1, self._next - self._points))
+        loss, evaluation, grad = (cells.between(0, stop) for cells in (loss, evaluation, grad))
+        numbers = self._evaluations + 1 + np.arange(evaluation.rows.size)
+        telling = evaluation.rows[(numbers <= 200) | (numbers % np.maximum(numbers // 100, 1) == 0)]
+        look = telling.size > 0
+        stop = int(telling[0]) + 1 if look else stop
+        bad = np.concatenate([cells.rows[~np.isfinite(cells.values)] for cells in (loss, evaluation)])
+        hot = loss.rows[loss.values > self.loss_above]
+        norms = grad.values
+        wild = grad.rows[(norms > self.grad_above) | (norms < self.grad_below) | np.isnan(norms)]
+        every = np.unique(np.concatenate([bad, hot, wild]))
+        for row, is_bad in zip(every.tolist(), np.isin(every, bad).tolist(), strict=True):
+            if row >= stop:
+                break
+            if self._urgent(self._points + row + 1, is_bad):
+                look, stop = True, row + 1
+                break
+        self._points += stop
+        self._evaluations += int(np.searchsorted(evaluation.rows, stop))
+        return stop - 1 if self._regular() or look else None
+
+    def _regular(self) -> bool:
+        now = self._points
+        if now < self._next:
             return False
+        self._next = now + (1 if now < EVERY_POINT_UNTIL else max(1, now // 64))
+        return True
+
+    def _urgent(self, now: int, bad: bool) -> bool:
+        """Whether a hot event, the `now`th of all, is to be looked at; `bad`: it was not finite."""
         if now - self._last_hot > CALM_AFTER:
             self._gap = 1 + self._urgent_looks // 50
         self._last_hot = now

@@ -7,10 +7,12 @@ the live run found. Knows no rule and no threshold.
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 MOMENTS = (
     60, 75, 95, 120, 150, 190, 240, 300, 375, 470, 600, 750, 900, 1200, 1500, 1800, 2400, 3000, 3600, 4800, 7200,
@@ -102,6 +104,21 @@ class SilenceLog:
         self._last = self._point = time
         self._step = step
         return True
+
+    def pass_all(self, events: Sequence[Mapping[str, Any]]) -> int:
+        """Take the times of points as far as each `passes` or has none; how many. Steps are whole.
+
+        None before there is an interval: until then it matters which of them was an evaluation.
+        """
+        if not self._intervals and any("time" in event for event in events):
+            return 0
+        for at, event in enumerate(events):
+            time = event.get("time")
+            if time is None:
+                continue
+            if type(time) is not float or not math.isfinite(time) or not self.passes(time, event["step"]):
+                return at
+        return len(events)
 
     def hear(self, kind: str, time: float, step: float) -> Iterator[None]:
         """Take an event's time; stops at every moment of the silence before it for a look at `current`."""

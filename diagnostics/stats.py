@@ -24,7 +24,8 @@ def median(values: Floats) -> float:
     n = values.size
     if n == 0:
         return math.nan
-    ordered = np.sort(values)
+    ordered = values.copy()
+    ordered.sort()
     half = n // 2
     return float(ordered[half]) if n % 2 else float(ordered[half - 1] / 2 + ordered[half] / 2)
 
@@ -81,7 +82,9 @@ def _pairs(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 def _ties(values: Floats) -> float:
     """What equal values take from the variance of the Mann–Kendall score (times 18)."""
-    if np.diff(np.sort(values)).all():
+    ordered = values.copy()
+    ordered.sort()
+    if (ordered[1:] != ordered[:-1]).all():
         return 0.0
     counts = np.unique(values, return_counts=True)[1]
     return float((counts * (counts - 1) * (2 * counts + 5)).sum())
@@ -92,7 +95,11 @@ def sliding_median(values: Floats, width: int) -> Floats:
     width = max(1, min(width, values.size))
     if width == 1:
         return values
-    return np.asarray(np.median(sliding_window_view(values, width), axis=1))
+    half = width // 2
+    if width % 2:
+        return np.asarray(np.partition(sliding_window_view(values, width), half, axis=1)[:, half])
+    middle = np.partition(sliding_window_view(values, width), (half - 1, half), axis=1)
+    return np.asarray((middle[:, half - 1] + middle[:, half]) / 2)
 
 
 def block_means(values: Floats, blocks: int) -> Floats:

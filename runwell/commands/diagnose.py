@@ -99,8 +99,7 @@ def _judge(file: str, judging: Judging) -> Report | Unread:
     problems: list[str] = []
     source, name = (_standard_input(), "standard input") if file == "-" else (file, "")
     try:
-        for event in read_events(source, name=name, on_problem=problems.append):
-            engine.observe(event)
+        engine.observe_all(read_events(source, name=name, on_problem=problems.append))
     except UnreadableLog as error:
         return Unread(file, str(error))
     except OSError as error:

@@ -1,0 +1,209 @@
+"""What a run's numbers become: names to roles, logged steps to places, rows to histories; says when a row asks for a look.
+
+Takes metrics events one by one, or long stretches of them at a stroke; what is remembered afterwards is the same. Knows
+no rule and no finding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from diagnostics.anew import begins_anew
+from diagnostics.clock import PATIENCE, StepClock
+from diagnostics.history import History
+from diagnostics.roles import RoleMap
+from diagnostics.schedule import LookSchedule
+from diagnostics.series import SeriesView
+from diagnostics.stretch import MAX_STEP, NOTHING, Cells, Stretch
+
+NOT_METRICS = frozenset(("type", "step", "time"))
+LOSSES = ("train_loss", "val_loss")
+NAMED_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+class Row(NamedTuple):
+    """What a row of numbers meant."""
+
+    loss: float | None
+    evaluation: float | None
+    grad: float | None
+    anew: bool
+    """Whether another run was seen to begin in the same log: what came before is forgotten."""
+
+
+class Intake:
+    """The series of one run so far. `judged` are the roles that some rule asks for; `roles` maps names beyond the table."""
+
+    def __init__(self, judged: set[str], roles: Mapping[str, str] | None) -> None:
+        self.clock = StepClock()
+        self.schedule = LookSchedule()
+        self.names: dict[str, str] = {}
+        """Role → the name under which it is logged."""
+        self.histories: dict[str, History] = {}
+        self.targets: dict[str, str | None] = {}
+        """Name → its role, None for what no rule asks for; names that are not settled yet are missing."""
+        self.next_step = 0
+        """The step of a row that has none."""
+        self._judged, self._roles = judged, RoleMap(roles)
+        self._loss_alone = self._loss_beside = False
+        self._anew_at: int | None = None
+        self._previous: tuple[int, dict[str, float]] = (-1, {})
+
+    def has(self, role: str) -> bool:
+        """Whether a role has any point."""
+        return role in self.histories and self.histories[role].count > 0
+
+    def views(self) -> dict[str, SeriesView]:
+        """The series that have any point, by role."""
+        return {
+            role: SeriesView(self.names[role], history) for role, history in self.histories.items() if history.count
+        }
+
+    def view(self, role: str) -> SeriesView | None:
+        """The series of a role, or None."""
+        return SeriesView(self.names[role], self.histories[role]) if self.has(role) else None
+
+    def step_of(self, event: Mapping[str, Any]) -> int:
+        """The step that an event was logged at; one past the last where it has none that can be meant."""
+        step = event.get("step")
+        if type(step) is not int:
+            number = as_number(step)
+            step = int(number) if number is not None and math.isfinite(number) else self.next_step
+        if abs(step) > MAX_STEP:
+            step = self.next_step  # no counter gets there: a time stamp or a broken line
+        self.next_step = step + 1
+        return step
+
+    def take(self, event: Mapping[str, Any], step: int) -> Row | None:
+        """Take a metrics event that was logged at `step`; None when it tells nothing new. `schedule` is not told of it."""
+        targets, watched = self.targets, {}
+        for name, value in event.items():
+            if name not in targets:
+                self._bind(event)
+            role = targets.get(name)
+            if role is None:
+                continue
+            number = value if type(value) is float else as_number(value)
+            if number is not None:
+                watched[role] = number
+        if not watched:
+            return None
+        if (step, watched) == self._previous and all(number - number == 0 != number for number in watched.values()):
+            return None  # the same row once more, as some trainers write it: two equal points are not two observations
+        self._previous = (step, dict(watched))
+        loss, evaluation = watched.get("train_loss"), watched.get("val_loss")
+        if loss is not None and self._is_filler(loss, evaluation):
+            del watched["train_loss"]
+            loss = None
+        restarts = self.clock.restarts
+        for role, number in watched.items():
+            self.histories[role].append(self.clock.place(role, step), number)
+        anew = self._begin_anew(self.clock.restarts > restarts, watched)
+        return Row(loss, evaluation, watched.get("grad_norm"), anew)
+
+    def take_rows(self, rows: Stretch, start: int) -> tuple[int, bool]:
+        """Take rows from `start` on, up to and with the first that asks for a look: (how many, whether to look).
+
+        None are taken where the row at `start` must be taken by itself.
+        """
+        stop = rows.plain_until(start)
+        if stop == start or self._anew_at is not None or not self.clock.is_ahead(rows.cells, int(rows.steps[start])):
+            return 0, False
+        if start == 0 and rows.steps[0] == self._previous[0]:
+            return 0, False  # it may be the last row once more
+        cells = {role: found.between(start, stop) for role, found in rows.cells.items()}
+        due = self.schedule.first_due(stop - start, *(cells.get(role, NOTHING) for role in (*LOSSES, "grad_norm")))
+        count = stop - start if due is None else due + 1
+        steps = rows.steps[start : start + count]
+        cells = {role: found.between(0, count) for role, found in cells.items()}
+        for role, found in cells.items():
+            if found.rows.size:
+                self.histories[role].extend(self.clock.place_all(role, steps[found.rows]), found.values)
+        self._note_losses(cells.get("train_loss", NOTHING), cells.get("val_loss", NOTHING))
+        self._previous = (int(steps[-1]), rows.row(start + count - 1))
+        return count, due is not None
+
+    def _note_losses(self, loss: Cells, evaluation: Cells) -> None:
+        """What `_is_filler` remembers, of many rows."""
+        known = loss.rows[~np.isnan(loss.values)]
+        beside = np.isin(known, evaluation.rows[~np.isnan(evaluation.values)])
+        self._loss_alone = self._loss_alone or not beside.all()
+        self._loss_beside = self._loss_beside or bool(beside.any())
+
+    def rewind(self, logged: int) -> int:
+        """Forget what came after a logged step: where that step lies."""
+        step = self.clock.rewind(logged)
+        for history in self.histories.values():
+            history.rewind(step)
+        self.next_step = logged + 1
+        return step
+
+    def _is_filler(self, loss: float, evaluation: float | None) -> bool:
+        """Whether a NaN training loss beside an evaluation is an empty cell of a table that has rows for evaluations.
+
+        Only where no row ever held both, and others held the training loss alone: else it is what it says.
+        """
+        evaluated = evaluation is not None and evaluation == evaluation
+        if loss == loss:
+            self._loss_alone = self._loss_alone or not evaluated
+            self._loss_beside = self._loss_beside or evaluated
+            return False
+        return evaluated and self._loss_alone and not self._loss_beside
+
+    def _bind(self, event: Mapping[str, Any]) -> None:
+        """Give the new names of an event their roles. One name feeds a role: the first seen, the most telling of its line."""
+        fresh = [name for name in event if name not in self.targets]
+        found = {name: None if name in NOT_METRICS else self._roles.find(str(name)) for name in fresh}
+        for name in sorted(fresh, key=lambda name: found[name][1] if found[name] else 0):  # type: ignore[index]
+            match = found[name]
+            if (
+                match is None
+                or match[0] not in self._judged
+                or (match[0] in self.names and self.names[match[0]] != name)
+            ):
+                self.targets[name] = None
+                continue
+            if as_number(event[name]) is None:
+                continue  # an empty cell or a word: the name may still bring numbers later
+            self.targets[name], self.names[match[0]] = match[0], str(name)
+            self.histories[match[0]] = History()
+
+    def _begin_anew(self, restarted: bool, watched: Mapping[str, float]) -> bool:
+        """Forget what came before if another run begins in the same log; whether it does."""
+        if not restarted and self._anew_at is None:
+            return False
+        role = next((role for role in LOSSES if self.has(role)), "")
+        if not role:
+            return False
+        history = self.histories[role]
+        if restarted:
+            # an evaluation may have shown it: then no row of the training loss has come yet, or only that of this event
+            rows = self.clock.restart_rows(role) or int(role in watched)
+            self._anew_at = history.count - rows + PATIENCE
+        if self._anew_at is None or history.count < self._anew_at:
+            return False
+        self._anew_at = None
+        if not begins_anew(SeriesView(self.names[role], history)):
+            return False
+        steps, values = (column[-PATIENCE:].tolist() for column in history.tail())
+        self.histories = {name: History() for name in self.histories}
+        for step, value in zip(steps, values, strict=True):
+            self.histories[role].append(step, value)
+        self.schedule = LookSchedule()
+        return True
+
+
+def as_number(value: object) -> float | None:
+    """The number that a value means, non-finite ones by their names too; None when it means none."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
+    if isinstance(value, str):
+        return NAMED_NUMBERS.get(value)
+    return None
