@@ -117,11 +117,68 @@ def _accumulation(random: random.Random) -> Drawn:
     return _run(random, settings={"batch_size": 4, "accumulation_steps": random.choice((2, 4)), "max_steps": 200})
 
 
+def _grokking(random: random.Random) -> Drawn:
+    # Validation loss climbs to twice its start while the sums are learned by heart, and falls to nothing long after.
+    settings = {
+        "modulus": random.choice((31, 37, 43)), "n_embd": random.choice((64, 96)), "learning_rate": random.choice((2e-3, 3e-3)),
+        "weight_decay": random.choice((0.5, 1.0)), "max_steps": 2500, "log_interval": random.choice((5, 10)),
+        "eval_interval": random.choice((25, 50, 100)),
+    }  # fmt: skip
+    return {
+        "text": "modular-addition", "settings": settings, "start": "modular", "hard": True, "tolerated": ("overfitting",),
+    }  # fmt: skip
+
+
+def _batch_ramp(random: random.Random) -> Drawn:
+    shown = ["train/loss", "val/loss", "train/grad_norm", "train/learning_rate"]  # the trainer's speeds know no ramp
+    settings = {"batch_size": random.choice((16, 32, 64)), "context_length": 16, "max_steps": random.choice((300, 500))}
+    return _run(random, settings=settings, feed="ramp", log={"only": shown}, hard=True)
+
+
+def _stair_steps(random: random.Random) -> Drawn:
+    # A few epochs of a small text without replacement: each new epoch begins lower, and inside it the loss rises again.
+    settings = {
+        "data_limit_characters": random.choice((50_000, 70_000)), "n_layer": 2, "n_embd": 64, "n_ff": 256, "context_length": 32,
+        "batch_size": 16, "max_steps": 500, "learning_rate": 5e-3,
+    }  # fmt: skip
+    return _run(random, text=random.choice(("docs", "code")), settings=settings, hard=True)
+
+
+def _in_order(random: random.Random) -> Drawn:
+    # Chapters of prose and of code, read in their order in every epoch: the loss rises and falls with the chapter.
+    settings = {"context_length": 32, "batch_size": random.choice((8, 16)), "max_steps": 500, "learning_rate": 2e-3}
+    return _run(random, text="chapters", settings=settings, feed="in-order", hard=True)
+
+
+def _continued(random: random.Random) -> Drawn:
+    # Starts as low as it will get: a fine-tune on what the model knows.
+    rate = random.choice((3e-5, 1e-4, 3e-4))
+    settings = {
+        "tokenizer": random.choice(("byte", "char")),
+        "learning_rate": rate,
+        "max_steps": random.choice((300, 600)),
+    }
+    return _run(random, settings=settings, start="continued", hard=True)
+
+
+def _long(random: random.Random) -> Drawn:
+    settings = {
+        "max_steps": random.choice((1000, 1500, 2000, 3000)), "log_interval": random.choice((5, 10)), "batch_size": 8,
+        "context_length": 32, "n_layer": 2, "n_embd": 32, "n_ff": 128, "eval_interval": random.choice((50, 100)),
+        "eval_batches": 5, "warmup_steps": random.choice((0, 50, 100)), "learning_rate": random.choice((1e-3, 3e-3)),
+    }  # fmt: skip
+    parts = random.choice(({}, {}, {"shape": "wsd"}, {"shape": "restarts"}))
+    if parts:
+        settings |= {"min_learning_rate": settings["learning_rate"], "warmup_steps": 0}
+    return _run(random, settings=settings, **parts)
+
+
 HEALTHY: Mapping[str, tuple[int, Recipe]] = {
     "plain": (20, _run), "constant": (12, _constant), "linear": (12, _shaped("linear")), "wsd": (12, _shaped("wsd")),
     "restarts": (12, _shaped("restarts", hard=True)), "small-batch": (12, _small_batch), "large-batch": (12, _large_batch),
     "rare-evaluation": (12, _rare_evaluation), "noisy-evaluation": (12, _noisy_evaluation), "sparse-log": (12, _sparse_log),
     "smoothed-log": (12, _smoothed), "loss-alone": (10, _loss_alone), "two-losses": (10, _two_losses), "bpe": (12, _bpe),
     "finetune": (12, _finetune), "resume-rewinds": (12, _resume), "samples": (8, _samples), "dropout": (10, _dropout),
-    "accumulation": (10, _accumulation),
+    "accumulation": (10, _accumulation), "grokking": (6, _grokking), "batch-ramp": (8, _batch_ramp), "stair-steps": (6, _stair_steps),
+    "in-order": (6, _in_order), "continued": (8, _continued), "long": (12, _long),
 }  # fmt: skip

@@ -1,56 +1,83 @@
-"""Record the zoo: train every planned run that has no log of its plan yet, and write the manifest.
+"""Record the zoo: train every planned run that has no log of its plan yet, and write the manifests.
 
-    python -m benchmarks.zoo.record [--jobs N] [--seconds S] [--only FAMILY] [--folder DIR] [--list]
+    python -m benchmarks.zoo.record [--half tune|test|all] [--jobs N] [--seconds S] [--only FAMILY] [--folder DIR] [--list]
 
-Run it from the repository's root. Ctrl-C stops it, and the next time it goes on where it was. Each run takes a few seconds on
-one core; `--jobs` trains that many at once, each on one thread.
+Beside each sick run its healthy twin is trained (the same settings and seeds without the illness), of which only how it ended
+is kept. Run it from the repository's root. Ctrl-C stops it, and the next time it goes on where it was. Each run takes a few
+seconds on one core; `--jobs` trains that many at once, each on one thread.
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from benchmarks.zoo.harm import Pair, compare, needs_twin, outcome
 from benchmarks.zoo.spec import Case, cases
-from benchmarks.zoo.storage import LOGS, path_of, save, stale, write_manifest
+from benchmarks.zoo.storage import LOGS, load, path_of, save, stale, unpaired, write_manifest
+
+BETWEEN = 10
+"""Recordings between two writings of the manifest, so that a kill loses no more than these."""
 
 
-def record(case: Case, folder: Path, cache: Path) -> tuple[str, float]:
-    """Train one case and keep its log; its name and the seconds it took."""
+Work = partial["Done"]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What one case's recording gave."""
+
+    name: str
+    seconds: float
+    pair: Pair | None
+
+
+def record(case: Case, folder: Path, cache: Path, anew: frozenset[str]) -> Done:
+    """Train one case, if it is named in `anew`, and keep its log; then its twin, if it is sick."""
     import torch
 
     from benchmarks.zoo.training import train
 
     torch.set_num_threads(1)  # small tensors are faster on one, and the other cores have runs of their own
     started = time.perf_counter()
-    save(case, train(case, cache), folder)
-    return case.name, time.perf_counter() - started
+    if case.name in anew:
+        save(case, train(case, cache), folder)
+    pair = None
+    if case.sick:
+        own = load(case, folder)
+        pair = compare(case, own, train(case.twin(), cache) if needs_twin(case, outcome(own)) else None)
+    return Done(case.name, time.perf_counter() - started, pair)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Record as the arguments say; 0, or 2 for a family that is not planned."""
     args = _parser().parse_args(argv)
-    planned = cases()
+    planned = cases(args.half)
     known = {case.family for case in planned}
     if args.only and args.only not in known:
         print(f"--only {args.only} is no family; families are: {', '.join(sorted(known))}", file=sys.stderr)
         return 2
     wanted = [case for case in planned if args.only in ("", case.family)]
     old = {case.name for case in stale(wanted, args.folder)}
-    missing = [case for case in wanted if case.name in old or not path_of(case, args.folder).is_file()]
+    anew = frozenset(case.name for case in wanted if case.name in old or not path_of(case, args.folder).is_file())
+    alone = {case.name for case in unpaired(wanted, args.folder)}
+    missing = [case for case in wanted if case.name in anew or case.name in alone]
     if args.list:
         for case in wanted:
-            print(f"{case.name:32} {case.half:5} {'missing' if case in missing else 'recorded'}")
+            print(f"{case.name:32} {case.half:5} {_state(case, anew, alone)}")
         return 0
     with tempfile.TemporaryDirectory() as cache:
+        work = partial(record, folder=args.folder, cache=Path(cache), anew=anew)
         try:
-            _record_all(missing, args.folder, Path(cache), args.jobs, args.seconds)
+            _record_all(missing, planned, args.folder, work, args.jobs, args.seconds)
         except KeyboardInterrupt:
             print("stopped; what is recorded is kept", file=sys.stderr)
     counts = write_manifest(planned, args.folder)
@@ -58,8 +85,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _state(case: Case, anew: frozenset[str], alone: set[str]) -> str:
+    return "missing" if case.name in anew else "without its twin" if case.name in alone else "recorded"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Record the zoo's runs.")
+    parser.add_argument("--half", choices=("tune", "test", "all"), default="all", help="record this half alone")
     parser.add_argument("--jobs", type=int, default=1, help="runs to train at once")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no further run after this long")
     parser.add_argument("--only", default="", metavar="FAMILY", help="record this family alone")
@@ -68,14 +100,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _record_all(missing: Sequence[Case], folder: Path, cache: Path, jobs: int, seconds: float) -> None:
-    started = time.perf_counter()
+def _record_all(
+    missing: Sequence[Case], planned: Sequence[Case], folder: Path, work: Work, jobs: int, seconds: float
+) -> None:
+    started, pairs = time.perf_counter(), dict[str, Pair]()
     in_time = (case for case in missing if time.perf_counter() - started < seconds)
-    for done, (name, took) in enumerate(_each(in_time, partial(record, folder=folder, cache=cache), jobs), 1):
-        print(f"{done:4} of {len(missing)}  {name:32} {took:5.1f} s", flush=True)
+    try:
+        for number, done in enumerate(_each(in_time, work, jobs), 1):
+            pairs |= {done.name: done.pair} if done.pair is not None else {}
+            print(f"{number:4} of {len(missing)}  {done.name:32} {done.seconds:5.1f} s", flush=True)
+            if number % BETWEEN == 0:
+                write_manifest(planned, folder, pairs)
+    finally:
+        write_manifest(planned, folder, pairs)
 
 
-def _each(todo: Iterator[Case], work: partial[tuple[str, float]], jobs: int) -> Iterator[tuple[str, float]]:
+def _each(todo: Iterator[Case], work: Work, jobs: int) -> Iterator[Done]:
     if jobs == 1:
         yield from map(work, todo)
         return
@@ -87,4 +127,5 @@ def _each(todo: Iterator[Case], work: partial[tuple[str, float]], jobs: int) -> 
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop, it keeps what it has, as at Ctrl-C
     sys.exit(main())

@@ -13,8 +13,8 @@ from trainer.checkpoint import Checkpoint, CheckpointFolder
 from trainer.wall import Wall
 
 DIGITS = 5
-LEFT_OUT = ("train/tokens", "train/epoch")
-"""Series that follow from the step and the config."""
+LEFT_OUT = ("train/tokens",)
+"""Series that no rule reads and that follow from the step and the config."""
 
 
 class FastWall:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import sysconfig
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from trainer.python_docs import python_docs
 
 LENGTH = 200_000
 """Characters of each text."""
+CHAPTER, CHAPTERS = 12_000, 4
+"""Characters of a chapter, and chapters of each kind: read through several times in a run."""
 MODULES = (
     "argparse",
     "ast",
@@ -31,8 +34,24 @@ MODULES = (
 @cache
 def text(name: str, folder: Path) -> str:
     """The text of that name; `folder` holds what takes seconds to make. Raises `KeyError` for an unknown name."""
-    makers = {"docs": lambda: python_docs(folder), "code": _code, "sums": _sums, "words": _words}
+    makers: dict[str, Callable[[], str]] = {
+        "docs": lambda: python_docs(folder),
+        "code": _code,
+        "sums": _sums,
+        "words": _words,
+        "chapters": lambda: _chapters(folder),
+    }
     return makers[name]()[:LENGTH]
+
+
+def _chapters(folder: Path) -> str:
+    """Prose and code in turns."""
+    pairs = zip(_pieces(text("docs", folder)), _pieces(text("code", folder)), strict=True)
+    return "".join(piece for pair in pairs for piece in pair)
+
+
+def _pieces(whole: str) -> list[str]:
+    return [whole[at : at + CHAPTER] for at in range(0, CHAPTERS * CHAPTER, CHAPTER)]
 
 
 def _code() -> str:

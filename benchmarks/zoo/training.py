@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.zoo import texts
+from benchmarks.zoo import modular, texts
+from benchmarks.zoo.feeds import FEEDS
 from benchmarks.zoo.reporter import FastWall, MemoryCheckpoints, Recording
 from benchmarks.zoo.shapes import SHAPES
 from benchmarks.zoo.spec import Case
@@ -20,11 +21,24 @@ from trainer.progress import Progress
 from trainer.session import Session, new_session, restore
 
 PRETRAINING_STEPS = 400
+EARLIER = ("finetune", "continued")
+"""Starts from weights that have learned before."""
 PRETRAINING_TEXT = {"docs": "code", "code": "docs"}
 
 
 def train(case: Case, cache: Path) -> list[dict[str, Any]]:
     """The run log of the case. `cache` holds texts and tokens that several cases share."""
+    return _add(case) if case.start == "modular" else _learn(case, cache)
+
+
+def _add(case: Case) -> list[dict[str, Any]]:
+    run = Recording(FastWall().clock)
+    run.update_config(modular.config(case.settings))
+    modular.train(case.settings, run)
+    return run.events
+
+
+def _learn(case: Case, cache: Path) -> list[dict[str, Any]]:
     config = TrainConfig(**case.settings)
     corpus = _corpus(case, config, cache)
     config = dataclasses.replace(config, vocab_size=corpus.tokenizer.size)
@@ -33,13 +47,16 @@ def train(case: Case, cache: Path) -> list[dict[str, Any]]:
     run.smooth, run.only = case.log.get("smooth", 0.0), frozenset(case.log.get("only", ()))
     run.update_config(declared(case, config))
     session = new_session(config, corpus.tokenizer, choose(config))
-    if case.start == "finetune":
-        _pretrain(session, PRETRAINING_TEXT[case.text], cache)
+    if case.start in EARLIER:
+        _pretrain(session, PRETRAINING_TEXT[case.text] if case.start == "finetune" else case.text, cache)
     checkpoints = MemoryCheckpoints(config.checkpoint_interval)
     if case.start == "resume":
         # Killed some steps after its checkpoint: what it logged in between is logged again.
         run.stop_at = config.checkpoint_interval + config.checkpoint_interval // 2
-    ending = _loop(session, corpus, run, checkpoints, wall).train()
+    loop = _loop(session, corpus, run, checkpoints, wall)
+    if case.feed:
+        loop.batches = FEEDS[case.feed](corpus.train, config)
+    ending = loop.train()
     if case.start == "resume":
         session = _resumed(session, checkpoints, run)
         ending = _loop(session, corpus, run, MemoryCheckpoints(0), wall).train()
@@ -50,7 +67,7 @@ def train(case: Case, cache: Path) -> list[dict[str, Any]]:
 def declared(case: Case, config: TrainConfig) -> dict[str, Any]:
     """The config as the run declares it: its illness is not in it, and a fine-tune says what it started from."""
     told = {**config.to_mapping(), "actual_vocab_size": config.vocab_size, "dataset": case.text}
-    told |= {"resume": "an-earlier-run"} if case.start == "finetune" else {}
+    told |= {"resume": "an-earlier-run"} if case.start in EARLIER else {}
     return {
         name: value for name, value in told.items() if name not in ("fault", "fault_step", "name", "project", "preset")
     }

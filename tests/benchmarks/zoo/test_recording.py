@@ -6,13 +6,28 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from benchmarks.zoo import record as recorder
 from benchmarks.zoo import texts, training
+from benchmarks.zoo.feeds import InOrder, Ramp
+from benchmarks.zoo.harm import Pair
 from benchmarks.zoo.reporter import FastWall, Recording, rounded
 from benchmarks.zoo.spec import Case
-from benchmarks.zoo.storage import load, path_of, recorded, save, stale, write_manifest
+from benchmarks.zoo.storage import (
+    load,
+    outcomes,
+    path_of,
+    read_manifest,
+    recorded,
+    save,
+    stale,
+    unpaired,
+    write_manifest,
+)
+from trainer.config import TrainConfig
 
 TINY: dict[str, Any] = {
     "n_layer": 1, "n_head": 1, "n_embd": 8, "n_ff": 8, "context_length": 8, "batch_size": 2, "max_steps": 6, "warmup_steps": 0,
@@ -67,7 +82,7 @@ def test_the_same_events_give_the_same_bytes_and_the_manifest_counts_them(tmp_pa
     sick = case(family="other", expected=("divergence",))
     manifest = write_manifest([case(), sick], tmp_path)
     assert manifest["planned"] == {"sick": 1, "healthy": 1} and manifest["recorded"] == {"sick": 0, "healthy": 1}
-    assert list(manifest["runs"]) == ["tiny-00"] and recorded([case(), sick], tmp_path) == [case()]
+    assert list(read_manifest("tune", tmp_path)) == ["tiny-00"] and recorded([case(), sick], tmp_path) == [case()]
 
 
 def test_a_log_keeps_the_plan_that_it_was_recorded_under(tmp_path: Path) -> None:
@@ -128,13 +143,46 @@ def test_what_is_recorded_already_is_not_trained_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     planned = [case(), case(seed=1)]
-    monkeypatch.setattr(recorder, "cases", lambda: planned)
+    monkeypatch.setattr(recorder, "cases", lambda half: planned)
     save(planned[0], [{"type": "state", "state": "stopped"}], tmp_path)
     write_manifest(planned, tmp_path)
     assert recorder.main(["--folder", str(tmp_path)]) == 0
     assert "recorded {'sick': 0, 'healthy': 2}" in capsys.readouterr().out
     assert load(planned[0], tmp_path)[0]["state"] == "stopped" and path_of(planned[1], tmp_path).is_file()
     assert recorder.main(["--list", "--folder", str(tmp_path)]) == 0 and "missing" not in capsys.readouterr().out
+
+
+def test_a_sick_run_is_recorded_beside_its_healthy_twin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ill = case(family="ill", settings={"fault": "rate-x1000", "eval_interval": 2}, expected=("divergence",))
+    slow = case(
+        family="slow", settings={"fault": "hang", "fault_step": 3}, expected=("stalled-run",), harm="injury", onset=3
+    )
+    monkeypatch.setattr(recorder, "cases", lambda half: [ill, slow])
+    assert recorder.main(["--folder", str(tmp_path)]) == 0
+    ended = outcomes([ill, slow], tmp_path)
+    pair, alone = ended["ill-00"], ended["slow-00"]
+    assert isinstance(pair, Pair) and pair.twin is not None and pair.own.first == pair.twin.first != pair.own.last
+    assert isinstance(alone, Pair) and alone.twin is None, "the injury counts of itself"
+    assert unpaired([ill, slow], tmp_path) == []
+    changed = case(family="ill", settings={**ill.settings}, expected=("divergence",), cure={"grad_clip": 0.5})
+    assert unpaired([changed], tmp_path) == [changed], "another twin than the one that was trained"
+
+
+def test_a_ramp_grows_and_a_text_in_order_begins_at_its_start() -> None:
+    config = TrainConfig(**{**TINY, "batch_size": 16, "max_steps": 8})
+    tokens = np.arange(2000, dtype=np.uint16)
+    sizes = [len(Ramp(tokens, config).draw(step, 0)[0]) for step in range(1, 9)]
+    assert sizes == [2, 2, 4, 4, 8, 8, 16, 16]
+    ids, targets = InOrder(tokens, config).draw(1, 0)
+    assert ids.flatten().tolist() == list(range(128)) and torch.equal(targets, ids + 1)
+
+
+def test_modular_addition_is_learned_by_heart_before_it_is_understood(tmp_path: Path) -> None:
+    settings = {"modulus": 13, "n_embd": 32, "learning_rate": 3e-3, "weight_decay": 1.0, "max_steps": 200, "log_interval": 10,
+                "eval_interval": 50, "seed": 1}  # fmt: skip
+    events = training.train(Case(family="g", seed=0, settings=settings, text="", start="modular"), tmp_path)
+    train, val = series(events, "train/loss"), series(events, "val/loss")
+    assert train[200] < 0.1 < 2.0 < val[0] < max(val.values()) and events[0]["config"]["vocab_size"] == 13
 
 
 def test_an_unknown_family_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
