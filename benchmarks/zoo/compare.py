@@ -71,11 +71,15 @@ def table(judges: Mapping[str, Sequence[Mark]]) -> str:
         cells = [
             share(len(found), len(sick)),
             _spoke(sick),
-            share(sum(mark.is_right(mark.first) for mark in found), len(found)),
+            share(sum(mark.is_right(_first_word(mark)) for mark in found), len(found)),
         ]
         cells += [_spoke(healthy), _spoke(tuned), _spoke(harmless), delay]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _first_word(mark: Mark) -> str:
+    return min(mark.said, key=lambda word: mark.said[word].step)
 
 
 def _spoke(marks: Sequence[Mark]) -> str:
