@@ -171,7 +171,7 @@ def _layout(chart: Chart, view: View, large: bool) -> dict[str, Any]:
     layout: dict[str, Any] = {
         "autosize": True,
         "uirevision": f"{chart.key}/{view.axis.kind}/{view.log}/{view.perplexity}",
-        "margin": {"l": 46, "r": 14, "t": 14, "b": 40 if large else 26},
+        "margin": {"l": 46, "r": 22, "t": 14, "b": 40 if large else 26},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": "Inter, system-ui, sans-serif", "size": 12, "color": theme.LIMIT},
