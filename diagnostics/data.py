@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 MAX_TEXT = 200
@@ -41,7 +41,11 @@ class DataFacts:
     """At how many places the passage stands that is repeated most."""
     overlap: float | None = None
     """Share of the validation part that stands in the training part, boilerplate left out."""
+    unigram_entropy: float | None = None
+    """Nats a token that a model loses which knows how often each token occurs, and no more."""
     most_text: str = ""
+    characters_shares: Mapping[str, float] = field(default_factory=dict)
+    """The commonest characters of the training text, each with its share of all."""
 
     def share_of_documents(self, count: float | None) -> float:
         """A count as a share of the documents; 0 where either is not known."""
@@ -65,12 +69,22 @@ class DataFacts:
 def read_data(event: Mapping[str, Any], step: int, number: Callable[[object], float | None]) -> DataFacts:
     """The facts of a `data` event; what makes no sense is None. `number` reads numbers as the engine does."""
     told = {
-        field.name: value
-        for field in fields(DataFacts)
-        if field.name not in ("step", "most_text")
-        and (value := number(event.get(field.name))) is not None
+        fact.name: value
+        for fact in fields(DataFacts)
+        if fact.name not in ("step", "most_text", "characters_shares")
+        and (value := number(event.get(fact.name))) is not None
         and math.isfinite(value)
         and value >= 0
     }
     text = event.get("most_text")
-    return DataFacts(step=step, most_text=text[:MAX_TEXT] if isinstance(text, str) else "", **told)
+    passage = text[:MAX_TEXT] if isinstance(text, str) else ""
+    return DataFacts(step=step, most_text=passage, characters_shares=_shares(event, number), **told)
+
+
+def _shares(event: Mapping[str, Any], number: Callable[[object], float | None]) -> dict[str, float]:
+    """Characters and their shares, told as one text and one list of equal length; nothing where they do not match."""
+    characters, shares = event.get("common_characters"), event.get("common_shares")
+    if not isinstance(characters, str) or not isinstance(shares, (list, tuple)) or len(shares) != len(characters):
+        return {}
+    found = [number(share) for share in shares[:MAX_TEXT]]
+    return {char: share for char, share in zip(characters, found, strict=False) if share is not None and 0 < share <= 1}

@@ -73,6 +73,8 @@ class Sighting:
     """0 to 1."""
     subject: str = ""
     """Tells several findings of one rule apart (a series name); empty when there is one a run."""
+    over: bool = False
+    """Seen for the last time: it is known to be over with this very look."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -41,12 +41,13 @@ def merge(track: Track, rule: Rule, sighting: Sighting | None, now: Moment) -> T
     if sighting is None:
         return _absent(track, rule, now)
     if finding is not None and finding.status == "open":
-        return Track(_updated(finding, sighting, now), track.looks, now.points)
+        seen = Track(_updated(finding, sighting, now), track.looks, now.points)
+        return _resolved(seen, rule, now) if sighting.over else seen
     looks = track.looks + 1
     if looks < rule.life.open_after_looks:
         return replace(track, looks=looks)
     opened = _opened(rule, sighting, now) if finding is None else _reopened(finding, rule, sighting, now)
-    return Track(opened, 0, now.points)
+    return _resolved(Track(opened, 0, now.points), rule, now) if sighting.over else Track(opened, 0, now.points)
 
 
 def rewound(track: Track, step: int) -> Track:
@@ -79,6 +80,13 @@ def _absent(track: Track, rule: Rule, now: Moment) -> Track:
     if finding is None or finding.status != "open":
         return replace(track, looks=0)
     if rule.life.resolved is None or now.points - track.seen_points < _hold(rule, finding, now):
+        return track
+    return _resolved(track, rule, now)
+
+
+def _resolved(track: Track, rule: Rule, now: Moment) -> Track:
+    finding = track.finding
+    if finding is None or rule.life.resolved is None:
         return track
     lasting = _recurs(rule, finding.occurrences)
     severity = finding.severity if lasting else min(finding.severity, rule.life.resolved, key=lambda s: s.rank)

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 
 WINDOW = 500
 """Characters over which repetition is measured."""
+LOOP, LOOP_COMPRESSION, MOSTLY_BLANK = 150, 4.0, 0.85
+"""Characters of a text that can be called a loop; how far it must compress, or how much of it must be blank: code has up to half."""
 FEW_WORDS = 20
 """Texts with fewer words than this in a window have no spaces (or one endless word): their characters are counted."""
 
@@ -49,6 +51,21 @@ def repeated_share(text: str) -> float:
     size = 4 if len(found) >= FEW_WORDS else 8
     grams = [tuple(units[at : at + size]) for at in range(len(units) - size + 1)]
     return 1.0 - len(set(grams)) / len(grams) if grams else 0.0
+
+
+def blank_share(text: str) -> float:
+    """Share of the last window that is blanks and line ends."""
+    window = text[-WINDOW:]
+    return sum(char.isspace() for char in window) / len(window) if window else 0.0
+
+
+def loops(text: str) -> bool:
+    """Whether a long text is one loop, of words or of nothing but blanks: what is left when a model repeats itself for good."""
+    if len(text) < LOOP:
+        return False
+    if blank_share(text) > MOSTLY_BLANK:
+        return True
+    return len(ending(text)) >= LOOP and compression(text) > LOOP_COMPRESSION and repeated_share(text) > 0.8
 
 
 def unprintable_share(text: str) -> float:

@@ -173,6 +173,17 @@ class RunView:
         return self.facts.peak_rate
 
     @property
+    def passes(self) -> float | None:
+        """How often the training text has been gone over so far: logged as the epoch, or told by the data; None when unknown."""
+        epoch = self.get("epoch")
+        if epoch is not None:
+            return epoch.last
+        data, planned = self.data, self.facts.planned_steps
+        if data is None or not data.train_tokens or data.planned_tokens is None or not planned:
+            return None
+        return self.step * data.planned_tokens / planned / data.train_tokens
+
+    @property
     def rising_validation(self) -> bool:
         """Whether the validation loss stands clearly above its best: a sign of overfitting, not yet the finding."""
         return self.val is not None and self.val.size >= 3 and self.val.level > 1.03 * self.val.best.value

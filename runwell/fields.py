@@ -55,7 +55,7 @@ def _is_tags(value: Any) -> bool:
 _DATA_NUMBERS = (
     "documents", "characters", "words", "mean_words", "shortest", "longest", "empty", "short", "duplicates",
     "near_duplicates", "english", "unreadable", "train_tokens", "val_tokens", "planned_tokens", "parameters",
-    "window_tokens", "distinct", "repeated", "most_places", "overlap",
+    "window_tokens", "distinct", "repeated", "most_places", "overlap", "unigram_entropy",
 )  # fmt: skip
 
 
@@ -97,6 +97,7 @@ FIELDS: dict[str, dict[str, Field]] = {
         "dataset": TEXT,
         "issues": TAGS,
         "most_text": TEXT,
+        "common_characters": TEXT,
     },
     "sample": {
         "step": NEEDED_STEP,

@@ -21,6 +21,11 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long a case takes is the machine's business, which other work may keep busy.
+settings.register_profile("runwell", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("runwell")
 
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 60.0

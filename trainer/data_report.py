@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,10 @@ from trainer.repeats import Repeats, measure, window_tokens
 if TYPE_CHECKING:
     from trainer.data import Corpus, Packed
 
+COUNTED = 4_000_000
+"""Tokens at equal distances whose frequencies are counted."""
+PIECES, PIECE, COMMON = 64, 512, 64
+"""Pieces of tokens whose characters are counted, tokens in each, and characters that are told."""
 FILE = "audit-1.json"
 """Raise the number when something is measured in another way."""
 
@@ -53,7 +58,25 @@ def report(config: TrainConfig, corpus: Corpus, stream: Packed, parameters: int)
         "val_tokens": len(corpus.val),
         "planned_tokens": planned,
         "parameters": parameters,
+        **_frequencies(corpus, stream),
         **(_repeats(corpus, stream, found) if found is not None else {}),
+    }
+
+
+def _frequencies(corpus: Corpus, stream: Packed) -> dict[str, Any]:
+    """How often tokens and characters occur: what a model that knows no more than that loses, and what its text is made of."""
+    stride = max(1, len(stream) // COUNTED)
+    counts = np.bincount(stream[::stride]).astype(np.float64)
+    shares = counts[counts > 0] / counts.sum()
+    pieces = np.linspace(0, max(0, len(stream) - PIECE), PIECES).astype(np.int64)
+    text = "".join(
+        corpus.tokenizer.decode(stream[at : at + PIECE].astype(np.int64)) for at in np.unique(pieces).tolist()
+    )
+    common = Counter(text).most_common(COMMON)
+    return {
+        "unigram_entropy": round(float(-(shares * np.log(shares)).sum()), 4),
+        "common_characters": "".join(char for char, _ in common),
+        "common_shares": [round(count / len(text), 4) for _, count in common],
     }
 
 

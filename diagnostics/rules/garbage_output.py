@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from diagnostics import say, texts
@@ -12,6 +13,10 @@ from diagnostics.view import RunView
 
 ENOUGH = 40
 """Characters from which shares mean something."""
+
+RARE, COMMON_TEXT, STRANGE = 0.002, 0.85, 0.3
+"""Share of the training text below which a character is rare; what the others must make up together for the text to be
+one of letters; and the share of rare ones in a sample that no model which was trained on it writes."""
 
 
 @rule(
@@ -36,7 +41,8 @@ def garbage_output(
 
     ## How it is detected
     A sample is garbage when it is empty or blank; when more than `unprintable` of its characters cannot be read (controls,
-    unassigned ones, U+FFFD for bytes that are no text); or when one word makes up more than `dominant` of it. A round
+    unassigned ones, U+FFFD for bytes that are no text); when one word makes up more than `dominant` of it; or, where the
+    run told which characters its training text is made of (`data`), when three in ten are rare there. A round
     counts when at least `share` of its texts are garbage; two rounds, one after the other, with `least` such texts
     between them make a warning. Rounds before 5 % of the planned steps are not judged (the first two where the plan is
     unknown): early output may be anything.
@@ -77,23 +83,36 @@ def garbage_output(
     ## References
     - Karpathy, A Recipe for Training Neural Networks, 2019: look at the data as it goes into and comes out of the model.
     """
-    judge = partial(_is_garbage, unprintable=unprintable, dominant=dominant)
+    judge = partial(_is_garbage, known=_known(view), unprintable=unprintable, dominant=dominant)
     found = trailing_bad(grown_up(view.rounds, view.facts.planned_steps), judge, share=share, least=least)
     return _sighting(view, found, unprintable, dominant) if found else None
 
 
-def _is_garbage(sample: Sample, *, unprintable: float, dominant: float) -> bool | None:
+def _known(view: RunView) -> Mapping[str, float]:
+    """The common characters of the training text and their shares; empty where too little is known of it to judge by."""
+    shares = view.data.characters_shares if view.data is not None else {}
+    common = {char: share for char, share in shares.items() if share >= RARE}
+    return common if sum(common.values()) >= COMMON_TEXT else {}
+
+
+def _is_garbage(sample: Sample, *, known: Mapping[str, float], unprintable: float, dominant: float) -> bool | None:
     text = sample.text.strip()
     if not text:
         return True
     if len(text) < ENOUGH:
         return None
-    return texts.unprintable_share(text) > unprintable or texts.commonest(text)[1] > dominant
+    strange = bool(known) and _strange_share(text, known) > STRANGE
+    return strange or texts.unprintable_share(text) > unprintable or texts.commonest(text)[1] > dominant
+
+
+def _strange_share(text: str, known: Mapping[str, float]) -> float:
+    """Share of the characters that are none of the training text's common ones."""
+    return sum(char not in known for char in text) / len(text)
 
 
 def _sighting(view: RunView, found: list[Judged], unprintable: float, dominant: float) -> Sighting:
     last = found[-1]
-    kind, observed, limit, cause = _kind(last.bad[0], unprintable, dominant)
+    kind, observed, limit, cause = _kind(last.bad[0], _known(view), unprintable, dominant)
     sentence = f"{len(last.bad)} of {last.count} samples at step {say.step(last.round.step)} are no text, for {len(found)} rounds now: {kind}."
     first = found[0].round.step
     evidence = Evidence(
@@ -113,7 +132,9 @@ def _sighting(view: RunView, found: list[Judged], unprintable: float, dominant: 
     )
 
 
-def _kind(sample: Sample, unprintable: float, dominant: float) -> tuple[str, float, float, Cause]:
+def _kind(
+    sample: Sample, known: Mapping[str, float], unprintable: float, dominant: float
+) -> tuple[str, float, float, Cause]:
     """What is wrong with it in words, the number seen, its limit, and the cause that it speaks for."""
     text = sample.text.strip()
     if not text:
@@ -127,6 +148,13 @@ def _kind(sample: Sample, unprintable: float, dominant: float) -> tuple[str, flo
     if bad > unprintable:
         broken = Cause("broken tokenizer map", "ids are turned into bytes that are no text: check decode(encode(text))")
         return f"{say.percent(bad)} of the characters cannot be read", bad, unprintable, broken
+    strange = _strange_share(text, known) if known else 0.0
+    if strange > STRANGE:
+        other = Cause(
+            "broken tokenizer map",
+            "ids are decoded with another table than the text was encoded with: check decode(encode(text))",
+        )
+        return f"{say.percent(strange)} of the characters are rare in the training text", strange, STRANGE, other
     word, part = texts.commonest(text)
     one = Cause("collapsed model", "one token is the likeliest everywhere: broken weights, or a loss that never fell")
     return f"“{excerpt(word, 20)}” makes up {say.percent(part)}", part, dominant, one

@@ -246,7 +246,8 @@ def _rose(view: RunView, step: int) -> bool:
     if after.size < 5 or before.size < 5:
         return False
     then = stats.median(before[-20:])
-    return stats.median(after[-20:]) > then + max(0.05 * abs(then), 2 * train.noise / np.sqrt(min(after.size, 20)))
+    margin = max(0.05 * abs(then), 2 * train.noise / float(np.sqrt(min(after.size, 20))))
+    return stats.median(after[-20:]) > then + margin
 
 
 def _still_rising(view: RunView, rate: SeriesView, rising: float) -> Sighting | None:

@@ -135,7 +135,12 @@ def _by_heart(view: RunView, val: SeriesView) -> Sighting | None:
     if train is None or uniform is None or train.size < 20:
         return None
     alike = 0.85 < val.values[0] / uniform < 1.2  # both are on one scale: at the first step neither knew anything
-    if not alike or val.last < FAR_UP or train.level > BY_HEART * val.last or val.last_step < train.last_step // 2:
+    if (
+        not alike
+        or not FAR_UP <= val.last < 0.8 * uniform
+        or train.level > BY_HEART * val.last
+        or val.last_step < train.last_step // 2
+    ):
         return None
     return _gap_sighting(view, train, val)
 

@@ -12,6 +12,9 @@ from diagnostics.view import RunView
 MOVED = 0.85
 """Sum of the rates of all steps after which no healthy run from scratch was seen to rest at the commonest tokens."""
 
+FREQUENCIES = 0.93
+"""Loss ÷ unigram entropy of the training text above which a model knows hardly more than how often each token occurs."""
+
 CHARACTERS, BOLD = 3.9, 1e-3
 """Nats at which models of some dozens of characters begin, and a rate that only runs from scratch are given."""
 
@@ -40,7 +43,8 @@ def plateau(
     Over the last `share` of the history the loss fell by less than `fall`, without a falling trend, after it had fallen
     before, while the rate is at least `rate_share` of its peak. It is info: many healthy fine-tunes end so. It is a
     warning when a run from scratch lies flat above `high` of ln V after 1,000 steps, or once the rates of its steps sum
-    up to 0.85 (850 steps at 0.001), which no working run does.
+    up to 0.85 (850 steps at 0.001), which no working run does. Where the run told how often its tokens occur (`data`), their
+    entropy is the measure in place of `high`.
 
     ## Likely causes
     - Capacity reached: the model is too small for the data, or the data is exhausted.
@@ -94,6 +98,9 @@ def _stuck_early(view: RunView, train: SeriesView, high: float) -> bool:
         return False
     moved = view.rate_sum
     enough = moved >= MOVED if moved is not None else seen.warm_steps >= 1000
+    unigram = view.data.unigram_entropy if view.data is not None else None
+    if unigram is not None and view.facts.from_scratch is not False:
+        return enough and seen.warm_steps >= 300 and train.level > FREQUENCIES * unigram
     if seen.uniform:
         return train.level > high * seen.reference and (enough or seen.warm_steps >= 1000) and seen.warm_steps >= 300
     # Without a vocabulary: begun where characters begin, at a rate that no fine-tune is given.

@@ -41,7 +41,8 @@ def repetitive_output(
     ## How it is detected
     Over the last 500 characters of a sample, blanks made one: bytes ÷ compressed bytes above `compression` **and** more
     than `repeated` of the 4-grams of words seen before. A round of samples counts when at least `share` of its texts are
-    such; two rounds, one after the other, with `least` such texts between them make a warning. Texts of fewer than 200
+    such; two rounds, one after the other, with `least` such texts between them make a warning. A text that is nearly all
+    blanks is a loop too. Texts of fewer than 200
     characters must be loops through and through, those under 100 are not judged, nor are rounds before 5 % of the
     planned steps (the first two where the plan is unknown).
 
@@ -91,7 +92,11 @@ def repetitive_output(
 
 def _repeats(sample: Sample, *, facts: Facts, compression: float, repeated: float) -> bool | None:
     length = len(texts.ending(sample.text))
-    if length < SHORT or sample.asked_greedy(facts.temperature, facts.top_k):
+    if sample.asked_greedy(facts.temperature, facts.top_k):
+        return None
+    if texts.loops(sample.text):
+        return True
+    if length < SHORT:
         return None
     if length < LONG:
         compression, repeated = STRICTER * compression, 1 - (1 - repeated) / 4

@@ -39,8 +39,8 @@ def stalled_run(
     silence before, and `least` seconds (`first` seconds before the first evaluation or checkpoint: it takes longer than
     anything before it). After `critical` seconds, and at least twice that limit, it is critical. Time is told by the
     events: of a live run the server says that nothing came, of a finished log the gap between two times says it. Ten
-    intervals must be known. The time between an end, a crash or a rewind and a resume is no silence. It is over when
-    three points have come again.
+    intervals must be known. The time between an end, a crash or a rewind and a resume is no silence. It is over with the
+    next point, and info from then on: in a finished log, which nobody waited for, a silence is history.
 
     ## Likely causes
     - A collective operation that one rank never entered: the others wait for it.
@@ -123,4 +123,5 @@ def _sighting(view: RunView, silence: Silence, limit: float, severity: Severity)
             Remedy("Give collectives and loaders a time limit, so that a hang becomes an error."),
         ),
         confidence=0.9 if severity is Severity.CRITICAL else 0.7,
+        over=silence.over,
     )

@@ -86,11 +86,9 @@ def suspicious_loss(
     limit = max(min(share * uniform, 0.5), absolute)
     if not 0 < float(recent.min()) <= float(recent.max()) < limit:
         return None
-    seen = view.get("epoch")
-    early = seen is not None and seen.last < epoch
-    if early:
-        assert seen is not None
-        done = f"{say.percent(seen.last)} of the first pass is done."
+    seen = view.passes
+    if seen is not None and seen < epoch:
+        done = f"{say.percent(seen)} of the first pass is done."
         return _sighting(view, train, Severity.CRITICAL, limit, done)
     val = view.val
     if val is None or not 0 < val.last < limit or not _no_puzzle(view, seen):
@@ -102,20 +100,20 @@ def suspicious_loss(
 
 def _parted_in_first_pass(view: RunView, train: SeriesView, uniform: float) -> Sighting | None:
     """A training loss far below validation although no text was seen twice: it cannot have been learned by heart."""
-    seen, val = view.get("epoch"), view.val
-    if seen is None or val is None or not 0 < seen.last < FIRST_PASS or val.size < 2 or train.size < 30:
+    seen, val = view.passes, view.val
+    if seen is None or val is None or not 0 < seen < FIRST_PASS or val.size < 2 or train.size < 30:
         return None
     alike = 0.85 < val.values[0] / uniform < 1.2
     falls_alone = train.level < 0.5 * val.last and val.last - train.level > 0.2 * uniform
     if not alike or not falls_alone or val.last_step < train.last_step // 2:
         return None
-    why = f"The validation loss is {say.number(val.last)}, and {say.percent(seen.last)} of the first pass is done: nothing was seen twice."
+    why = f"The validation loss is {say.number(val.last)}, and {say.percent(seen)} of the first pass is done: nothing was seen twice."
     return _sighting(view, train, Severity.CRITICAL, 0.5 * val.last, why)
 
 
-def _no_puzzle(view: RunView, seen: SeriesView | None) -> bool:
+def _no_puzzle(view: RunView, seen: float | None) -> bool:
     """Whether the tokens are those of a text rather than of a puzzle that can be solved to the end."""
-    if seen is not None and seen.last < 1:
+    if seen is not None and seen < 1:
         return True
     return (view.facts.vocab_size or 0) >= LARGE_VOCABULARY
 
