@@ -8,11 +8,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := runwell trainer diagnostics dashboard
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check lint format types docs browser clean constraints
+.PHONY: help up test soak check lint format types docs browser clean constraints
 
 help:
 	@echo "make up      install into .venv and start Runwell on http://127.0.0.1:8420"
 	@echo "make test    install into .venv and run every test, those in a browser included"
+	@echo "make soak    faults on purpose, one after the other: what is held, what is lost (SECONDS=20 each)"
 	@echo "make check   format, lint and types, then the tests"
 	@echo "make docs    write the generated pages under docs/ again"
 	@echo "make clean   remove .venv and caches (runs and data stay where they are)"
@@ -22,6 +23,12 @@ up: $(VENV)/.up
 
 test: $(VENV)/.test browser
 	@$(BIN)/python -m pytest $(ARGS)
+
+# Longer forms of the fault tests and of the API's fuzz; SECONDS is how long each fault's stream of steps goes on.
+SECONDS ?= 20
+soak: $(VENV)/.test
+	@$(BIN)/python -m benchmarks.soak --seconds $(SECONDS) $(ARGS)
+	@FUZZ_EXAMPLES=$$(( $(SECONDS) * 10 )) $(BIN)/python -m pytest tests/dashboard/api/test_fuzz.py tests/runwell/test_run_fuzz.py
 
 check: lint types test
 

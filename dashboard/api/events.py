@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from dashboard import present
 from dashboard.api.border import Json, announced_size, read_body, services
@@ -64,7 +65,9 @@ async def post_events(run_id: str, request: Request) -> Json:
     intake: Intake = request.app.state.intake
     with intake.room(announced_size(request)):
         body = await read_body(request)
-        async with intake.turn:
+        async with intake.turn():
+            if await request.is_disconnected():
+                raise ClientDisconnect  # it has given up waiting, and sends this again
             return Json(await run_in_threadpool(_store, services(request), run_id, content_type, body, report))
 
 

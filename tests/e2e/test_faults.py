@@ -250,21 +250,6 @@ def test_a_worker_killed_while_the_server_is_away_is_known_afterwards(server: An
     assert_each_step_once(steps(server, run_id), logged)
 
 
-def test_a_server_killed_again_and_again_in_a_stream_stores_each_step_once(
-    server: Any, script: Any, eventually: Any
-) -> None:
-    running = script(server)
-    for _ in range(3):
-        eventually(lambda: known(server, running.run_id))
-        seen = server.get(f"/runs/{running.run_id}")["last_step"] or 0
-        eventually(lambda seen=seen: reached(server, running.run_id, seen + 100))
-        server.kill()
-        server.restart()
-    logged, _ = running.end()
-    eventually(lambda: state(server, running.run_id) == "finished")
-    assert_each_step_once(steps(server, running.run_id, "loss"), logged)
-
-
 # -- scripts of one's own ------------------------------------------------------------------------------------------
 
 

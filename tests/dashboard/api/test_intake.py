@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
+from dashboard.api import intake as intake_module
 from dashboard.api.intake import SMALL_BYTES, Intake
 from dashboard.errors import Busy
 from runwell.report import HEADER
@@ -41,6 +43,19 @@ def test_an_overloaded_server_says_when_to_come_back(client: Any, send: Any) -> 
         assert send(first_seq=2).status_code == 200, "a heartbeat passes"
         assert client.get("/api/v1/runs/r1").status_code == 200, "reading goes on"
     assert send({"type": "log", "text": "x"}, first_seq=2).json()["stored_through"] == 2
+
+
+def test_a_store_that_does_not_keep_up_sends_away_before_the_sender_gives_up(
+    client: Any, send: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_module, "TURN_SECONDS", 0.05)
+    intake: Intake = client.app.state.intake
+    monkeypatch.setattr(intake, "_turns", asyncio.Semaphore(0))
+    late = send({"type": "run"})
+    assert late.status_code == 503 and late.headers["Retry-After"] == "1"
+    monkeypatch.setattr(intake, "_turns", asyncio.Semaphore(1))
+    assert [send({"type": "run"}).status_code for _ in range(3)] == [200, 200, 200], "turns are given back"
+    assert intake._batches == intake._bytes == 0
 
 
 def test_receipts_over_http(client: Any, send: Any) -> None:
