@@ -23,6 +23,8 @@ def bars(marks: Sequence[Mark]) -> str:
     sick, healthy = labelled(marks, "sick"), labelled(marks, "healthy")
     found = [mark for mark in sick if mark.found]
     alarmed = [mark for mark in healthy if mark.spoke]
+    late = [mark for mark in marks if mark.case.onset > 0]
+    early = [mark for mark in late if mark.early]
     families = {family: sum(m.found for m in group) / len(group) for family, group in by_family(sick).items()}
     short = [family for family, recall in families.items() if recall < FAMILY_RECALL]
     causes = sum(mark.is_right(mark.primary) for mark in found)
@@ -31,15 +33,16 @@ def bars(marks: Sequence[Mark]) -> str:
         _line("recall", f"≥ {RECALL:.0%}", share(len(found), len(sick)), len(found) >= RECALL * len(sick), ""),
         _line("every family's recall", f"≥ {FAMILY_RECALL:.0%}", share(len(families) - len(short), len(families)), not short, ", ".join(short)),
         _line("false alarms", f"≤ {ALARMS:.0%}", share(len(alarmed), len(healthy)), len(alarmed) <= ALARMS * len(healthy), _names(alarmed)),
+        _line("false alarms before a late illness began", "none", share(len(early), len(late)), not early, _names(early)),
         _line("primary cause right, of the found", f"≥ {CAUSE:.0%}", share(causes, len(found)), causes >= CAUSE * len(found),
               _names(mark for mark in found if not mark.is_right(mark.primary))),
     ]  # fmt: skip
     for name, rules, unit, limit, read in DELAYS:
         delays = [(m, read(m.said[next(r for r in m.right if r in rules)])) for m in _first_by(found, rules)]
-        late = [mark for mark, delay in delays if delay > limit]
+        slow = [mark for mark, delay in delays if delay > limit]
         worst = f", worst {max(delay for _, delay in delays):.3g}" if delays else ""
-        reached = share(len(delays) - len(late), len(delays)) + worst
-        lines.append(_line(f"delay: {name}", f"≤ {limit:g} {unit}", reached, not late, _names(late)))
+        reached = share(len(delays) - len(slow), len(delays)) + worst
+        lines.append(_line(f"delay: {name}", f"≤ {limit:g} {unit}", reached, not slow, _names(slow)))
     return "\n".join(lines)
 
 

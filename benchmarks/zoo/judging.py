@@ -46,7 +46,7 @@ class Mark:
     first: str = ""
     """What was to be acted on first when a right rule had first spoken; empty: none did."""
     primary: str = ""
-    """What was to be acted on first when the run had ended; empty: nothing."""
+    """What was to be acted on first at the last moment at which anything was; empty: never."""
     answers: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """For other tools' words: the rules of ours that each stands for. Empty: the words are our rules."""
 
@@ -69,6 +69,11 @@ class Mark:
     def spoke(self) -> bool:
         """Whether anything was said."""
         return bool(self.said)
+
+    @property
+    def early(self) -> bool:
+        """Whether something was said before a late illness began: an alarm on a run that was still healthy."""
+        return any(word.points < 0 for word in self.said.values())
 
     @property
     def delay(self) -> int | None:
@@ -123,21 +128,20 @@ class Clock:
 def judge(case: Case, events: Iterable[Mapping[str, Any]], ended: Pair | Outcome | None = None) -> Mark:
     """Run the engine over a case's events. What the trainer could not declare to it, it is not told."""
     events = list(events)
-    engine, clock, said, first = Engine(), Clock(case, events), dict[str, Word](), ""
+    engine, clock, said, first, primary = Engine(), Clock(case, events), dict[str, Word](), "", ""
     for event in events:
         engine.observe(event)
         clock.tick(event)
         if event.get("type") not in ("metrics", "sample", "state"):
             continue
         speaking = [finding.rule for finding in filter(_speaks, engine.findings())]
+        primary = speaking[0] if speaking else primary
         fresh = [rule for rule in speaking if rule not in said]
         said |= {rule: clock.word(rule) for rule in fresh}
         if not first and any(rule in case.expected and said[rule].points >= 0 for rule in fresh):
             first = speaking[0]
-    standing = [finding for finding in engine.findings() if _speaks(finding)]
-    open_now = {finding.rule for finding in standing if finding.status == "open"}
+    open_now = {finding.rule for finding in engine.findings() if _speaks(finding) and finding.status == "open"}
     said = {rule: word for rule, word in said.items() if rule not in case.tolerated or rule in open_now}
-    primary = standing[0].rule if standing else ""
     return Mark(case=case, label=label_of(case, ended), said=said, first=first, primary=primary)
 
 
