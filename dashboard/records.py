@@ -75,7 +75,7 @@ class RunSummary:
     """Last value by series name (NaN and ±Inf kept)."""
     best_val_loss: float | None
     best_val_step: int | None
-    sparkline: tuple[float, ...]
+    sparkline: Sequence[float]
     """At most 60 train-loss values, oldest first, non-finite values kept."""
     open_findings: tuple[tuple[str, str], ...]
     """(severity, title) of findings that are open, worst first."""

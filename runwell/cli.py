@@ -16,12 +16,23 @@ from importlib.metadata import PackageNotFoundError, version
 from runwell.home import SettingError
 
 COMMANDS = (
-    "up", "demo", "train", "runs", "stop", "rules", "explain", "export", "sql", "backup", "prune", "replay", "diagnose",
-    "watch", "sync",
+    "up", "demo", "train", "runs", "stop", "rules", "explain", "export", "import", "sql", "backup", "prune", "replay",
+    "diagnose", "watch", "sync",
 )  # fmt: skip
-"""Every subcommand, in the order of `runwell --help`; `runwell.commands.NAME` holds it."""
+"""Every subcommand, in the order of `runwell --help`."""
 
-EXTRAS = {"fastapi": "server", "dash": "server", "sqlalchemy": "server", "numpy": "server", "torch": "trainer"}
+MODULES = {name: f"runwell.commands.{name}" for name in COMMANDS} | {"import": "runwell.commands.importing"}
+"""Where each is; no module can be called `import`."""
+
+
+EXTRAS = {
+    "fastapi": "server",
+    "dash": "server",
+    "sqlalchemy": "server",
+    "numpy": "server",
+    "torch": "trainer",
+    "pyarrow": "parquet",
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -32,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"runwell {_version()}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
-        importlib.import_module(f"runwell.commands.{name}").add_parser(subparsers)
+        importlib.import_module(MODULES[name]).add_parser(subparsers)
     return parser
 
 

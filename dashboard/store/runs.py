@@ -11,6 +11,7 @@ from dashboard.errors import UnknownRun
 from dashboard.records import Run, RunSummary, State, WriterRecord
 from dashboard.store import sparkline, texts
 from dashboard.store.database import insert_ignore
+from dashboard.store.later import LaterFloats, LaterMapping
 from dashboard.store.tables import findings, runs, writers
 
 Told = tuple[tuple[str, str], ...]
@@ -84,7 +85,7 @@ def to_record(row: sa.Row[Any]) -> Run:
     """The run as everything outside the store knows it."""
     return Run(
         id=row.id, project=row.project, name=row.name or row.id, state=State(row.state), state_reason=row.state_reason,
-        tags=tuple(texts.unpack(row.tags)), config=texts.unpack(row.config), parent_id=row.parent_id,
+        tags=tuple(texts.unpack(row.tags)) if row.tags != "[]" else (), config=LaterMapping(row.config), parent_id=row.parent_id,
         created_at=row.created_at, started_at=row.started_at, ended_at=row.ended_at, last_event_at=row.last_event_at,
         last_step=row.last_step, launched=bool(row.launched), pid=row.pid, pid_started_at=row.pid_started_at,
         host=row.host, exit_code=row.exit_code, verdict=row.verdict,
@@ -93,30 +94,35 @@ def to_record(row: sa.Row[Any]) -> Run:
 
 def to_summary(row: sa.Row[Any], told: tuple[Told, Told] = ((), ())) -> RunSummary:
     """The run with its latest numbers."""
-    latest: Mapping[str, list[float]] = texts.unpack(row.latest)
-    curve: sparkline.State = texts.unpack(row.sparkline)
     return RunSummary(
-        run=to_record(row), latest={name: float(value) for name, (_, value) in latest.items()},
-        best_val_loss=row.best_val_loss, best_val_step=row.best_val_step, sparkline=tuple(map(float, curve[2])),
+        run=to_record(row), latest=LaterMapping(row.latest, _values),
+        best_val_loss=row.best_val_loss, best_val_step=row.best_val_step, sparkline=LaterFloats(row.sparkline, _curve),
         open_findings=told[0], known_findings=told[1],
     )  # fmt: skip
+
+
+def _values(latest: Mapping[str, list[float]]) -> dict[str, float]:
+    return {name: float(value) for name, (_, value) in latest.items()}
+
+
+def _curve(state: sparkline.State) -> list[float]:
+    return state[2]
 
 
 def told_findings(connection: sa.Connection, run_keys: list[int]) -> dict[int, tuple[Told, Told]]:
     """(severity, title) of the findings of these runs (all runs when the list is long), worst first: the open ones, and
     those that still count in the verdict although they are acknowledged or over."""
-    query = (
-        sa.select(findings).where(findings.c.decision != "muted").order_by(findings.c.detected_step, findings.c.rule)
-    )
+    told = (findings.c[name] for name in ("run_key", "decision", "resolved_at", "severity", "title", "body"))
+    query = sa.select(*told).where(findings.c.decision != "muted").order_by(findings.c.detected_step, findings.c.rule)
     if len(run_keys) <= 500:
         query = query.where(findings.c.run_key.in_(run_keys))
     found: dict[int, tuple[list[tuple[str, str]], list[tuple[str, str]]]] = {}
-    for row in connection.execute(query):
-        fresh, known = found.setdefault(row.run_key, ([], []))
-        if row.decision == "open" and row.resolved_at is None:
-            fresh.append((row.severity, row.title))
-        elif row.severity != "info" and not texts.unpack(row.body).get("because"):
-            known.append((row.severity, row.title))
+    for run_key, decision, resolved_at, severity, title, body in connection.execute(query).all():
+        fresh, known = found.setdefault(run_key, ([], []))
+        if decision == "open" and resolved_at is None:
+            fresh.append((severity, title))
+        elif severity != "info" and not texts.unpack(body).get("because"):
+            known.append((severity, title))
     return {key: (_worst_first(fresh), _worst_first(known)) for key, (fresh, known) in found.items()}
 
 

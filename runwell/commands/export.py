@@ -1,4 +1,4 @@
-"""`runwell export RUN`: write a run as a run log (JSON lines), which `runwell diagnose` reads.
+"""`runwell export RUN`: write a run as a run log (JSON lines), which `runwell diagnose` reads, or as a table of its metrics.
 
 Reads the store itself, so it works without a server, on the machine that holds the store.
 """
@@ -7,50 +7,117 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+FORMATS = ("jsonl", "csv", "parquet")
 
 
 def add_parser(subparsers: Any) -> None:
     """Flags of `runwell export`."""
-    parser = subparsers.add_parser("export", help="write a run as a run log (JSON lines)")
+    parser = subparsers.add_parser(
+        "export",
+        help="write a run as a run log, CSV or Parquet",
+        description="jsonl is the whole run; csv and parquet are its metrics: one row a log() call, a column a metric, empty "
+        "where a call did not name it, without the rows that a resume has hidden.",
+    )
     parser.add_argument("run_id", metavar="RUN", help="the run's id, as `runwell runs` shows it")
-    parser.add_argument("--output", metavar="FILE", help="where to write (default: standard output)")
+    parser.add_argument("--format", choices=FORMATS, help="default: as FILE ends, else jsonl")
+    parser.add_argument(
+        "--output", metavar="FILE", help="where to write (default: standard output; parquet needs a file)"
+    )
     parser.add_argument("--home", metavar="DIR", help="where the store lies (default: $RUNWELL_HOME)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write every event of the run in the order in which it arrived."""
+    """Write the run; a file gets its name when it is whole."""
     from dashboard.errors import DashboardError
-    from dashboard.settings import Settings
-    from dashboard.store import Store
-    from runwell.runlog import write_events
+    from dashboard.store.opening import open_existing
 
+    form = args.format or _format_of(args.output)
+    if form == "parquet" and args.output is None:
+        print("runwell export: a Parquet file is no text; say where it goes with --output FILE", file=sys.stderr)
+        return 2
     try:
-        url = Settings.read(home=args.home).database_url
-        if "://" not in url and not Path(url).exists():
-            # Opening it would make an empty one.
-            print(f"runwell export: there is no store at {url}; say where it lies with --home", file=sys.stderr)
-            return 1
-        store = Store.open(url)
-        record = store.run(args.run_id)
+        with open_existing(args.home) as store:
+            store.run(args.run_id)
+            if args.output is None:
+                _write(form, store, args.run_id, sys.stdout)
+                return 0
+            return _write_file(form, store, args.run_id, Path(args.output))
     except DashboardError as error:
         print(f"runwell export: {error}", file=sys.stderr)
         return 1
-    events = (event for _, event in store.replay(record.id))
-    if args.output is None:
-        write_events(events, sys.stdout)
-        return 0
-    # A half-written log must never take the place of a whole one.
-    target = Path(args.output)
+
+
+def _format_of(output: str | None) -> str:
+    ending = Path(output).suffix[1:].lower() if output else ""
+    return ending if ending in FORMATS else "jsonl"
+
+
+def _write_file(form: str, store: Any, run_id: str, target: Path) -> int:
+    # A half-written file must never take the place of a whole one.
     partial = target.with_name(target.name + ".part")
     try:
-        with partial.open("w", encoding="utf-8") as file:
-            write_events(events, file)
+        if form == "parquet":
+            _write_parquet(store, run_id, partial)
+        else:
+            with partial.open("w", encoding="utf-8", newline="") as file:
+                _write(form, store, run_id, file)
         partial.replace(target)
     except OSError as error:
-        print(f"runwell export: cannot write {target}: {error.strerror}", file=sys.stderr)
+        partial.unlink(missing_ok=True)
+        print(f"runwell export: cannot write {target}: {error.strerror or error}", file=sys.stderr)
         return 1
     print(f"wrote {target}")
     return 0
+
+
+def _write(form: str, store: Any, run_id: str, file: Any) -> None:
+    import csv
+
+    from runwell.runlog import write_events
+
+    if form == "jsonl":
+        write_events((event for _, event in store.replay(run_id)), file)
+        return
+    names = store.series_names(run_id)
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["step", "time", *names])
+    for event in _rows(store, run_id):
+        writer.writerow([event["step"], event["time"], *(_cell(event.get(name)) for name in names)])
+
+
+def _cell(value: float | None) -> str:
+    """The shortest text that reads back as the same number; empty where there is none."""
+    return "" if value is None else repr(value)
+
+
+def _rows(store: Any, run_id: str) -> Iterator[dict[str, Any]]:
+    """The metrics records that no rewind has hidden, in order of arrival."""
+    rewinds = [(number, event["step"]) for number, event in store.replay(run_id) if event["type"] == "rewind"]
+    for number, event in store.replay(run_id):
+        if event["type"] == "metrics" and not any(at > number and event["step"] > step for at, step in rewinds):
+            yield event
+
+
+def _write_parquet(store: Any, run_id: str, path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    names = store.series_names(run_id)
+    kinds = {"step": pyarrow.int64(), "time": pyarrow.float64()} | dict.fromkeys(names, pyarrow.float64())
+    schema = pyarrow.schema(list(kinds.items()))
+    with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        for rows in _slices(_rows(store, run_id), 10_000):
+            columns = {name: pyarrow.array([row.get(name) for row in rows], kinds[name]) for name in kinds}
+            writer.write_table(pyarrow.table(columns, schema=schema))
+
+
+def _slices(rows: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    from itertools import islice
+
+    while part := list(islice(rows, size)):
+        yield part

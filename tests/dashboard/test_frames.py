@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashboard.deliveries import Delivery
@@ -61,6 +61,7 @@ def told(delivery: Delivery) -> tuple[Any, ...]:
 
 
 @given(st.lists(RECORDS, max_size=60), st.booleans())
+@settings(deadline=None)
 def test_columns_say_what_single_records_say(records: list[Any], packed: bool) -> None:
     body = body_of(records)
     one_by_one = decode_frames(body)
@@ -71,6 +72,7 @@ def test_columns_say_what_single_records_say(records: list[Any], packed: bool) -
 
 
 @given(st.lists(RECORDS, min_size=1, max_size=12), st.data())
+@settings(deadline=None)
 def test_damaged_frames_raise_the_same_or_read_the_same(records: list[Any], data: st.DataObject) -> None:
     body = bytearray(body_of(records))
     at = data.draw(st.integers(HEADER.size, max(len(body) - 1, HEADER.size)))

@@ -23,7 +23,7 @@ def test_every_command_says_what_it_is_for(capsys: pytest.CaptureFixture[str]) -
     shown = capsys.readouterr().out
     for name in cli.COMMANDS:
         assert name in shown
-        assert importlib.import_module(f"runwell.commands.{name}").__doc__.startswith("`runwell")
+        assert importlib.import_module(cli.MODULES[name]).__doc__.startswith("`runwell")
 
 
 def test_an_unknown_command_names_those_that_exist(capsys: pytest.CaptureFixture[str]) -> None:

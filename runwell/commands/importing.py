@@ -1,0 +1,176 @@
+"""`runwell import FILE…`: store logs of other tools, exports and Parquet files as runs, each file one new run.
+
+Writes into the store itself, so it works without a server and beside one. A file of which anything cannot be read is refused
+whole, with the numbers of its bad lines: a run that silently lacks points would be judged wrongly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import sys
+import zlib
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+NAME = "import"
+WRITER = "import"
+BATCH = 5000
+SHOWN = 5
+"""Bad lines that are told of one file."""
+
+
+class BrokenFile(ValueError):
+    """A file that is not imported; the message says why."""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Flags of `runwell import`."""
+    parser = subparsers.add_parser(
+        NAME,
+        help="store logs, exports and Parquet files as new runs",
+        description="Takes what `runwell export` writes and what `runwell diagnose` reads: run logs, CSV, JSON lines, "
+        "trainer_state.json, TensorBoard event files, printed logs, also packed with gzip; and Parquet.",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="each becomes a run of its own")
+    parser.add_argument("--project", default="imported", help="the runs' project (default imported)")
+    parser.add_argument("--name", help="the run's name (default: the file's)")
+    parser.add_argument("--home", metavar="DIR", help="where the store lies (default: $RUNWELL_HOME)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Import each file or say why not; 1 when one was refused."""
+    from dashboard.errors import DashboardError
+    from dashboard.settings import Settings
+    from dashboard.store import Store
+    from runwell.wire import WireError
+
+    failed = 0
+    try:
+        store = Store.open(Settings.read(home=args.home).database_url)
+    except DashboardError as error:
+        print(f"runwell import: {error}", file=sys.stderr)
+        return 1
+    for name in args.files:
+        try:
+            run_id, count = _import(store, Path(name), args.project, args.name or Path(name).name)
+            print(f"{name}: run {run_id}, {count:,} records")
+        except OSError as error:
+            failed = 1
+            print(f"runwell import: cannot read {name}: {error.strerror or error}", file=sys.stderr)
+        except (BrokenFile, DashboardError, WireError) as error:
+            failed = 1
+            print(f"runwell import: {error}", file=sys.stderr)
+    store.close()
+    return failed
+
+
+def _import(store: Any, path: Path, project: str, name: str) -> tuple[str, int]:
+    """The new run's id and how many records it has. The file is read twice: nothing is stored of one that is refused."""
+    from runwell.api import new_run_id
+    from runwell.wire import Batch
+
+    for _ in _records(path):
+        pass
+    run_id = new_run_id()
+    begin = {"type": "run", "project": project, "name": name}
+    records = _told_whole(_records(path), begin)
+    seq = 1
+    try:
+        while events := tuple(islice(records, BATCH)):
+            store.append(run_id, Batch(WRITER, seq, events))
+            seq += len(events)
+    except BaseException:
+        if seq > 1:
+            store.delete_run(run_id)  # half a run is none
+        raise
+    return run_id, seq - 2
+
+
+def _told_whole(records: Iterator[dict[str, Any]], begin: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The run's announcement, its records, and its end when the file tells none."""
+    ended = False
+    first, last_time = True, None
+    for record in records:
+        if first:
+            yield begin | ({"time": record["time"]} if "time" in record else {})
+            first = False
+        if record["type"] == "run":
+            record = {name: value for name, value in record.items() if name not in ("pid", "pid_started_at", "host")}
+            record |= {"project": begin["project"], "name": begin["name"]}
+        ended = record["type"] == "state" and record.get("state") != "running"
+        last_time = record.get("time", last_time)
+        yield record
+    if not ended:
+        yield {"type": "state", "state": "finished", "reason": "imported"} | ({"time": last_time} if last_time else {})
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    """What the file holds, checked as the server checks what it is sent. Raises BrokenFile, OSError."""
+    from runwell.runlog import UnreadableLog, read_events
+    from runwell.wire import BadEvent, validate_event
+
+    head = b"" if path.is_dir() else _head(path)
+    if head == b"PAR1":
+        yield from _parquet(path)
+        return
+    if head[:2] == b"\x1f\x8b":
+        _check_packing(path)
+    problems: list[str] = []
+    try:
+        for number, event in enumerate(read_events(path, on_problem=problems.append), 1):
+            if problems:
+                continue  # the rest is read for its bad lines alone
+            try:
+                yield validate_event(event)
+            except BadEvent as error:
+                raise BrokenFile(f"{path}: record {number}: {error.reason}; nothing of it was stored") from None
+    except UnreadableLog as error:
+        raise BrokenFile(f"{error}; nothing of it was stored") from None
+    if problems:
+        more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        raise BrokenFile(f"{path} is refused, nothing of it was stored: {'; '.join(problems[:SHOWN])}{more}")
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4)
+
+
+def _check_packing(path: Path) -> None:
+    """A gzip file whose end is missing: those who read logs take what is there, an import does not."""
+    try:
+        with gzip.open(path) as file:
+            while file.read(2**20):
+                pass
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise BrokenFile(f"{path} is cut off or damaged ({error}); nothing of it was stored") from None
+
+
+def _parquet(path: Path) -> Iterator[dict[str, Any]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    from runwell.wire import BadEvent, validate_event
+
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+        names = file.schema_arrow.names
+        if "step" not in names:
+            raise BrokenFile(f"{path} has no column `step`, only {', '.join(names[:20])}; nothing of it was stored")
+        number = 0
+        for part in file.iter_batches(BATCH):
+            for row in part.to_pylist():
+                number += 1
+                found = {name: value for name, value in row.items() if value is not None}
+                try:
+                    yield validate_event({**found, "type": "metrics"})
+                except BadEvent as error:
+                    raise BrokenFile(f"{path}: row {number}: {error.reason}; nothing of it was stored") from None
+    except pyarrow.ArrowException as error:
+        raise BrokenFile(
+            f"{path} cannot be read as Parquet ({str(error).splitlines()[0]}); nothing of it was stored"
+        ) from None

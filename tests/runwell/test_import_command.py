@@ -1,0 +1,105 @@
+"""`runwell export` and `runwell import`: what goes out comes back, and of a file that is broken nothing is stored."""
+
+from __future__ import annotations
+
+import gzip
+import math
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dashboard.store import Store
+from runwell.cli import main
+from runwell.wire import Batch
+
+POINTS: list[dict[str, Any]] = [
+    {"type": "metrics", "step": 0, "time": 1e9, "a": 0.1, "b": math.nan},
+    {"type": "metrics", "step": 2**53, "time": 1e9 + 0.25, "a": math.inf},
+    {"type": "metrics", "step": 1, "time": 1e9 + 0.5, "b": -math.inf, 'odd, "name"': 5e-324},
+]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("RUNWELL_DATABASE_URL", raising=False)
+    monkeypatch.setenv("RUNWELL_HOME", str(tmp_path / "home"))
+    rest = [
+        {"type": "sample", "step": 1, "time": 1e9, "prompt": "p", "text": "t"},
+        {"type": "note", "time": 1e9, "x": [1]},
+    ]
+    with closing(Store.open(tmp_path / "home" / "runwell.db")) as store:
+        begin = {"type": "run", "name": "n", "pid": 5, "config": {"lr": 1.0}, "time": 1e9}
+        store.append(
+            "r1", Batch("w", 1, (begin, *POINTS, *rest, {"type": "state", "state": "crashed", "time": 1e9 + 9}))
+        )
+    return tmp_path / "home"
+
+
+def imported(home: Path) -> list[tuple[Any, list[dict[str, Any]]]]:
+    """The runs that were imported, each with its events."""
+    with closing(Store.open(home / "runwell.db")) as store:
+        return [(run, [event for _, event in store.replay(run.id)]) for run in store.runs(project="imported")]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_every_number_comes_back(home: Path, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / f"run.{form}"
+    assert main(["export", "r1", "--output", str(path)]) == 0 and list(tmp_path.glob("*.part")) == []
+    assert main(["import", str(path)]) == 0
+    ((run, events),) = imported(home)
+    assert f"{path}: run {run.id}, " in capsys.readouterr().out
+    assert repr([event for event in events if event["type"] == "metrics"]) == repr(POINTS)
+    assert (run.name, run.project, run.pid) == (path.name, "imported", None)
+    whole = form == "jsonl"
+    assert run.state.value == ("crashed" if whole else "finished") and dict(run.config) == (
+        {"lr": 1.0} if whole else {}
+    )
+    assert {"sample", "note"} <= {event["type"] for event in events} or not whole
+
+
+def test_rows_that_a_resume_has_hidden_are_left_out_of_tables(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(Store.open(home / "runwell.db")) as store:
+        points = [{"type": "metrics", "step": step, "time": 1.0, "a": 1.0} for step in range(4)]
+        again = {"type": "metrics", "step": 2, "time": 2.0, "a": 9.0}
+        store.append("r2", Batch("w", 1, ({"type": "run"}, *points, {"type": "rewind", "step": 1, "time": 1.5}, again)))
+    assert main(["export", "r2", "--format", "csv"]) == 0
+    assert capsys.readouterr().out == "step,time,a\n0,1.0,1.0\n1,1.0,1.0\n2,2.0,9.0\n"
+
+
+def test_a_parquet_file_needs_a_name(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "r1", "--format", "parquet"]) == 2
+    assert "say where it goes with --output FILE" in capsys.readouterr().err
+
+
+BROKEN = {
+    "half.jsonl": (b'{"type":"metrics","step":1,"a":1}\n{"type":"metr\n', "line 2"),
+    "step.jsonl": (b'{"type":"metrics","step":1,"a":1}\n{"type":"metrics","step":-5,"a":1}\n', "line 2: step = -5"),
+    "bad.csv": (b"step,a\n1,2.5\n2,x\n", "line 3"),
+    "cut.jsonl.gz": (gzip.compress(b'{"type":"metrics","step":1,"a":1}\n' * 99)[:-12], "cut off or damaged"),
+    "no.parquet": (b"PAR1 and then nothing", "cannot be read as Parquet"),
+    "empty.jsonl": (b"", "is empty"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_of_a_broken_file_nothing_is_stored(
+    home: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content, said = BROKEN[name]
+    (tmp_path / name).write_bytes(content)
+    (tmp_path / "good.csv").write_text("step,a\n1,2.5\n")
+    assert main(["import", str(tmp_path / name), str(tmp_path / "good.csv")]) == 1
+    shown = capsys.readouterr()
+    assert said in shown.err and shown.err.count("\n") == 1 and name in shown.err
+    assert [run.name for run, _ in imported(home)] == ["good.csv"]
+
+
+def test_a_table_without_steps_is_refused(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pyarrow.table({"a": [1.0]}), tmp_path / "a.parquet")
+    assert main(["import", str(tmp_path / "a.parquet")]) == 1
+    assert "has no column `step`, only a" in capsys.readouterr().err and imported(home) == []
