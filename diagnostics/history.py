@@ -140,10 +140,13 @@ class History:
         The last, unfinished block is included.
         """
         self.settle()
-        rows = self._blocks.table[: self._blocks.used]
-        if self._open_finite:
-            rows = np.vstack([rows, self._open_row()])
-        return rows[rows[:, 2] > 0], self._blocks.size
+        used = self._blocks.used
+        if self._open_finite:  # shown in the first free row; the next block to be closed overwrites it
+            self._blocks.table[used] = self._open_row()
+            used += 1
+        rows = self._blocks.table[:used]
+        finite = rows[:, 2] > 0
+        return (rows if finite.all() else rows[finite]), self._blocks.size
 
     def rewind(self, step: int) -> None:
         """Forget what came after `step`: a resume from a checkpoint made those points history that did not happen."""

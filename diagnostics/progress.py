@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from diagnostics import stats
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
 
@@ -23,8 +22,6 @@ class Progress:
     """Whether the reference is the loss of knowing nothing."""
     fall: float
     """What was gained, as a share: (where it began - level) ÷ where it began, at most the reference."""
-    trend: float
-    """Mann–Kendall z of the whole curve."""
     warm_points: int
     """Logged points since the rate was warm."""
     warm_steps: int
@@ -34,7 +31,7 @@ class Progress:
         """Whether the whole curve has a falling trend; with few points, whether it ends lower than ever before."""
         if self.series.size < 10:
             return self.series.size >= 3 and self.series.last <= float(self.series.values.min()) < self.series.start
-        return self.trend < FALLING
+        return self.series.trend < FALLING
 
 
 def read_progress(view: RunView) -> Progress | None:
@@ -53,24 +50,14 @@ def read_progress(view: RunView) -> Progress | None:
         reference=reference,
         uniform=uniform is not None,
         fall=(began - series.level) / began,
-        trend=stats.mann_kendall(series.curve),
         warm_points=_points_since(series, view.first_warm_step),
         warm_steps=view.warm_steps,
     )
 
 
-def flatness(series: SeriesView, share: float) -> tuple[float, float]:
-    """(fall over the last `share` of the curve as a share of its level, Mann–Kendall z there)."""
-    curve = series.curve
-    part = curve[-max(3, round(share * curve.size)) :]
-    level = abs(stats.median(part))
-    fall = -stats.theil_sen(part) * (part.size - 1)
-    return (fall / level if level else 0.0), stats.mann_kendall(part)
-
-
 def settled(series: SeriesView) -> bool:
     """Whether the last three fifths of the curve have come to rest."""
-    gain, trend = flatness(series, 0.6)
+    gain, trend = series.flatness(0.6)
     return -0.05 < gain < 0.015 and trend > -3
 
 

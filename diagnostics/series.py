@@ -29,14 +29,17 @@ class SeriesView:
         self.name = name
         """The name under which the points were logged, as evidence quotes it."""
         self._history = history
+        self._flatness: dict[float, tuple[float, float]] = {}
         steps, values = history.tail()
-        finite = np.isfinite(values)
         self.raw_steps: Ints = steps
         self.raw_values: Floats = values
         """The last (at most 1,024) points with NaN and ±Inf left in."""
-        self.steps: Ints = steps[finite]
-        self.values: Floats = values[finite]
         self.nonfinite: NonFinite = history.nonfinite
+        if self.nonfinite.count:
+            finite = np.isfinite(values)
+            steps, values = steps[finite], values[finite]
+        self.steps: Ints = steps
+        self.values: Floats = values
 
     @property
     def count(self) -> int:
@@ -105,6 +108,20 @@ class SeriesView:
         return stats.block_means(full[:, 3], 64)
 
     @cached_property
+    def trend(self) -> float:
+        """Mann–Kendall z of the whole curve."""
+        return stats.mann_kendall(self.curve)
+
+    def flatness(self, share: float) -> tuple[float, float]:
+        """(fall over the last `share` of the curve as a share of its level, Mann–Kendall z there)."""
+        if share not in self._flatness:
+            part = self.curve[-max(3, round(share * self.curve.size)) :]
+            level = abs(stats.median(part))
+            fall = -stats.theil_sen(part) * (part.size - 1)
+            self._flatness[share] = (fall / level if level else 0.0), stats.mann_kendall(part)
+        return self._flatness[share]
+
+    @cached_property
     def best(self) -> Best:
         """Lowest smoothed value so far. Smoothed, because the lowest of many noisy points is luck."""
         rows, size = self.blocks
@@ -112,10 +129,8 @@ class SeriesView:
             means, width, ends = self.values, self.window, self.steps.astype(np.float64)
         else:
             means, width, ends = rows[:, 3], max(3, math.ceil(self.window / size)), rows[:, 1]
-        smooth = stats.sliding_median(means, width)
-        at = int(np.argmin(smooth))
-        width = min(width, means.size)
-        return Best(float(smooth[at]), int(ends[at + width // 2]))
+        value, at = stats.lowest_median(means, width)
+        return Best(value, int(ends[at + min(width, means.size) // 2]))
 
     @property
     def lowest(self) -> Best:

@@ -55,8 +55,8 @@ def theil_sen(values: Floats) -> float:
     n = values.size
     if n < 2:
         return 0.0
-    left, right = _pairs(n)
-    return median((values[right] - values[left]) / (right - left))
+    left, right, apart = _pairs(n)
+    return median((values[right] - values[left]) / apart)
 
 
 def mann_kendall(values: Floats) -> float:
@@ -64,28 +64,36 @@ def mann_kendall(values: Floats) -> float:
     n = values.size
     if n < 3:
         return 0.0
-    left, right = _pairs(n)
-    score = float(np.sign(values[right] - values[left]).sum())
-    variance = (n * (n - 1) * (2 * n + 5) - _ties(values)) / 18
+    greater = np.greater.outer(values, values)
+    unlike = int(np.count_nonzero(greater))
+    rising = int(np.count_nonzero(greater & _earlier(n)))
+    score = float(2 * rising - unlike)
+    ties = _ties(values) if unlike < n * (n - 1) // 2 else 0.0
+    variance = (n * (n - 1) * (2 * n + 5) - ties) / 18
     if variance <= 0 or score == 0:
         return 0.0
     return (score - math.copysign(1, score)) / math.sqrt(variance)
 
 
 @lru_cache(maxsize=128)
-def _pairs(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Indices of all pairs i < j of n values. Read-only: they are shared by all calls."""
+def _pairs(n: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
+    """Indices of all pairs i < j of n values, and j - i. Read-only: they are shared by all calls."""
     left, right = np.triu_indices(n, 1)
-    left.flags.writeable = right.flags.writeable = False
-    return left, right
+    apart = (right - left).astype(np.float64)
+    left.flags.writeable = right.flags.writeable = apart.flags.writeable = False
+    return left, right, apart
+
+
+@lru_cache(maxsize=128)
+def _earlier(n: int) -> NDArray[np.bool_]:
+    """A square that is true where the column is earlier than the row. Read-only."""
+    earlier = np.tri(n, k=-1, dtype=bool)
+    earlier.flags.writeable = False
+    return earlier
 
 
 def _ties(values: Floats) -> float:
     """What equal values take from the variance of the Mann–Kendall score (times 18)."""
-    ordered = values.copy()
-    ordered.sort()
-    if (ordered[1:] != ordered[:-1]).all():
-        return 0.0
     counts = np.unique(values, return_counts=True)[1]
     return float((counts * (counts - 1) * (2 * counts + 5)).sum())
 
@@ -95,16 +103,50 @@ def sliding_median(values: Floats, width: int) -> Floats:
     width = max(1, min(width, values.size))
     if width == 1:
         return values
-    half = width // 2
-    if width % 2:
-        return np.asarray(np.partition(sliding_window_view(values, width), half, axis=1)[:, half])
-    middle = np.partition(sliding_window_view(values, width), (half - 1, half), axis=1)
-    return np.asarray((middle[:, half - 1] + middle[:, half]) / 2)
+    if width == 3:
+        low, high = np.minimum(values[:-2], values[1:-1]), np.maximum(values[:-2], values[1:-1])
+        return np.asarray(np.maximum(low, np.minimum(high, values[2:])))
+    return medians(sliding_window_view(values, width))
+
+
+def medians(rows: NDArray[np.float64]) -> Floats:
+    """The median of each row of a table."""
+    half = rows.shape[1] // 2
+    if rows.shape[1] % 2:
+        return np.asarray(np.partition(rows, half, axis=1)[:, half])
+    middle = np.partition(rows, (half - 1, half), axis=1)
+    return np.asarray(middle[:, half - 1] / 2 + middle[:, half] / 2)
+
+
+def lowest_median(values: Floats, width: int) -> tuple[float, int]:
+    """The lowest of the `sliding_median` and the index of the first such window; most windows need not be sorted for it."""
+    width = max(1, min(width, values.size))
+    if width <= 3 or values.size < 4 * width or not np.isfinite(values).all():
+        smooth = sliding_median(values, width)
+        at = int(np.argmin(smooth))
+        return float(smooth[at]), at
+    windows = sliding_window_view(values, width)
+    bound = medians(windows[:: width // 2]).min()
+    # A median of at most the bound needs half of its window there: no other window can be the lowest.
+    low = np.concatenate(([0], np.cumsum(values <= bound)))
+    likely = np.flatnonzero(low[width:] - low[:-width] >= (width + 1) // 2)
+    found = medians(windows[likely])
+    at = int(np.argmin(found))
+    return float(found[at]), int(likely[at])
 
 
 def block_means(values: Floats, blocks: int) -> Floats:
     """Means of at most `blocks` consecutive, nearly equal parts, in order."""
     if values.size <= blocks:
         return values
-    edges = np.linspace(0, values.size, blocks + 1).astype(np.int64)
-    return np.asarray(np.add.reduceat(values, edges[:-1]) / np.diff(edges))
+    starts, sizes = _parts(values.size, blocks)
+    return np.asarray(np.add.reduceat(values, starts) / sizes)
+
+
+@lru_cache(maxsize=1024)
+def _parts(size: int, blocks: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where each of `blocks` nearly equal parts begins, and its size. Read-only."""
+    edges = np.linspace(0, size, blocks + 1).astype(np.int64)
+    starts, sizes = edges[:-1], np.diff(edges)
+    starts.flags.writeable = sizes.flags.writeable = False
+    return starts, sizes

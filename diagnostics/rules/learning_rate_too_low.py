@@ -8,7 +8,7 @@ import numpy as np
 
 from diagnostics import say
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
-from diagnostics.progress import Progress, flatness, read_progress
+from diagnostics.progress import Progress, read_progress
 from diagnostics.rule import Life, rule
 from diagnostics.view import RunView
 
@@ -116,7 +116,7 @@ def learning_rate_too_low(
         return None
     if (view.rate_sum or 0) >= MOVED and not tiny:
         return None  # the rate is as it should be: something else holds the loss, and loss-not-decreasing says so
-    if (view.known_rate or 0) >= HIGH and flatness(seen.series, 0.6)[0] < 0.015:
+    if (view.known_rate or 0) >= HIGH and seen.series.flatness(0.6)[0] < 0.015:
         return None  # it fell and came to rest under a rate that few bear: learning-rate-too-high speaks
     return _sighting(view, seen, asked)
 

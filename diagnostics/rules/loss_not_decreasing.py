@@ -8,7 +8,7 @@ import numpy as np
 
 from diagnostics import say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
-from diagnostics.progress import Progress, flatness, read_progress
+from diagnostics.progress import Progress, read_progress
 from diagnostics.rule import Life, rule
 from diagnostics.view import RunView
 
@@ -153,7 +153,7 @@ def _begins_late(seen: Progress) -> bool:
 
 def _gains(seen: Progress, stuck: float) -> bool:
     """Whether the second half of the curve falls faster than the stuck band is wide: slow to start, but started."""
-    gain, trend = flatness(seen.series, 0.5)
+    gain, trend = seen.series.flatness(0.5)
     return gain > stuck / 2 and trend < -2
 
 

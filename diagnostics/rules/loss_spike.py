@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from diagnostics import say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
@@ -85,8 +86,10 @@ def loss_spike(
     earlier = int(train.steps[max(0, train.steps.size - RECENT - BASE)])
     asked = rise * (2 if view.rate_raised_since(earlier) else 1)
     # Near zero a share of the level is nothing: what is learned by heart jumps by its own size at every hard sentence.
-    floor = LOW_FLOOR if base <= 0.1 else 0.0
-    limit = base + max(sigmas * _calm_noise(train), asked * base, floor)
+    least = max(asked * base, LOW_FLOOR if base <= 0.1 else 0.0)
+    if int((train.values[-RECENT:] > base + least).sum()) < min(hot, RECENT):
+        return None  # whatever the noise is
+    limit = base + max(sigmas * _calm_noise(train), least)
     is_hot = train.values > limit
     # Where single points have always jumped so high, that many more of the last ten must.
     usual = float(is_hot[since:-RECENT].mean())
@@ -111,10 +114,11 @@ def _baseline(values: Floats) -> tuple[float, int] | None:
     width = min(BASE, past.size)
     if width < 15:
         return None
-    starts = np.arange(past.size - width, -1, -max(1, width // 2))
-    medians = sorted((stats.median(past[start : start + width]), -start) for start in starts.tolist())
-    base, start = medians[min(3, len(medians) // 4)]
-    return base, first - start
+    stride = max(1, width // 2)
+    last_first = sliding_window_view(past, width)[::-1][::stride]
+    medians = stats.medians(last_first)
+    at = int(np.argsort(medians, kind="stable")[min(3, medians.size // 4)])
+    return float(medians[at]), first + past.size - width - at * stride
 
 
 def _calm_noise(train: SeriesView) -> float:

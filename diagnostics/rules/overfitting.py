@@ -165,12 +165,11 @@ def _stays_above(val: SeriesView, train: SeriesView | None, sigma: float, rise: 
     Single evaluations that swing by a third say nothing; eight of them together do, the sooner if the training loss
     shows that the text is known by heart.
     """
-    smooth = stats.sliding_median(val.values, 3)
-    at = int(np.argmin(smooth))
+    best, at = stats.lowest_median(val.values, 3)
     after = val.values[at + 3 :]
     if after.size < SETTLED or train is None:
         return False
-    best, level = float(smooth[at]), stats.median(after)
+    level = stats.median(after)
     by_heart = train.level < 0.1 * min(level, train.near(int(val.steps[at + 1])))
     error = (1.25 if by_heart else 2.5) * sigma * float(np.sqrt(1 / 3 + 1 / after.size))
     return bool(after.min() > best and level > best * (1 + rise) + error)
@@ -195,9 +194,8 @@ def _best(val: SeriesView, sigma: float) -> tuple[float, int]:
     if _is_calm(val, sigma):
         at = int(np.argmin(val.values))
         return float(val.values[at]), int(val.steps[at])
-    smooth = stats.sliding_median(val.values, 3)
-    at = int(np.argmin(smooth))
-    return float(smooth[at]), int(val.steps[at + 1])
+    best, at = stats.lowest_median(val.values, 3)
+    return best, int(val.steps[at + 1])
 
 
 def _still_learning(train: SeriesView, best_step: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from diagnostics import say
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
-from diagnostics.progress import flatness, read_progress, settled
+from diagnostics.progress import read_progress, settled
 from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
@@ -81,7 +81,7 @@ def plateau(
         return None
     if train.size < 60 and not _clearly_flat(train):
         return None
-    gain, trend = flatness(train, share)
+    gain, trend = train.flatness(share)
     grave = _stuck_early(view, train, high)
     if not grave and (gain >= fall or trend < -2 or gain < -0.1):
         return None

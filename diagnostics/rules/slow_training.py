@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from diagnostics import say
+from diagnostics import say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.history import Floats
 from diagnostics.rule import Life, rule
@@ -93,7 +93,7 @@ def _medians(series: SeriesView, window: int) -> Floats:
     early = series.first_points[1][: max(0, series.size - tail.size)][STARTING:]
     late = tail if early.size or series.size > tail.size else tail[STARTING:]
     parts = [part[part.size % window :].reshape(-1, window) for part in (early, late)]
-    return np.asarray(np.median(np.vstack(parts), axis=1))
+    return stats.medians(np.vstack(parts))
 
 
 def _best(medians: Floats, windows: int) -> tuple[float, float]:

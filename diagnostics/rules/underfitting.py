@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from diagnostics import say
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
-from diagnostics.progress import flatness
 from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
@@ -83,7 +82,7 @@ def underfitting(
     low, high = min(train.level, val.level), max(train.level, val.level)
     if low < share * uniform or high > min((1 + gap) * low, 0.95 * uniform):
         return None
-    fell, _ = flatness(train, 0.4)
+    fell, _ = train.flatness(0.4)
     return _sighting(train, val, uniform, share) if abs(fell) < flat else None
 
 

@@ -46,6 +46,16 @@ def test_mann_kendall_counts_the_pairs_that_kendalls_tau_counts(values: np.ndarr
     assert stats.mann_kendall(values) == pytest.approx(expected, abs=1e-6)
 
 
+@given(arrays(np.float64, st.integers(3, 40), elements=st.integers(0, 6).map(float)))
+def test_mann_kendall_takes_ties_from_the_variance(values: np.ndarray) -> None:
+    n = values.size
+    score = sum(np.sign(values[j] - values[i]) for j in range(n) for i in range(j))
+    ties = sum(t * (t - 1) * (2 * t + 5) for t in np.unique(values, return_counts=True)[1].tolist())
+    variance = (n * (n - 1) * (2 * n + 5) - ties) / 18
+    expected = 0.0 if score == 0 else (score - np.sign(score)) / math.sqrt(variance)
+    assert stats.mann_kendall(values) == pytest.approx(expected)
+
+
 def test_mann_kendall_of_a_constant_is_zero() -> None:
     assert stats.mann_kendall(np.full(20, 3.0)) == 0.0
 
@@ -75,6 +85,22 @@ def test_sliding_median_is_the_median_of_each_window(values: np.ndarray, width: 
     assert found.tolist() == pytest.approx(
         [float(np.median(values[i : i + width])) for i in range(values.size - width + 1)]
     )
+
+
+@given(
+    arrays(np.float64, st.integers(1, 300), elements=st.floats(-4, 4).map(lambda x: round(x, 1))), st.integers(1, 30)
+)
+def test_the_lowest_median_is_the_first_lowest_of_all_windows(values: np.ndarray, width: int) -> None:
+    medians = stats.sliding_median(values, width)
+    assert stats.lowest_median(values, width) == (float(medians.min()), int(np.argmin(medians)))
+
+
+def test_the_lowest_median_of_long_noisy_falls() -> None:
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        values = np.abs(rng.normal(0, 1, 900)).cumsum()[:: -1 if seed % 2 else 1] * 0.01 + rng.normal(0, 1, 900)
+        medians = stats.sliding_median(values, 10 + seed)
+        assert stats.lowest_median(values, 10 + seed) == (float(medians.min()), int(np.argmin(medians)))
 
 
 @given(series, st.integers(1, 20))
