@@ -99,10 +99,16 @@ class Clock:
         self._best = min(val, key=lambda step: val[step]) if val else 0
         self._plan = max((int(event["step"]) for event in events if event.get("type") == "metrics"), default=1)
         self._points = self._evaluations = self._step = 0
+        steps = [int(event["step"]) for event in events if "train/loss" in event]
+        self._last_well = max((step for step in steps if step < case.onset), default=0)
+        self._begun = case.onset == 0
         self._bad = dict.fromkeys(WATCHED, 0)
 
     def tick(self, event: Mapping[str, Any]) -> None:
         """One event has come."""
+        if event.get("type") == "clock":
+            # A silence after the last healthy step is the illness already, though no sick step is logged yet.
+            self._begun = self._begun or self._step >= self._last_well
         if event.get("type") != "metrics":
             return
         self._step = int(event["step"])
@@ -118,7 +124,7 @@ class Clock:
     def word(self, rule: str) -> Word:
         """That it is said now."""
         # A run that is sick from its start may be told from its data, before its first point.
-        points = self._points if self._points or not self._case.onset else -1
+        points = self._points if self._points or self._begun else -1
         if points > 0 and self._bad.get(rule):
             points = min(points, self._bad[rule])
         share = max(0, self._step - self._case.onset) / self._plan
@@ -132,8 +138,6 @@ def judge(case: Case, events: Iterable[Mapping[str, Any]], ended: Pair | Outcome
     for event in events:
         engine.observe(event)
         clock.tick(event)
-        if event.get("type") not in ("metrics", "sample", "state"):
-            continue
         speaking = [finding.rule for finding in filter(_speaks, engine.findings())]
         primary = speaking[0] if speaking else primary
         fresh = [rule for rule in speaking if rule not in said]

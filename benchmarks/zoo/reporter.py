@@ -86,7 +86,7 @@ class Recording:
         self._step = step or 0
         kept = {name: self._shown(name, value) for name, value in values.items() if self._keeps(name)}
         if kept:
-            self._add({"type": "metrics", "step": step, "time": round(self._clock(), 2), **kept})
+            self.add({"type": "metrics", "step": step, "time": round(self._clock(), 2), **kept})
 
     def _keeps(self, name: str) -> bool:
         return name in self.only if self.only else name not in LEFT_OUT
@@ -98,9 +98,10 @@ class Recording:
             value = self._smoothed = self.smooth * old + (1.0 - self.smooth) * value
         return rounded(value)
 
-    def _add(self, event: dict[str, Any]) -> None:
+    def add(self, event: dict[str, Any]) -> None:
+        """One event more, and before it what the server would have said of a silence."""
         time = event.get("time", self._last_time)
-        if self._last_time is not None:
+        if self._last_time is not None and time is not None:
             # What the server says of a live run that sends nothing, at the moments at which the rules look.
             waited = [moment for moment in MOMENTS if moment < time - self._last_time]
             self.events += [{"type": "clock", "time": round(self._last_time + moment, 2)} for moment in waited]
@@ -109,19 +110,19 @@ class Recording:
 
     def update_config(self, settings: Mapping[str, Any]) -> None:
         """Settings that became known."""
-        self._add({"type": "config", "config": dict(settings)})
+        self.add({"type": "config", "config": dict(settings)})
 
     def data(self, facts: Mapping[str, Any], step: int | None = None) -> None:
         """What is known of the data from this step on; the name of the data set is in the config."""
-        self._add({"type": "data", "step": step, **{name: kept for name, kept in facts.items() if name != "dataset"}})
+        self.add({"type": "data", "step": step, **{name: kept for name, kept in facts.items() if name != "dataset"}})
 
     def sample(self, prompt: str, text: str, step: int | None = None, **measures: float) -> None:
         """A text that the model wrote, and what was measured of it."""
-        self._add({"type": "sample", "step": step, "prompt": prompt, "text": text, **measures})
+        self.add({"type": "sample", "step": step, "prompt": prompt, "text": text, **measures})
 
     def checkpoint(self, path: str, step: int, val_loss: float | None = None, best: bool = False) -> None:
         """Only that there is one: where it lies is nobody's business."""
-        self._add({"type": "checkpoint", "step": step, "path": "kept in memory", "best": best})
+        self.add({"type": "checkpoint", "step": step, "path": "kept in memory", "best": best})
 
     def alert(self, title: str, text: str = "", level: str = "warning", step: int | None = None) -> None:
         """Nothing that a recording can meet raises one."""
@@ -144,11 +145,11 @@ class Recording:
     def rewind(self, step: int) -> None:
         """The run goes on from there."""
         self._step = step
-        self._add({"type": "rewind", "step": step})
+        self.add({"type": "rewind", "step": step})
 
     def finish(self, state: str = "finished", reason: str = "") -> None:
         """The end."""
-        self._add({"type": "state", "state": state})
+        self.add({"type": "state", "state": state})
 
 
 def rounded(value: float) -> float:

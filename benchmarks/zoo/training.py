@@ -64,6 +64,21 @@ def _learn(case: Case, cache: Path) -> list[dict[str, Any]]:
     return run.events
 
 
+def data_events(case: Case, cache: Path) -> list[dict[str, Any]]:
+    """What the case's run tells of its data before it begins, without training it; nothing for one that reads no text."""
+    if case.start == "modular":
+        return []
+    config = TrainConfig(**case.settings)
+    corpus = _corpus(case, config, cache)
+    config = dataclasses.replace(config, vocab_size=corpus.tokenizer.size)
+    wall, stopped = FastWall(), StopSignal()
+    stopped.name = "before it begins"
+    run = Recording(wall.clock)
+    session = new_session(config, corpus.tokenizer, choose(config))
+    _loop(session, corpus, run, MemoryCheckpoints(0), wall, stopped).train()
+    return [event for event in run.events if event["type"] == "data"]
+
+
 def declared(case: Case, config: TrainConfig) -> dict[str, Any]:
     """The config as the run declares it: its illness is not in it, and a fine-tune says what it started from."""
     told = {**config.to_mapping(), "actual_vocab_size": config.vocab_size, "dataset": case.text}
@@ -85,9 +100,16 @@ def _factor(case: Case, config: TrainConfig) -> Callable[[int], float] | None:
     return lambda step: shape(step / config.max_steps)
 
 
-def _loop(session: Session, corpus: Corpus, run: Recording, checkpoints: MemoryCheckpoints, wall: FastWall) -> Loop:
+def _loop(
+    session: Session,
+    corpus: Corpus,
+    run: Recording,
+    checkpoints: MemoryCheckpoints,
+    wall: FastWall,
+    signal: StopSignal | None = None,
+) -> Loop:
     quiet = Progress(session.config.max_steps, write=lambda line: None)
-    return Loop(session, corpus, run, checkpoints, StopSignal(), quiet, wall.wall())
+    return Loop(session, corpus, run, checkpoints, signal or StopSignal(), quiet, wall.wall())
 
 
 def _pretrain(session: Session, text: str, cache: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks.zoo import record as recorder
-from benchmarks.zoo import texts, training
+from benchmarks.zoo import retell, texts, training
 from benchmarks.zoo.feeds import InOrder, Ramp
 from benchmarks.zoo.harm import Pair
 from benchmarks.zoo.reporter import FastWall, Recording, rounded
@@ -202,3 +202,23 @@ def test_the_made_up_texts_are_long_enough_and_what_they_say_is_true(tmp_path: P
         assert sum(map(int, left.split("+"))) == int(right)
     with pytest.raises(KeyError):
         texts.text("poems", tmp_path)
+
+
+def test_kept_logs_are_completed_without_training_and_then_are_as_if_recorded_today(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ill = case(
+        settings={"fault": "tiny-data", "checkpoint_interval": 4, "max_steps": 9},
+        expected=("poor-data",),
+        start="resume",
+    )
+    monkeypatch.setattr(recorder, "cases", lambda half: [ill])
+    monkeypatch.setattr(retell, "cases", lambda half: [ill])
+    assert recorder.main(["--folder", str(tmp_path)]) == 0
+    whole = load(ill, tmp_path)
+    save(ill, [event for event in whole if event["type"] != "data"], tmp_path)
+    write_manifest(
+        [ill], tmp_path, {name: pair for name, pair in outcomes([ill], tmp_path).items() if isinstance(pair, Pair)}
+    )
+    assert retell.main(["--folder", str(tmp_path)]) == 0
+    assert load(ill, tmp_path) == whole and unpaired([ill], tmp_path) == stale([ill], tmp_path) == []

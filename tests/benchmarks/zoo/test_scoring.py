@@ -16,6 +16,7 @@ from benchmarks.zoo.judging import Label, Mark, Word, judge
 from benchmarks.zoo.spec import Case
 from benchmarks.zoo.storage import save, write_manifest
 from benchmarks.zoo.tables import report, share
+from diagnostics.silence import MOMENTS
 
 
 def case(family: str = "f", seed: int = 0, expected: Sequence[str] = (), onset: int = 0, hard: bool = False) -> Case:
@@ -88,6 +89,15 @@ def test_a_loss_that_is_not_finite_is_counted_from_itself_and_not_from_the_gradi
     events: list[dict[str, Any]] = log(*falling(60), math.nan)
     events[59] |= {"train/grad_norm": math.inf}
     assert judge(case(expected=("non-finite-loss",), onset=40), events).said["non-finite-loss"].points == 1
+
+
+def test_a_silence_is_heard_while_it_lasts() -> None:
+    events = [{**event, "time": float(event["step"])} for event in log(*falling(60))]
+    events[40:40] = [{"type": "clock", "time": 41.0 + moment} for moment in MOMENTS]
+    for event in events[40 + len(MOMENTS) :]:
+        event["time"] += 3600.0
+    judged = judge(case(expected=("stalled-run",), onset=41), events)
+    assert judged.found and not judged.early and judged.delay == 0 and judged.primary == "stalled-run"
 
 
 def test_the_bars_say_what_is_reached_and_what_falls_short() -> None:
