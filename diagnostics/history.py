@@ -18,6 +18,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 FIRST, TAIL, BLOCKS, PENDING = 256, 1024, 512, 256
+FEW = 16
+"""Points for which plain arithmetic is quicker than arrays."""
 
 
 @dataclass(slots=True)
@@ -53,6 +55,13 @@ class Blocks:
         """Add a whole block; when the table is full, neighbours merge and the block size doubles."""
         self.table[self.used] = row
         self.used += 1
+        if self.used == BLOCKS:
+            self._merge()
+
+    def extend(self, rows: Floats) -> None:
+        """Add whole blocks, at most as many as there is room for."""
+        self.table[self.used : self.used + len(rows)] = rows
+        self.used += len(rows)
         if self.used == BLOCKS:
             self._merge()
 
@@ -182,8 +191,10 @@ class History:
         self._note_lowest(tail_steps, tail_values)
 
     def _note_lowest(self, steps: Ints, values: Floats) -> None:
+        if not values.size or not np.fmin.reduce(values) < self.lowest.value:
+            return  # NaN is passed over; what is not lower cannot become lower by leaving out infinities
         finite = np.where(np.isfinite(values), values, np.inf)
-        if finite.size and (low := float(finite.min())) < self.lowest.value:
+        if (low := float(finite.min())) < self.lowest.value:
             self.lowest = Lowest(low, int(steps[int(finite.argmin())]))
 
     def _note_nonfinite(self, steps: Ints, values: Floats) -> None:
@@ -215,20 +226,46 @@ class History:
     def _extend_blocks(self, steps: Ints, values: Floats) -> None:
         at = 0
         while at < steps.size:
+            at += self._whole_blocks(steps[at:], values[at:])
             stop = min(steps.size, at + self._blocks.size - self._open_count)
-            part = values[at:stop]
-            part = part[np.isfinite(part)]
+            if stop == at:
+                return
             self._open_steps = [self._open_steps[0] if self._open_count else int(steps[at]), int(steps[stop - 1])]
             self._open_count += stop - at
-            if part.size:
-                self._open_finite += part.size
-                # cumsum adds one by one: how the points were handed over in chunks must not show in the last digit.
-                self._open_sum = float(np.cumsum(np.concatenate(([self._open_sum], part)))[-1])
-                self._open_min = min(self._open_min, float(part.min()))
-                self._open_max = max(self._open_max, float(part.max()))
+            self._extend_open(values[at:stop])
             if self._open_count >= self._blocks.size:
                 self._close_block()
             at = stop
+
+    def _whole_blocks(self, steps: Ints, values: Floats) -> int:
+        """Add as many whole blocks of finite values as fit into the table, at a stroke; how many points they took."""
+        size = self._blocks.size
+        many = min(steps.size // size, BLOCKS - self._blocks.used)
+        if self._open_count or many < 2 or not np.isfinite(part := values[: many * size]).all():
+            return 0
+        rows, at = part.reshape(many, size), steps[: many * size].reshape(many, size)
+        table = np.empty((many, 6))
+        table[:, 0], table[:, 1], table[:, 2] = at[:, 0], at[:, -1], size
+        table[:, 3] = (np.cumsum(rows, axis=1)[:, -1] + 0.0) / size  # -0.0 is no sum of one by one
+        table[:, 4], table[:, 5] = rows.min(axis=1), rows.max(axis=1)
+        self._blocks.extend(table)
+        return many * size
+
+    def _extend_open(self, part: Floats) -> None:
+        """Add points to the open block. One by one, as cumsum does too: how they came must not show in the last digit."""
+        if part.size <= FEW:
+            for value in part.tolist():
+                if math.isfinite(value):
+                    self._open_finite += 1
+                    self._open_sum += value
+                    self._open_min, self._open_max = min(self._open_min, value), max(self._open_max, value)
+            return
+        part = part[np.isfinite(part)]
+        if part.size:
+            self._open_finite += part.size
+            self._open_sum = float(np.cumsum(np.concatenate(([self._open_sum], part)))[-1])
+            self._open_min = min(self._open_min, float(part.min()))
+            self._open_max = max(self._open_max, float(part.max()))
 
     def _open_row(self) -> tuple[float, ...]:
         mean = self._open_sum / self._open_finite if self._open_finite else math.nan

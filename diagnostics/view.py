@@ -156,9 +156,10 @@ class RunView:
         if self.rate is None or self.first_warm_step is None or step <= self.first_warm_step:
             return False
         rows, _ = self.rate.blocks
-        before = rows[rows[:, 0] <= step]
-        restart = not len(before) or self.rate.last <= 1.5 * float(before[:, 5].max())
-        return restart and self.rate.last > 1.5 * self.rate.near(step)
+        if not self.rate.last > 1.5 * self.rate.near(step):
+            return False
+        before = rows[:, 5][rows[:, 0] <= step]
+        return not before.size or self.rate.last <= 1.5 * float(before.max())
 
     @property
     def progress(self) -> float | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from diagnostics import say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
@@ -115,7 +114,7 @@ def _baseline(values: Floats) -> tuple[float, int] | None:
     if width < 15:
         return None
     stride = max(1, width // 2)
-    last_first = sliding_window_view(past, width)[::-1][::stride]
+    last_first = stats.windows_of(past, width)[::-1][::stride]
     medians = stats.medians(last_first)
     at = int(np.argsort(medians, kind="stable")[min(3, medians.size // 4)])
     return float(medians[at]), first + past.size - width - at * stride
