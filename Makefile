@@ -1,5 +1,6 @@
 # Runwell's entry points. `make up` runs it, `make test` tests it; each does all its own set-up.
-# Variables: PYTHON (3.11 or newer), FIRST_RUN=0 (no first run on an empty store), ARGS (flags for `runwell up`).
+# Variables: PYTHON (3.11 or newer), FIRST_RUN=0 (no first run on an empty store), ARGS (flags for `runwell up`),
+# PEERS_PYTHON (other trackers' interpreter, for `make bench`).
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
@@ -8,12 +9,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := runwell trainer diagnostics dashboard
 
 .DEFAULT_GOAL := help
-.PHONY: help up test soak check lint format types docs browser clean constraints
+.PHONY: help up test soak bench check lint format types docs browser clean constraints
 
 help:
 	@echo "make up      install into .venv and start Runwell on http://127.0.0.1:8420"
 	@echo "make test    install into .venv and run every test, those in a browser included"
 	@echo "make soak    faults on purpose, one after the other: what is held, what is lost (SECONDS=20 each)"
+	@echo "make bench   ours beside other trackers in one table (PEERS_PYTHON=PATH: an interpreter that has them)"
 	@echo "make check   format, lint and types, then the tests"
 	@echo "make docs    write the generated pages under docs/ again"
 	@echo "make clean   remove .venv and caches (runs and data stay where they are)"
@@ -29,6 +31,10 @@ SECONDS ?= 20
 soak: $(VENV)/.test
 	@$(BIN)/python -m benchmarks.soak --seconds $(SECONDS) $(ARGS)
 	@FUZZ_EXAMPLES=$$(( $(SECONDS) * 10 )) $(BIN)/python -m pytest tests/dashboard/api/test_fuzz.py tests/runwell/test_run_fuzz.py
+
+# The peers are never installed here: an environment of their own has them, and the table says how to make one.
+bench: $(VENV)/.test
+	@$(BIN)/python benchmarks/bench.py $(if $(PEERS_PYTHON),--peers-python $(PEERS_PYTHON)) $(ARGS)
 
 check: lint types test
 

@@ -1,0 +1,118 @@
+"""Ours beside other trackers, one after the other on one machine: one table, as docs/benchmarks.md holds it.
+
+    python benchmarks/bench.py --peers-python PEERS/bin/python        some minutes; without it the peers' rows say how to get them
+    make bench PEERS_PYTHON=PEERS/bin/python
+
+The peers live in an environment of their own; `benchmarks/peers/` says what each is asked. No network is used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT)] if str(ROOT) not in sys.path else []
+
+from benchmarks.peers.tool import SPIKES, TOOLS  # noqa: E402 (the repository's root is not on the path of a script)
+
+OURS = ("runwell", "sqlite")
+INSTALL = "python -m venv PEERS && PEERS/bin/pip install trackio tensorboard tensorboardX mlflow wandb"
+NOTHING = "–"
+HEADERS = (
+    "", "log() p50 µs", "p99 µs", "calls timed", "steps lost when SIGKILLed", "points/s until kept", "bytes a point",
+    f"spikes drawn, of {SPIKES}",
+)  # fmt: skip
+Found = Mapping[str, Any]
+
+
+def ask(name: str, python: str | None, scale: float) -> Found:
+    """What the driver says of a tracker; `{"missing": why}` when it is not there, `{"failed": why}` when it broke."""
+    if python is None:
+        return {"missing": "no interpreter was named"}
+    command = [python, "-m", "benchmarks.peers.driver", name, "--scale", str(scale)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    except OSError as error:
+        return {"missing": str(error)}
+    return parsed(done.returncode, done.stdout, done.stderr)
+
+
+def parsed(code: int, out: str, said: str) -> Found:
+    """The driver's last line, or what went wrong."""
+    if code == 0:
+        found: Found = json.loads(out.splitlines()[-1])
+        return found
+    last = (said.strip().splitlines() or ["no message"])[-1]
+    missing = "ModuleNotFoundError" in last or "PackageNotFoundError" in last
+    return {"missing" if missing else "failed": last}
+
+
+def row(name: str, found: Found) -> str:
+    """A line of the table."""
+    title = TOOLS[name] + "".join(f", {package} {version}" for package, version in found.get("versions", {}).items())
+    if "missing" in found:
+        return _line(title, "not installed", *[NOTHING] * (len(HEADERS) - 2))
+    if "failed" in found:
+        return _line(title, "failed", *[NOTHING] * (len(HEADERS) - 2))
+    lost = f"{found['logged'] - found['kept']:,} of {found['logged']:,}" if "kept" in found else "failed"
+    return _line(
+        title, _number(found, "p50", "calls", 1), _number(found, "p99", "calls", 1), _number(found, "calls", "calls"), lost,
+        _number(found, "points_per_second", "poured"), _number(found, "bytes_a_point", "poured", 1), _number(found, "spikes", "spikes"),
+    )  # fmt: skip
+
+
+def _number(found: Found, key: str, part: str, digits: int = 0) -> str:
+    if f"{part}_failed" in found:
+        return "failed"
+    return NOTHING if found.get(key) is None else f"{found[key]:,.{digits}f}"
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def heading() -> str:
+    """The first two lines of the table."""
+    return "\n".join([_line(*HEADERS), f"|{'---|' + '---:|' * (len(HEADERS) - 1)}"])
+
+
+def remarks(found: Mapping[str, Found]) -> Sequence[str]:
+    """What the table has no room for: why a row is empty, and how to fill it."""
+    lines = [
+        f"{TOOLS[name]}: {key.replace('_', ' ')}: {words}"
+        for name, values in found.items()
+        for key, words in values.items()
+        if key == "missing" or key.endswith("failed")
+    ]
+    if any("missing" in values for values in found.values()):
+        lines.append(f"Get the peers with: {INSTALL}; then: make bench PEERS_PYTHON=PEERS/bin/python")
+    return lines
+
+
+def main() -> None:
+    """Print the table line by line, then the remarks."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers-python", metavar="PATH", help="interpreter of the environment that has the peers")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the seconds and steps (0.2: a quick look)")
+    parser.add_argument("--only", nargs="+", choices=TOOLS, default=list(TOOLS))
+    given = parser.parse_args()
+    print(f"Runwell {importlib.metadata.version('runwell')}, load {os.getloadavg()[0]:.1f} before", flush=True)
+    print(f"\n{heading()}", flush=True)
+    found = {}
+    for name in given.only:
+        found[name] = ask(name, sys.executable if name in OURS else given.peers_python or None, given.scale)
+        print(row(name, found[name]), flush=True)
+    print("\n" + "\n".join([*remarks(found), f"load {os.getloadavg()[0]:.1f} after"]))
+
+
+if __name__ == "__main__":
+    main()

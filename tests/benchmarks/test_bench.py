@@ -1,0 +1,84 @@
+"""The table of `make bench`: what each answer of a driver becomes, and that the spikes and records counted are the real ones."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+import pytest
+
+from benchmarks import bench
+from benchmarks.peers import driver
+from benchmarks.peers.in_sqlite import begin, kept, size
+from benchmarks.peers.in_wandb import records
+from benchmarks.peers.tool import NAMES, SPIKES, TOOLS, spiked, spikes_in, stream
+
+WHOLE = {
+    "versions": {"trackio": "1.2"}, "calls": 1590, "p50": 11.46, "p99": 1051.04, "logged": 643, "kept": 640,
+    "points_per_second": 154578.8, "bytes_a_point": 11.09, "spikes": 97, "drawn": 2000,
+}  # fmt: skip
+
+
+def test_a_row_says_what_was_measured() -> None:
+    line = "| Trackio, trackio 1.2 | 11.5 | 1,051.0 | 1,590 | 3 of 643 | 154,579 | 11.1 | 97 |"
+    assert bench.row("trackio", WHOLE) == line
+    assert all(part.count("|") == line.count("|") for part in bench.heading().splitlines())
+
+
+def test_a_tool_without_a_page_draws_nothing_and_a_failed_part_says_so() -> None:
+    line = bench.row("wandb", WHOLE | {"spikes": None, "poured_failed": "5 of 6 steps were kept"})
+    assert line.endswith("| 3 of 643 | failed | failed | – |")
+    remarks = bench.remarks({"wandb": {"poured_failed": "5 of 6 steps were kept"}})
+    assert remarks == ["W&B offline: poured failed: 5 of 6 steps were kept"]
+
+
+@pytest.mark.parametrize("words", ["ModuleNotFoundError: No module named 'mlflow'", "There is no interpreter"])
+def test_a_missing_peer_is_a_row_and_says_how_to_get_it(words: str) -> None:
+    found = bench.parsed(1, "", words) if "Error" in words else bench.ask("mlflow", "/no/such/python", 1.0)
+    assert "missing" in found
+    assert "| not installed |" in bench.row("mlflow", found)
+    assert bench.INSTALL in bench.remarks({"mlflow": found})[-1]
+
+
+def test_an_answer_is_the_last_line_and_any_other_end_is_a_failure() -> None:
+    assert bench.parsed(0, "* talk\n" + json.dumps(WHOLE) + "\n", "") == WHOLE
+    assert bench.parsed(1, "", "Traceback\nValueError: no") == {"failed": "ValueError: no"}
+    assert "| failed |" in bench.row("mlflow", {"failed": "ValueError: no"})
+
+
+def test_every_tool_is_a_module() -> None:
+    folder = bench.ROOT / "benchmarks/peers"
+    assert {path.stem for path in folder.glob("in_*.py")} == {f"in_{name}" for name in TOOLS}
+    assert all(name in bench.INSTALL for name in TOOLS if name not in bench.OURS)
+
+
+def test_spikes_are_single_steps_and_each_is_counted_once() -> None:
+    values = [row[NAMES[0]] for _, row in spiked(10_000)]
+    assert len(values) == 10_000
+    assert spikes_in(values) == spikes_in(values + values) == SPIKES
+    assert spikes_in(values[: len(values) // 2]) == SPIKES // 2
+    assert spikes_in(row[NAMES[0]] for _, row in stream(1000)) == 0
+
+
+def test_percentiles_are_microseconds() -> None:
+    assert driver.percentiles([1000 * number for number in range(1, 101)]) == {"calls": 100, "p50": 51.0, "p99": 100.0}
+
+
+def test_records_over_blocks_are_joined_and_one_cut_off_is_not_counted() -> None:
+    def fragment(kind: int, data: bytes) -> bytes:
+        return struct.pack("<IHB", 0, len(data), kind) + data
+
+    first = fragment(1, b"a" * 100)
+    room = 32 * 1024 - 7 - len(first) - 7
+    data = b":W&B" + bytes(3) + first + fragment(2, b"b" * room) + fragment(4, b"c" * 50)
+    assert list(records(data)) == [b"a" * 100, b"b" * room + b"c" * 50]
+    assert list(records(data[:-1])) == [b"a" * 100]
+
+
+def test_the_raw_limit_counts_only_whole_steps(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    log = begin(tmp_path, "")
+    log.pour(list(stream(20)))
+    log.log({NAMES[0]: 1.0}, 20)
+    log.finish()
+    assert kept(tmp_path, "") == 20
+    assert size(tmp_path) > 0
