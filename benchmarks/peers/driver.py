@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks.peers import tool as tools
 from benchmarks.peers.tool import Tool
 
-CALL_SECONDS, STREAM_SECONDS = 8.0, 4.0
+CALL_SECONDS, STREAM_SECONDS = 5.0, 4.0
 POUR_STEPS, SPIKED_STEPS = 20_000, 100_000
 STEP_SECONDS = 0.001
 PATIENCE_SECONDS = 240.0
@@ -45,7 +45,7 @@ def measured(name: str, scale: float) -> dict[str, Any]:
 
 
 def calls(name: str, folder: Path, scale: float) -> dict[str, Any]:
-    """log() of six numbers a thousand times a second, or as often as it comes back."""
+    """log() of six numbers flat out, and a thousand times a second or as often as it comes back."""
     with tools.tool(name).serving(folder) as url:
         return told(child(name, "call", folder, url, CALL_SECONDS * scale))
 
@@ -135,19 +135,28 @@ def one_part(tool: Tool, part: str, folder: Path, url: str, amount: float) -> di
 
 
 def timed(log: tools.Log, seconds: float) -> dict[str, float]:
-    """Microseconds of a call, paced; the first ten are not counted."""
+    """Microseconds of a call, flat out and then paced; each goes on for so many steps or seconds, whichever ends first."""
+    rows = list(tools.stream(2 * int(seconds / STEP_SECONDS)))
+    half = len(rows) // 2
+    flat = timed_calls(log, rows[:half], seconds, 0.0)
+    time.sleep(1.0)
+    paced = timed_calls(log, rows[half:], 2 * seconds, STEP_SECONDS)
+    log.finish()
+    return {f"flat_{key}": value for key, value in percentiles(flat).items()} | percentiles(paced)
+
+
+def timed_calls(log: tools.Log, rows: list[tools.Row], seconds: float, step_seconds: float) -> list[int]:
+    """Nanoseconds of each call; the first ten are left out."""
     took = []
-    rows = list(tools.stream(int(seconds / STEP_SECONDS)))
     began = due = time.perf_counter()
     for step, values in rows:
         before = time.perf_counter_ns()
         log.log(values, step)
         took.append(time.perf_counter_ns() - before)
-        if time.perf_counter() - began > 2 * seconds:
+        if time.perf_counter() - began > seconds:
             break
-        due = pace(due)
-    log.finish()
-    return percentiles(took[10:])
+        due = pace(due, step_seconds)
+    return took[10:]
 
 
 def percentiles(nanoseconds: list[int]) -> dict[str, float]:
@@ -166,12 +175,12 @@ def endless(log: tools.Log) -> None:
     for step in count():
         log.log(dict.fromkeys(tools.NAMES, 1 / (step + 1)), step)
         os.write(1, b"%d\n" % step)
-        due = pace(due)
+        due = pace(due, STEP_SECONDS)
 
 
-def pace(due: float) -> float:
+def pace(due: float, step_seconds: float) -> float:
     """Wait for the next step; what was late is not caught up."""
-    due = max(due + STEP_SECONDS, time.perf_counter())
+    due = max(due + step_seconds, time.perf_counter())
     if (wait := due - time.perf_counter()) > 0:
         time.sleep(wait)
     return due

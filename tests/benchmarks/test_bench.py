@@ -14,13 +14,13 @@ from benchmarks.peers.in_wandb import records
 from benchmarks.peers.tool import NAMES, SPIKES, TOOLS, spiked, spikes_in, stream
 
 WHOLE = {
-    "versions": {"trackio": "1.2"}, "calls": 1590, "p50": 11.46, "p99": 1051.04, "logged": 643, "kept": 640,
+    "versions": {"trackio": "1.2"}, "flat_p50": 1.44, "flat_p99": 9.0, "calls": 1590, "p50": 11.46, "p99": 1051.04, "logged": 643, "kept": 640,
     "points_per_second": 154578.8, "bytes_a_point": 11.09, "spikes": 97, "drawn": 2000,
 }  # fmt: skip
 
 
 def test_a_row_says_what_was_measured() -> None:
-    line = "| Trackio, trackio 1.2 | 11.5 | 1,051.0 | 1,590 | 3 of 643 | 154,579 | 11.1 | 97 |"
+    line = "| Trackio, trackio 1.2 | 1.4 | 9.0 | 11.5 | 1,051.0 | 1,590 | 3 of 643 | 154,579 | 11.1 | 97 |"
     assert bench.row("trackio", WHOLE) == line
     assert all(part.count("|") == line.count("|") for part in bench.heading().splitlines())
 
