@@ -87,12 +87,21 @@ class RunView:
         start = loss.start
         declared = self.facts.uniform_loss
         if declared is not None:
-            return declared if 0.85 * declared <= start <= 1.5 * declared else None
+            return declared if any(0.85 * declared <= first <= 1.5 * declared for first in self._firsts) else None
         if int(loss.first_points[0][0]) > EARLY:
             return None  # what was learned before the log begins is not known
         if start >= 6.0 or (self.facts.from_scratch and start >= 3.0):
             return start
         return None
+
+    @property
+    def _firsts(self) -> tuple[float, ...]:
+        """Where the losses began: training, and validation if it was evaluated before the first step."""
+        train, val = self.train, self.val
+        if train is None or val is None:
+            return tuple(series.start for series in (train, val) if series is not None)
+        untrained = int(val.first_points[0][0]) < int(train.first_points[0][0])
+        return (train.start, float(val.first_points[1][0])) if untrained else (train.start,)
 
     @cached_property
     def first_warm_step(self) -> int | None:
@@ -175,14 +184,15 @@ class RunView:
 
     @property
     def passes(self) -> float | None:
-        """How often the training text has been gone over so far: logged as the epoch, or told by the data; None when unknown."""
-        epoch = self.get("epoch")
-        if epoch is not None:
-            return epoch.last
-        data, planned = self.data, self.facts.planned_steps
+        """How often the training text has been gone over so far: told by the data, or logged as the epoch; None when unknown.
+
+        The higher one where both are known: an epoch may be counted by another text than the one that is trained on.
+        """
+        epoch, data, planned = self.get("epoch"), self.data, self.facts.planned_steps
+        logged = epoch.last if epoch is not None else None
         if data is None or not data.train_tokens or data.planned_tokens is None or not planned:
-            return None
-        return self.step * data.planned_tokens / planned / data.train_tokens
+            return logged
+        return max(self.step * data.planned_tokens / planned / data.train_tokens, logged or 0.0)
 
     @property
     def rising_validation(self) -> bool:

@@ -23,8 +23,8 @@ SHORTEST, LONGEST = 16, 256
 """Tokens of a window."""
 BOILERPLATE = 20
 """Places above which a passage is a licence header or its like, and no sign that a document lies on both sides."""
-LEAST_WINDOWS = 10
-"""A part that holds fewer windows side by side says nothing."""
+LEAST_WINDOWS, LEAST_HELD_OUT = 10, 3
+"""A training part, and a validation part, that hold fewer windows side by side say nothing."""
 
 Tokens = NDArray[np.unsignedinteger]
 _SIEVE_BITS = 20
@@ -59,7 +59,7 @@ def measure(stream: Tokens, validation: Tokens, window: int, sampled: int = SAMP
     if len(stream) < LEAST_WINDOWS * window:
         return None
     own = _draw(len(stream), window, sampled)
-    held_out = _draw(len(validation), window, sampled) if len(validation) >= LEAST_WINDOWS * window else own[:0]
+    held_out = _draw(len(validation), window, sampled) if len(validation) >= LEAST_HELD_OUT * window else own[:0]
     symbols = int(max(stream.max(), validation.max() if len(validation) else 0)) + 1
     rolling = Rolling(window, symbols, AT_ONCE + window, key=7)
     wanted = np.concatenate([rolling.at(stream, own), rolling.at(validation, held_out)])

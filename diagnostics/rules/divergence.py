@@ -10,8 +10,8 @@ from diagnostics.rule import Life, rule
 from diagnostics.series import Best, SeriesView
 from diagnostics.view import RunView
 
-CREEP = 0.08
-"""Share of the best level that a slow climb of both losses must pass; validation, half of it."""
+CREEP, CREEP_BOTH = 0.06, 0.04
+"""Shares of the best level that the training loss must have climbed, and the validation loss, when both climb."""
 
 PARTS = 20
 """Parts of a long history of which a best level has to fill more than two."""
@@ -40,7 +40,7 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     history: that of more than two twentieths of it, so that an easy pocket of text is not the measure) by more
     than `rise` of it, by more than `floor` nats, and by more than `sigmas` standard errors of the window. With fewer
     than 30 points: the last four all do, and the rise is at least a quarter. A run whose first points all climb to
-    twice the first loss has diverged at once. Where training and validation loss climb together, slowly and steadily, 8 % and 4 % are enough. Severity is critical when the rise exceeds half of the best level, or
+    twice the first loss has diverged at once. Where training and validation loss climb together, or have stepped up together, 6 % and 4 % are enough. Severity is critical when the rise exceeds half of the best level, or
     when validation or gradients agree.
 
     ## Likely causes
@@ -84,7 +84,7 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     if creeping is not None:
         sentence = (
             f"The level rose from {say.number(best.value)} near step {say.step(best.step)} to {say.number(train.level)}, "
-            "point by point, and validation with it."
+            "and validation with it."
         )
         return _sighting(view, train, best.step, train.level, creeping, sentence, Severity.WARNING)
     asked = max(
@@ -104,16 +104,18 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
 
 
 def _creeps(view: RunView, train: SeriesView, best: Best) -> float | None:
-    """The limit that a slow climb has passed which validation shares: neither series alone would be enough."""
+    """The limit that a climb has passed, or a step up, which validation shares: neither series alone would be enough."""
     val = view.val
     if val is None or val.size < 4 or train.size < 60 or view.rate_raised_since(best.step):
         return None
     limit = best.value + max(CREEP * abs(best.value), 0.15, 9 * train.level_error)
-    together = val.last > (1 + CREEP / 2) * val.lowest.value and stats.median(val.values[-3:]) > val.lowest.value
-    if train.level <= limit or not together or val.lowest.step >= val.last_step:
+    together = float(val.values[-2:].min()) > (1 + CREEP_BOTH) * val.lowest.value
+    if train.level <= limit or not together:
         return None
+    k = train.window
+    stays = stats.median(train.values[-2 * k : -k]) > limit and stats.median(train.values[-3 * k : -2 * k]) > limit
     since = train.curve[int(np.argmin(train.curve)) :]
-    return limit if since.size >= 8 and stats.mann_kendall(since) > 3 else None
+    return limit if stays or (since.size >= 8 and stats.mann_kendall(since) > 3) else None
 
 
 def _best(train: SeriesView) -> Best:

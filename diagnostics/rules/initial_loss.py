@@ -94,7 +94,7 @@ def _stays_up(view: RunView, loss: SeriesView, uniform: float) -> bool:
     That is a matter of the first steps, so it is asked of them, and stays so when the loss has come down.
     """
     steps, values = loss.first_points
-    if view.rate is None or float(values[0]) <= HIGH_LASTING * uniform or values.size < 10:
+    if view.rate is None or float(values[0]) <= HIGH_LASTING * uniform or values.size < 5:
         return False
     rates, sizes = view.rate.first_points
     moved = np.cumsum(sizes * np.diff(rates, prepend=min(0, int(rates[0]))))
@@ -102,7 +102,7 @@ def _stays_up(view: RunView, loss: SeriesView, uniform: float) -> bool:
     if not past.size:
         return False
     until = values[steps <= rates[past[0]]][-3:]
-    return until.size == 3 and float(until.min()) > 1.05 * uniform
+    return bool(until.size) and float(until.min()) > 1.05 * uniform
 
 
 def _sighting(loss: SeriesView, step: int, first: float, limit: float, uniform: float, severity: Severity) -> Sighting:

@@ -75,7 +75,7 @@ def learning_rate_too_low(
 
     ## Options
     - `pace` (1.0): factor on the gain that is asked for.
-    - `plan` (0.1): share of the planned steps after which it may speak, if 50 steps are done.
+    - `plan` (0.1): share of the planned steps after which it may speak, if 50 steps are done (20 at a rate below 2e-5).
     - `update_ratio` (1e-5): weight update ÷ weight.
 
     ## Example
@@ -96,15 +96,14 @@ def learning_rate_too_low(
         return None
     if _next_to_nothing(view, seen):
         return _sighting(view, seen, 0.02)
-    if view.rate_share < 0.1:
+    if view.rate_share < 0.1 and not seen.uniform:
         return None
-    enough = seen.warm_steps >= 200 or (
-        (view.progress or 0) >= plan and seen.warm_steps >= 50 and seen.warm_points >= 10
-    )
-    if not enough or seen.warm_points < 3 or not seen.falling:
+    small = 0 < (view.known_rate or 0) < TINY
+    begun = (view.progress or 0) >= plan and seen.warm_steps >= (20 if small else 50) and seen.warm_points >= 10
+    if not (seen.warm_steps >= 200 or begun) or seen.warm_points < 3 or not (seen.falling or small):
         return None
     asked = pace * float(np.interp(math.log(max(seen.warm_steps, 1)), np.log(STEPS), FALLS))
-    if 0 < (view.known_rate or 0) < TINY:
+    if small:
         asked *= 2
     ratio = view.get("update_ratio")
     tiny = ratio is not None and ratio.size >= 20 and ratio.level < update_ratio and seen.fall < 0.05

@@ -18,14 +18,14 @@ LANGUAGE_FROM_SCRATCH = 3.3
 TINY_RATE = 1e-5
 """A peak rate that explains a slow fall by itself."""
 
-SUMS, GAINS = (0.05, 0.07, 0.1, 0.4), (0.012, 0.022, 0.045, 0.055)
+SUMS, GAINS = (0.05, 0.07, 0.1, 0.2, 0.4), (0.012, 0.024, 0.046, 0.058, 0.07)
 """The least share of the uniform loss that a run has gained once the rates of its steps sum up to so much.
 
 With Adam a weight moves by about the rate a step, so the sum says how far the weights can have gone, whatever the size of
 the model. Small models from scratch whose loss fell at all had gained 7 % at a sum of 0.1 and 10 % at 0.2, the slowest of
 them; models of which only the norms were trained, at most 4 and 5 %.
 """
-FEW_TOKENS, SUMS_FEW, GAINS_FEW = 30, (0.5, 1.0), (0.015, 0.05)
+FEW_TOKENS, SUMS_FEW, GAINS_FEW = 30, (1.0, 2.0), (0.015, 0.05)
 """In vocabularies up to this size how often each token occurs may be worth next to nothing: more patience, less gain."""
 
 
@@ -51,8 +51,8 @@ def loss_not_decreasing(
     ## How it is detected
     From scratch: the level is within `stuck` of the loss of knowing nothing (ln of the vocabulary) for `stuck_points`
     logged points after the warm-up (four times as many in vocabularies of up to 30); that is critical. Or less was gained than the sum of the rates of all steps, which
-    says how far the weights can have moved, gives every model that learns: 4.5 % of ln of the vocabulary at a sum of
-    0.1 (a hundred steps at 0.001). Otherwise: after `points` logged points, or a tenth of the
+    says how far the weights can have moved, gives every model that learns: 4.6 % of ln of the vocabulary at a sum of
+    0.1 (a hundred steps at 0.001; half of that before a hundred steps). Otherwise: after `points` logged points, or a tenth of the
     planned steps (three tenths, where few points were logged), the level is less than `fall` below the start, there is no falling trend, validation has not fallen
     either, and the rate is at least half of its peak. Where the loss is low already, so that the run may simply have
     had nothing to learn, or where the log begins in the middle of a run, it is only info.
@@ -116,10 +116,14 @@ def loss_not_decreasing(
 def _asked(view: RunView, seen: Progress) -> float:
     """The share that must have been gained by what the rates of all steps sum up to; 0 while nothing can be asked."""
     moved = view.rate_sum
-    if moved is None or not seen.uniform or seen.warm_steps < 100 or seen.warm_points < 20:
+    if moved is None or not seen.uniform or seen.warm_steps < 40 or seen.warm_points < 20:
+        return 0.0
+    early = seen.warm_steps < 100  # a smoothed loss lags behind: half is asked for, of what moved twice as far
+    if early and moved < 2 * SUMS[0]:
         return 0.0
     sums, gains = (SUMS_FEW, GAINS_FEW) if _few_tokens(view) else (SUMS, GAINS)
-    return float(np.interp(math.log(moved), np.log(sums), gains)) if moved >= sums[0] else 0.0
+    asked = float(np.interp(math.log(moved), np.log(sums), gains)) if moved >= sums[0] else 0.0
+    return asked / 2 if early else asked
 
 
 def _flat_through_noise(view: RunView, seen: Progress, fall: float) -> Sighting | None:

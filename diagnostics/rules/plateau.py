@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diagnostics import say
+from diagnostics import say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.progress import read_progress, settled
 from diagnostics.rule import Life, rule
@@ -96,16 +96,20 @@ def _stuck_early(view: RunView, train: SeriesView, high: float) -> bool:
     seen = read_progress(view)
     if seen is None or seen.warm_points < 60 or not settled(train):
         return False
+    curve = train.curve
+    level = stats.median(
+        curve[-max(3, round(0.4 * curve.size)) :]
+    )  # of the whole rest: bad batches lift the last points
     moved = view.rate_sum
     enough = moved >= MOVED if moved is not None else seen.warm_steps >= 1000
     unigram = view.data.unigram_entropy if view.data is not None else None
     if unigram is not None and view.facts.from_scratch is not False:
-        return enough and seen.warm_steps >= 300 and train.level > FREQUENCIES * unigram
+        return enough and seen.warm_steps >= 300 and level > FREQUENCIES * unigram
     if seen.uniform:
-        return train.level > high * seen.reference and (enough or seen.warm_steps >= 1000) and seen.warm_steps >= 300
+        return level > high * seen.reference and (enough or seen.warm_steps >= 1000) and seen.warm_steps >= 300
     # Without a vocabulary: begun where characters begin, at a rate that no fine-tune is given.
     scratch = view.facts.from_scratch is not False and train.start >= CHARACTERS and (view.known_rate or 0) >= BOLD
-    return scratch and enough and train.level > 1.03 * high * train.start
+    return scratch and enough and level > 1.03 * high * train.start
 
 
 def _clearly_flat(train: SeriesView) -> bool:

@@ -104,8 +104,12 @@ def _parted_in_first_pass(view: RunView, train: SeriesView, uniform: float) -> S
     if seen is None or val is None or not 0 < seen < FIRST_PASS or val.size < 2 or train.size < 30:
         return None
     alike = 0.85 < val.values[0] / uniform < 1.2
-    falls_alone = train.level < 0.5 * val.last and val.last - train.level > 0.2 * uniform
-    if not alike or not falls_alone or val.last_step < train.last_step // 2:
+    recent = float(val.values[-2:].min())
+    falls_alone = train.level < min(0.5 * recent, 0.6 * uniform) and recent - train.level > 0.2 * uniform
+    returning = (
+        val.last < 0.9 * val.values[-2] and val.last < 0.9 * val.values[0]
+    )  # a spike that validation met as well
+    if not alike or not falls_alone or returning or val.last_step < train.last_step // 2:
         return None
     why = f"The validation loss is {say.number(val.last)}, and {say.percent(seen)} of the first pass is done: nothing was seen twice."
     return _sighting(view, train, Severity.CRITICAL, 0.5 * val.last, why)

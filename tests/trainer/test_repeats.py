@@ -69,7 +69,7 @@ def test_counts_are_those_of_a_search_by_hand() -> None:
 
 def test_what_is_too_short_says_nothing() -> None:
     assert measure(tokens(400), tokens(400), 50) is None
-    found = measure(tokens(4_000), tokens(400), 50)
+    found = measure(tokens(4_000), tokens(140), 50)
     assert found is not None and found.overlap is None
 
 
