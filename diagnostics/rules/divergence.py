@@ -106,9 +106,9 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
 def _creeps(view: RunView, train: SeriesView, best: Best) -> float | None:
     """The limit that a climb has passed, or a step up, which validation shares: neither series alone would be enough."""
     val = view.val
-    if val is None or val.size < 4 or train.size < 60 or view.rate_raised_since(best.step):
+    if val is None or val.size < 4 or train.size < 30 or view.rate_raised_since(best.step):
         return None
-    limit = best.value + max(CREEP * abs(best.value), 0.15, 9 * train.level_error)
+    limit = best.value + max(CREEP * abs(best.value), 0.15, 5 * train.level_error)
     together = float(val.values[-2:].min()) > (1 + CREEP_BOTH) * val.lowest.value
     if train.level <= limit or not together:
         return None

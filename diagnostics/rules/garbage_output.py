@@ -14,7 +14,7 @@ from diagnostics.view import RunView
 ENOUGH = 40
 """Characters from which shares mean something."""
 
-RARE, COMMON_TEXT, STRANGE = 0.002, 0.85, 0.3
+RARE, COMMON_TEXT, STRANGE = 0.002, 0.95, 0.15
 """Share of the training text below which a character is rare; what the others must make up together for the text to be
 one of letters; and the share of rare ones in a sample that no model which was trained on it writes."""
 
@@ -42,7 +42,7 @@ def garbage_output(
     ## How it is detected
     A sample is garbage when it is empty or blank; when more than `unprintable` of its characters cannot be read (controls,
     unassigned ones, U+FFFD for bytes that are no text); when one word makes up more than `dominant` of it; or, where the
-    run told which characters its training text is made of (`data`), when three in ten are rare there. A round
+    run told which characters its training text is made of (`data`), when more than 15 % are rare there. A round
     counts when at least `share` of its texts are garbage; two rounds, one after the other, with `least` such texts
     between them make a warning. Rounds before 5 % of the planned steps are not judged (the first two where the plan is
     unknown): early output may be anything.

@@ -109,6 +109,8 @@ def loss_not_decreasing(
         return None
     if seen.fall >= fall or seen.falling or view.rate_share < 0.5 or _validation_fell(view, fall):
         return None
+    if seen.uniform and _few_tokens(view) and (view.rate_sum or SUMS_FEW[0]) < SUMS_FEW[0]:
+        return None  # such a text is worth next to nothing until more than how often each token occurs is learned
     grave = seen.uniform or (seen.series.start >= LANGUAGE_FROM_SCRATCH and not _begins_late(seen))
     return _sighting(view, seen, Severity.WARNING if grave else Severity.INFO, fall)
 
