@@ -148,7 +148,7 @@ def _few_tokens(view: RunView) -> bool:
 
 def _fell(seen: Progress, asked: float) -> bool:
     """Whether it had gained as much before, or has risen: not flat from the start, other rules speak."""
-    return seen.series.level > 1.1 * seen.reference or seen.series.best.value < (1 - asked) * seen.reference
+    return seen.series.level > 1.1 * seen.reference or seen.series.best.value < (1 - 1.5 * asked) * seen.reference
 
 
 def _begins_late(seen: Progress) -> bool:

@@ -77,12 +77,12 @@ def plateau(
     if train is None or train.size < 10 or view.rate_share < rate_share or train.level <= 0.05:
         return None
     start = max(train.start, view.uniform_loss or train.start)
-    if train.level > 0.95 * start:
+    grave = _stuck_early(view, train, high)
+    if train.level > 0.95 * start and not grave:
         return None
     if train.size < 60 and not _clearly_flat(train):
         return None
     gain, trend = train.flatness(share)
-    grave = _stuck_early(view, train, high)
     if not grave and (gain >= fall or trend < -2 or gain < -0.1):
         return None
     return _sighting(view, train, gain, fall, share, Severity.WARNING if grave else Severity.INFO)

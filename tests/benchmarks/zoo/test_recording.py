@@ -136,7 +136,7 @@ def test_an_hour_is_recorded_in_no_time(tmp_path: Path) -> None:
     times = series([event for event in events if event["type"] == "metrics"], "time")
     assert times[4] - times[3] >= 3600 > times[5] - times[4]
     waits = [round(tick["time"] - times[3]) for tick in ticks]
-    assert (waits[0], waits[-1]) == (60, 3000), "what a server says meanwhile"
+    assert waits[0] == 60 and 3000 <= waits[-1] <= 3600, "what a server says meanwhile"
     wall = FastWall()
     wall.sleep(5.0)
     assert wall.clock() >= 5.0
