@@ -62,7 +62,8 @@ def killed(name: str, folder: Path, scale: float) -> dict[str, Any]:
         process.communicate()
         if not rest:
             raise RuntimeError("nothing was logged before the kill")
-        return {"logged": int(rest[-1]) + 1, **told(child(name, "kept", folder, url))}
+        logged = int(rest[-1]) + 1
+        return {"logged": logged, **told(child(name, "kept", folder, url, logged))}
 
 
 def poured(name: str, folder: Path, scale: float) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def poured(name: str, folder: Path, scale: float) -> dict[str, Any]:
     steps = int(POUR_STEPS * scale)
     with tools.tool(name).serving(folder) as url:
         seconds = told(child(name, "pour", folder, url, steps))["seconds"]
-        stored = told(child(name, "kept", folder, url))["kept"]
+        stored = told(child(name, "kept", folder, url, steps))["kept"]
     points = steps * len(tools.NAMES)
     if stored != steps:
         raise RuntimeError(f"{stored} of {steps} steps were kept")
@@ -117,7 +118,7 @@ def told(process: subprocess.Popen[str]) -> dict[str, Any]:
 def one_part(tool: Tool, part: str, folder: Path, url: str, amount: float) -> dict[str, Any]:
     """What a child does."""
     if part == "kept":
-        return {"kept": tool.kept(folder, url)}
+        return {"kept": kept_of(tool.kept(folder, url), int(amount))}
     if part == "drawn":
         assert tool.drawn is not None
         shown = tool.drawn(folder, url)
@@ -132,6 +133,11 @@ def one_part(tool: Tool, part: str, folder: Path, url: str, amount: float) -> di
     log.pour(rows)
     log.finish()
     return {"seconds": time.perf_counter() - began}
+
+
+def kept_of(steps: set[int], logged: int) -> int:
+    """How many of the steps whose call had returned are kept; one in flight at the kill, kept or not, does not count."""
+    return len(steps.intersection(range(logged)))
 
 
 def timed(log: tools.Log, seconds: float) -> dict[str, float]:

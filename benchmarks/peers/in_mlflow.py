@@ -88,12 +88,12 @@ def begin(folder: Path, url: str) -> Log:
     return _Log(url)
 
 
-def kept(folder: Path, url: str) -> int:
+def kept(folder: Path, url: str) -> set[int]:
     """Steps that the whole history of every series has."""
     client = MlflowClient(url)
     run_id = _run(client)
     series = [{metric.step for metric in client.get_metric_history(run_id, name)} for name in NAMES]
-    return len(set.intersection(*series))
+    return set.intersection(*series)
 
 
 def drawn(folder: Path, url: str) -> list[float]:

@@ -53,7 +53,7 @@ def begin(folder: Path, url: str) -> Log:
     return _Log(folder, url)
 
 
-def kept(folder: Path, url: str) -> int:
+def kept(folder: Path, url: str) -> set[int]:
     """Steps of the store that have all series, once `runwell sync` has sent what a killed process left."""
     sync(_client(folder), url)
     store = Store.open(_database(folder))
@@ -61,7 +61,7 @@ def kept(folder: Path, url: str) -> int:
         events = [event for _, event in store.replay(_run(url)) if event["type"] == "metrics"]
     finally:
         store.close()
-    return len({event["step"] for event in events if all(name in event for name in NAMES)})
+    return {event["step"] for event in events if all(name in event for name in NAMES)}
 
 
 def drawn(folder: Path, url: str) -> list[float]:

@@ -58,12 +58,10 @@ def begin(folder: Path, url: str) -> Log:
     return _Log(folder / "points.db")
 
 
-def kept(folder: Path, url: str) -> int:
+def kept(folder: Path, url: str) -> set[int]:
     """Steps with six rows."""
     with closing(sqlite3.connect(folder / "points.db")) as connection:
-        counted = "SELECT count(*) FROM (SELECT step FROM points GROUP BY step HAVING count(*) = 6)"
-        found: int = connection.execute(counted).fetchone()[0]
-    return found
+        return {step for (step,) in connection.execute("SELECT step FROM points GROUP BY step HAVING count(*) = 6")}
 
 
 drawn = None

@@ -45,12 +45,12 @@ def begin(folder: Path, url: str) -> Log:
     return _Log(folder / "events")
 
 
-def kept(folder: Path, url: str) -> int:
+def kept(folder: Path, url: str) -> set[int]:
     """Steps that every series has."""
     found = _read(folder, 0)
     there = set(found.Tags()["scalars"])
     series = [{event.step for event in found.Scalars(name)} for name in NAMES if name in there]
-    return len(set.intersection(*series)) if len(series) == len(NAMES) else 0
+    return set.intersection(*series) if len(series) == len(NAMES) else set()
 
 
 def drawn(folder: Path, url: str) -> list[float]:

@@ -42,9 +42,9 @@ def begin(folder: Path, url: str) -> Log:
     return _Log(folder)
 
 
-def kept(folder: Path, url: str) -> int:
+def kept(folder: Path, url: str) -> set[int]:
     """Steps of its log that have all series."""
-    return len({row["step"] for row in _logs(folder, None) if all(name in row for name in NAMES)})
+    return {int(row["step"]) for row in _logs(folder, None) if all(name in row for name in NAMES)}
 
 
 def drawn(folder: Path, url: str) -> list[float]:

@@ -48,7 +48,7 @@ def begin(folder: Path, url: str) -> Log:
     return _Log(folder)
 
 
-def kept(folder: Path, url: str) -> int:
+def kept(folder: Path, url: str) -> set[int]:
     """Steps with all series in the records that are whole."""
     from wandb.proto.wandb_internal_pb2 import Record  # type: ignore[import-not-found]
 
@@ -59,7 +59,7 @@ def kept(folder: Path, url: str) -> int:
             items = {item.key or "/".join(item.nested_key) for item in record.history.item}
             if items.issuperset(NAMES):
                 steps.add(record.history.step.num)
-    return len(steps)
+    return steps
 
 
 def records(data: bytes) -> Iterator[bytes]:

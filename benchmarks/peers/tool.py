@@ -58,8 +58,8 @@ class Tool(Protocol):
     def begin(self, folder: Path, url: str) -> Log:
         """A new run, kept in that folder."""
 
-    def kept(self, folder: Path, url: str) -> int:
-        """How many different steps with all their numbers can be read back."""
+    def kept(self, folder: Path, url: str) -> set[int]:
+        """The steps of which all numbers can be read back."""
 
     drawn: Callable[[Path, str], list[float]] | None
     """The numbers of the first series that its own page gets for a chart of the whole; None when it has no page."""
