@@ -109,6 +109,12 @@ class Watcher:
             self._waiting[run_id] = None
             self._condition.notify_all()
 
+    def judge_whole(self, run_id: str) -> str:
+        """Judge all that is stored of one run, here and now, and give its verdict: for who stores runs without a server."""
+        while self._judge(run_id) is not None:
+            pass
+        return self._store.run(run_id).verdict
+
     def drain(self, timeout: float) -> None:
         """Wait until everything notified so far was judged and stored. Raises TimeoutError after `timeout` seconds."""
         with self._condition:

@@ -6,13 +6,15 @@ import math
 
 
 def number(value: float) -> str:
-    """Three significant digits; NaN, Inf and -Inf by name."""
+    """Three significant digits, thousands whole and separated; NaN, Inf and -Inf by name."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):
         return "Inf" if value > 0 else "-Inf"
-    if value != 0 and (abs(value) >= 1e5 or abs(value) < 1e-3):
+    if value != 0 and (abs(value) >= 1e6 or abs(value) < 1e-3):
         return f"{value:.2e}"
+    if abs(value) >= 9999.5:
+        return f"{value:,.0f}"
     return f"{value:.4g}" if abs(value) >= 100 else f"{value:.3g}"
 
 

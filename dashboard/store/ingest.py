@@ -15,7 +15,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from dashboard.deliveries import Delivery, Table
-from dashboard.records import Ints, State
+from dashboard.records import Floats, Ints, State
 from dashboard.roles import role_of
 from dashboard.store import curves, points, sparkline, texts
 from dashboard.store.database import insert_ignore
@@ -42,7 +42,8 @@ class Ingest:
         self._names = names
         self._entries: list[dict[str, Any]] = []
         self._latest: dict[str, list[float]] | None = None
-        self._spark: sparkline.State | None = None
+        self._losses: list[tuple[Ints, Floats]] = []
+        """Training losses with their arrival numbers, table by table."""
         self.arrival: int = run.arrivals
         self.generation: int = writer.generation
         self.changes: dict[str, Any] = {"state": run.state, "last_step": run.last_step, "generation": run.generation}
@@ -67,8 +68,8 @@ class Ingest:
         self.changes["arrivals"] = self.arrival
         if self._latest is not None:
             self.changes["latest"] = texts.pack(self._latest)
-        if self._spark is not None:
-            self.changes["sparkline"] = texts.pack(self._spark)
+        if self._losses:
+            self.changes["sparkline"] = texts.pack(self._sparkline())
 
     # -- points ----------------------------------------------------------------------------------------------------
 
@@ -92,11 +93,15 @@ class Ingest:
                 self._latest[name] = [step, float(rows.values[-1, index])]
             role = role_of(name)
             if role == "train_loss":
-                self._spark = sparkline.push(
-                    self._spark or tuple(texts.unpack(self._run.sparkline)), rows.values[:, index].tolist()
-                )
+                self._losses.append((rows.arrivals, rows.values[:, index]))
             elif role == "val_loss":
                 self._best(rows.steps.tolist(), rows.values[:, index].tolist())
+
+    def _sparkline(self) -> sparkline.State:
+        """With the new losses in the order in which they came, whatever else was logged beside some of them."""
+        arrivals, values = (np.concatenate(parts) for parts in zip(*self._losses, strict=True))
+        order = np.argsort(arrivals, kind="stable")
+        return sparkline.push(tuple(texts.unpack(self._run.sparkline)), values[order].tolist())
 
     def _best(self, steps: list[int], values: list[float]) -> None:
         best = self.changes.get("best_val_loss", self._run.best_val_loss)

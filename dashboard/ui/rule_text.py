@@ -15,6 +15,9 @@ from dashboard.roles import role_of
 from dashboard.ui import charts, curves, figures, theme
 from diagnostics.examples import Example
 
+UNDRAWN = ("config", "data", "samples", "end", "time", "clock")
+"""Lines of an example that are no series; `diagnostics.examples` says what each means."""
+
 
 def blocks(text: str) -> list[Component]:
     """Paragraphs, bullet lists, indented code and `code` words; nothing else is a mark-up here."""
@@ -56,6 +59,18 @@ def example_figure(example: Example) -> figures.Figure:
     figure = figures.draw(chart, series, figures.View(axis=curves.Axis()), version="still")
     figure["layout"]["meta"]["still"] = True
     return figure
+
+
+def undrawn(text: str, title: str) -> str:
+    """What a block of the example's text says that a curve does not: data, samples, an end, times, settings."""
+    lines: list[str] = []
+    block = ""
+    for line in text.splitlines():
+        if line in ("Fires:", "Silent:"):
+            block = line[:-1]
+        elif block == title and line.strip().partition(":")[0] in UNDRAWN:
+            lines.append(line.strip())
+    return "\n".join(lines)
 
 
 def _series(name: str, steps: Sequence[int], values: Sequence[float]) -> Series:

@@ -40,7 +40,8 @@ def suspicious_loss(
     below half a nat, or below `absolute`, above zero, and either less than `epoch` of the first pass is done: critical; or
     the validation loss is down there with it (which learning by heart cannot do) and the vocabulary is too large for a
     puzzle (200 and more) or the first pass is not over: warning. Or: within the first pass, in which no text comes
-    twice, the training loss is below half of the validation loss, by a fifth of the loss of knowing nothing: critical.
+    twice, the training loss is below 0.6 of the loss of knowing nothing, and below half of the last two validation losses
+    by a fifth of it, while validation is not on its way back from a spike: critical.
 
     ## Likely causes
     - Labels not shifted: the model is asked for the token that it sees.

@@ -1,6 +1,6 @@
 """`runwell import FILE…`: store logs of other tools, exports and Parquet files as runs, each file one new run.
 
-Writes into the store itself, so it works without a server and beside one. A file of which anything cannot be read is refused
+Writes into the store itself and judges what it wrote, so it works without a server and beside one. A file of which anything cannot be read is refused
 whole, with the numbers of its bad lines: a run that silently lacks points would be judged wrongly.
 """
 
@@ -44,20 +44,27 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Import each file or say why not; 1 when one was refused."""
     from dashboard.errors import DashboardError
+    from dashboard.judgement import engines_with
+    from dashboard.live import Hub
+    from dashboard.rule_settings import find_rule_settings, read_rule_settings
     from dashboard.settings import Settings
     from dashboard.store import Store
+    from dashboard.watcher import Watcher
     from runwell.wire import WireError
 
     failed = 0
     try:
-        store = Store.open(Settings.read(home=args.home).database_url)
+        settings = Settings.read(home=args.home)
+        engine = engines_with(read_rule_settings(find_rule_settings(settings.home)))
+        store = Store.open(settings.database_url)
     except DashboardError as error:
         print(f"runwell import: {error}", file=sys.stderr)
         return 1
+    watcher = Watcher(store, Hub(), engine=engine)
     for name in args.files:
         try:
             run_id, count = _import(store, Path(name), args.project, args.name or Path(name).name)
-            print(f"{name}: run {run_id}, {count:,} records")
+            print(f"{name}: run {run_id}, {count:,} records, {watcher.judge_whole(run_id)}")
         except OSError as error:
             failed = 1
             print(f"runwell import: cannot read {name}: {error.strerror or error}", file=sys.stderr)

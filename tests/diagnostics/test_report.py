@@ -24,7 +24,7 @@ def report(events: list[dict[str, Any]]) -> Any:
     ("value", "text"),
     [
         (math.nan, "NaN"), (math.inf, "Inf"), (-math.inf, "-Inf"), (0.0, "0"), (2.4567, "2.46"), (123.4, "123.4"),
-        (1e-6, "1.00e-06"), (1e9, "1.00e+09"),
+        (1e-6, "1.00e-06"), (1e9, "1.00e+09"), (9999.4, "9999"), (9999.6, "10,000"), (20_193.4, "20,193"), (-250_000.0, "-250,000"),
     ],
 )  # fmt: skip
 def test_numbers(value: float, text: str) -> None:

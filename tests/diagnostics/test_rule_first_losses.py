@@ -103,3 +103,16 @@ def test_a_puzzle_that_is_solved_is_silent(assert_silent: Any, run: Any) -> None
 def test_policy_losses_near_zero_are_silent(assert_silent: Any, run: Any) -> None:
     loss = np.random.default_rng(3).normal(0, 0.01, 300)
     assert_silent(run(loss=loss, epoch=np.linspace(0, 0.1, 300)), "suspicious-loss", config={"vocab_size": 32_000})
+
+
+def test_a_run_that_breaks_at_an_evaluation_within_its_first_pass_is_not_suspicious(findings: Any, run: Any) -> None:
+    loss, val = decay(400, 4.6, 2.6), np.full(400, np.nan)
+    val[::50] = loss[::50]
+    val[200], loss[201:] = 11.0, 3.3 + 17 * np.exp(-np.arange(199) / 4)
+    val[250::50] = loss[250::50]
+    events = [
+        {name: value for name, value in event.items() if value == value}
+        for event in run(train_loss=loss, val_loss=val, epoch=np.linspace(0, 0.8, 400))
+    ]
+    found = {f.rule for f in findings(events, {"vocab_size": 100, "init_from": "scratch"})}
+    assert "suspicious-loss" not in found and "divergence" in found

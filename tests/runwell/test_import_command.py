@@ -103,3 +103,15 @@ def test_a_table_without_steps_is_refused(home: Path, tmp_path: Path, capsys: py
     pyarrow.parquet.write_table(pyarrow.table({"a": [1.0]}), tmp_path / "a.parquet")
     assert main(["import", str(tmp_path / "a.parquet")]) == 1
     assert "has no column `step`, only a" in capsys.readouterr().err and imported(home) == []
+
+
+def test_an_imported_run_is_judged(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "sick.jsonl"
+    path.write_text(
+        "".join(f'{{"step": {step}, "loss": {"NaN" if step > 30 else 4 - step / 20}}}\n' for step in range(60))
+    )
+    assert main(["import", str(path)]) == 0
+    ((run, _),) = imported(home)
+    with closing(Store.open(home / "runwell.db")) as store:
+        assert "non-finite-loss" in {found.rule for found in store.findings(run.id)}
+    assert run.verdict == "critical" and ", critical\n" in capsys.readouterr().out

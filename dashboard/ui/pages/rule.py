@@ -51,9 +51,10 @@ def _section(heading: str, text: str) -> Component:
 def _example(rule: Rule, text: str) -> list[Component]:
     cards = []
     for title, example in examples(rule).items():
-        figure = rule_text.example_figure(example)
-        drawing = parts.plot(figure, still=True)
-        cards.append(parts.card(drawing, title=title))
+        drawing = parts.plot(rule_text.example_figure(example), still=True)
+        beside = rule_text.undrawn(text, title)
+        said = [html.P("And beside the curve:", className="rw-small rw-quiet"), html.Pre(beside, className="rw-patch")]
+        cards.append(parts.card([drawing, *(said if beside else ())], title=title))
     return [*cards, parts.card(html.Pre(text, className="rw-patch"), title="The example's numbers")]
 
 

@@ -285,6 +285,12 @@ def test_a_summary_holds_the_latest_numbers(store: Store) -> None:
     assert [one.run.id for one in store.summaries()] == ["r1"]
 
 
+def test_a_sparkline_keeps_the_order_of_losses_that_came_with_other_numbers(store: Store) -> None:
+    points = [metric(step, loss=float(step), **({"val/loss": 1.0} if step % 3 == 0 else {})) for step in range(20)]
+    store.append("r1", Batch("w", 1, (RUN, *points)))
+    assert list(store.summary("r1").sparkline) == [float(step) for step in range(20)]
+
+
 def test_other_trainers_names_count_too(store: Store) -> None:
     store.append("r1", Batch("w", 1, (RUN, metric(1, loss=3.0, eval_loss=2.5))))
     assert store.summary("r1").best_val_loss == 2.5 and store.summary("r1").sparkline == (3.0,)

@@ -199,3 +199,10 @@ def test_rule_text_knows_paragraphs_lists_and_code() -> None:
     shown = rule_text.blocks("One `x`\nline.\n\n- first\n  goes on\n- second\n\n1. one\n2. two\n\n    code = 1")
     assert [type(block).__name__ for block in shown] == ["P", "Ul", "Ol", "Pre"]
     assert _text(shown[1]) == "first goes on second"
+
+
+def test_what_no_curve_shows_of_an_example_stands_beside_it() -> None:
+    rules = {rule.id: rule.sections()["Example"] for rule in RULES}
+    assert "clock: 2000" in rule_text.undrawn(rules["stalled-run"], "Fires")
+    assert "clock: 300" in rule_text.undrawn(rules["stalled-run"], "Silent")
+    assert rule_text.undrawn(rules["poor-data"], "Fires").startswith("data: train_tokens=3600 ")
