@@ -116,3 +116,15 @@ def test_a_run_that_breaks_at_an_evaluation_within_its_first_pass_is_not_suspici
     ]
     found = {f.rule for f in findings(events, {"vocab_size": 100, "init_from": "scratch"})}
     assert "suspicious-loss" not in found and "divergence" in found
+
+
+def test_a_loss_that_comes_down_from_a_blow_up_is_not_suspicious(findings: Any, run: Any) -> None:
+    loss, val = decay(400, 4.6, 2.6), np.full(400, np.nan)
+    loss[190:] = 5.0 + 130 * np.exp(-np.arange(210) / 20)
+    val[::40] = loss[::40]
+    events = [
+        {name: value for name, value in event.items() if value == value}
+        for event in run(train_loss=loss, val_loss=val, epoch=np.linspace(0, 0.8, 400))
+    ]
+    found = {f.rule for f in findings(events, {"vocab_size": 100, "init_from": "scratch"})}
+    assert "suspicious-loss" not in found and "divergence" in found
