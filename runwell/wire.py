@@ -159,7 +159,7 @@ def loads(data: bytes | str) -> Any:
 
 def _parse_integer(digits: str) -> int:
     # int() of thousands of digits is quadratic and then refused by Python itself: the event's own check names it instead
-    return int(digits) if len(digits) <= MAX_DIGITS else MAX_INTEGER
+    return int(digits) if len(digits.lstrip("-")) <= MAX_DIGITS else MAX_INTEGER
 
 
 # -- events --------------------------------------------------------------------------------------------------------

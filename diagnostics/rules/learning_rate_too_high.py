@@ -6,7 +6,7 @@ import numpy as np
 
 from diagnostics import say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
-from diagnostics.progress import read_progress, settled
+from diagnostics.progress import read_progress
 from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
@@ -38,8 +38,9 @@ def learning_rate_too_high(
     At best the run stays far from what the model can do; at worst the next swing ends in infinity.
 
     ## How it is detected
-    One of three. Few points: the loss swings by more than `swing` of its size from point to point, up and down in
-    turn, and both its highs and its lows rise. From the start: it rose far above its first value and has not come back
+    One of these. Few points: the loss swings by more than `swing` of its size from point to point, up and down in
+    turn, and both its highs and its lows rise. At once: the first losses of a run from scratch rise by a fifth above the
+    very first, under three times `bearable`. From the start: it rose far above its first value and has not come back
     below it for 30 points. From scratch: it lies flat above `stuck` of ln V after 200 steps (or a fifth of the plan)
     although the rate is still up, and that rate is above `bearable` (from three times that on, above 0.4 of ln V, and
     also without a vocabulary if the first loss was above 3 nats).
@@ -76,6 +77,10 @@ def learning_rate_too_high(
     if _growing_swings(train, swing):
         sentence = f"The loss swings between {say.number(float(train.values.min()))} and {say.number(float(train.values.max()))}, ever wider."
         return _sighting(view, train, sentence, float(train.values.max()), train.start, "the loss swings ever wider")
+    thrown = _thrown_up(view, train, bearable)
+    if thrown is not None:
+        sentence = f"The first losses rose from {say.number(train.start)} to {say.number(thrown)}, under a rate of {say.number(view.known_rate or 0)}."
+        return _sighting(view, train, sentence, thrown, 1.2 * train.start, "the first steps threw the loss up")
     risen = _risen_from_start(train)
     if risen is not None:
         sentence = f"The level is {say.number(train.level)}, above the first loss of {say.number(train.start)}, for 30 points and more."
@@ -106,6 +111,16 @@ def _growing_swings(train: SeriesView, swing: float) -> bool:
         and stats.median(np.abs(steps[half:])) > 1.5 * stats.median(np.abs(steps[:half]))
         and stats.median(values) > 2.0
     )
+
+
+def _thrown_up(view: RunView, train: SeriesView, bearable: float) -> float | None:
+    """The level of the first losses after the very first, where they stand far above it under a rate that nothing bears."""
+    values = train.first_points[1]
+    uniform = view.uniform_loss
+    if uniform is None or not 12 <= train.size <= 60 or (view.known_rate or 0) < 3 * bearable:
+        return None
+    early = stats.median(values[2:12])
+    return early if early > 1.2 * max(uniform, float(values[0])) else None
 
 
 def _risen_from_start(train: SeriesView) -> float | None:
@@ -139,7 +154,8 @@ def _settled_high(view: RunView, stuck: float, bearable: float) -> float | None:
     if view.rate_share < 0.3 or (seen.warm_steps < 200 and (view.progress or 0) < 0.2):
         return None
     limit = (STUCK_BYTES if absurd and seen.uniform else stuck) * seen.reference
-    return limit if seen.series.level >= limit and settled(seen.series) else None
+    gain, trend = seen.series.flatness(0.6)  # one that rises is not settled, but no better for it
+    return limit if seen.series.level >= limit and gain < 0.015 and trend > -3 else None
 
 
 def _sighting(view: RunView, train: SeriesView, sentence: str, observed: float, limit: float, words: str) -> Sighting:

@@ -15,6 +15,9 @@ from diagnostics.view import RunView
 LANGUAGE_FROM_SCRATCH = 3.3
 """Nats. A flat loss below it may be a fine-tune that had nothing left to learn; above it nobody is finished."""
 
+FAR_TOO_HIGH = 0.01
+"""A peak rate that holds a loss up by itself: no model bears it with Adam."""
+
 TINY_RATE = 1e-5
 """A peak rate that explains a slow fall by itself."""
 
@@ -192,12 +195,18 @@ def _sighting(view: RunView, seen: Progress, severity: Severity, limit: float) -
         evidence=(evidence,),
         causes=_causes(view),
         remedies=(
-            Remedy("Multiply the learning rate by 10, and print it at the first steps.", {"learning_rate": "×10"}),
+            _other_rate(view),
             Remedy("Check that every parameter requires gradients and is given to the optimizer."),
             Remedy("Decode one batch and read inputs beside labels; then try to overfit that one batch."),
         ),
         confidence={Severity.CRITICAL: 0.95, Severity.WARNING: 0.85, Severity.INFO: 0.5}[severity],
     )
+
+
+def _other_rate(view: RunView) -> Remedy:
+    if (view.known_rate or 0) >= FAR_TOO_HIGH:
+        return Remedy("Take a tenth of the learning rate.", {"learning_rate": "×0.1"})
+    return Remedy("Multiply the learning rate by 10, and print it at the first steps.", {"learning_rate": "×10"})
 
 
 def _causes(view: RunView) -> tuple[Cause, ...]:
@@ -210,7 +219,7 @@ def _causes(view: RunView) -> tuple[Cause, ...]:
     if grad is not None and grad.level < 1e-4:
         frozen = Cause("frozen weights", f"the gradient norm is {say.number(grad.level)}")
         return (frozen, data, low)
-    if rate is not None and rate >= 0.01:
+    if rate is not None and rate >= FAR_TOO_HIGH:
         return (Cause("learning rate too high", f"a rate of {rate:g} throws every step too far"), data, frozen)
     if rate is not None and rate >= 1e-4:
         return (data, frozen, Cause("learning rate too high", f"a rate of {rate:g} can hold the loss at its start too"))

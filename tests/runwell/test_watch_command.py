@@ -212,7 +212,14 @@ def test_ctrl_c_ends_a_real_watch_with_the_verdict(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(rows([4.0, 3.9, math.nan]))
     command = [sys.executable, "-m", "runwell.cli", "watch", str(path), "--format", "json", "--interval", "0.05"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # Tests that a shell runs in the background inherit an ignored Ctrl-C: a terminal's program does not.
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["finding"]["rule"] == "non-finite-loss"
         process.send_signal(signal.SIGINT)

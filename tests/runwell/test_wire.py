@@ -190,3 +190,10 @@ def test_good_run_ids(run_id: str) -> None:
 def test_bad_run_ids(run_id: object) -> None:
     with pytest.raises(WireError, match="is not allowed; it takes 1 to 64 letters, digits"):
         wire.check_run_id(run_id)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_sign_is_no_digit(sign: int) -> None:
+    event = {"type": "config", "config": {"seed": sign * (10**300 - 1)}}
+    batch, refused = decode_json_batch(encode_json_batch(Batch("w-1", 1, (event,))))
+    assert batch.events == (event,) and not refused
