@@ -142,7 +142,7 @@ def _by_heart(view: RunView, val: SeriesView) -> Sighting | None:
         or val.last_step < train.last_step // 2
     ):
         return None
-    return _gap_sighting(view, train, val)
+    return _gap_sighting(train, val)
 
 
 def _parted(train: SeriesView, val: SeriesView, best_step: int) -> bool:
@@ -208,7 +208,7 @@ def _still_learning(train: SeriesView, best_step: int) -> bool:
     return now < then - max(0.005 * abs(then), error if train.size >= 30 else 0.0)
 
 
-def _gap_sighting(view: RunView, train: SeriesView, val: SeriesView) -> Sighting:
+def _gap_sighting(train: SeriesView, val: SeriesView) -> Sighting:
     """Told by the gap: where validation turned is not known."""
     best_step = val.lowest.step
     sentence = f"The training loss is {say.number(train.level)}, {say.percent(train.level / val.last)} of the validation loss, {say.number(val.last)}."

@@ -97,9 +97,8 @@ def _stuck_early(view: RunView, train: SeriesView, high: float) -> bool:
     if seen is None or seen.warm_points < 60 or not settled(train):
         return False
     curve = train.curve
-    level = stats.median(
-        curve[-max(3, round(0.4 * curve.size)) :]
-    )  # of the whole rest: bad batches lift the last points
+    # Of the whole rest, for bad batches lift the last points.
+    level = stats.median(curve[-max(3, round(0.4 * curve.size)) :])
     moved = view.rate_sum
     enough = moved >= MOVED if moved is not None else seen.warm_steps >= 1000
     unigram = view.data.unigram_entropy if view.data is not None else None

@@ -1,0 +1,79 @@
+"""Signs that a second series bears out, each beside a healthy run that looks like it: what speaks, and what stays silent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+CONFIG = {"vocab_size": 256, "max_steps": 1000, "learning_rate": 1e-3}
+LEARNED = 2.0 + 3.54 * np.exp(-np.arange(1000) / 120)
+RATE = np.full(1000, 1e-3)
+
+
+def test_a_first_block_without_gradient_is_dead_though_the_loss_falls(assert_finds: Any, run: Any) -> None:
+    events = run(train_loss=LEARNED, grad_norm=np.ones(1000), **{"train/grad_norm_first": np.zeros(1000), "train/grad_norm_last": np.ones(1000)})  # fmt: skip
+    assert "first block" in assert_finds(events, "vanishing-gradients", config=CONFIG).title
+
+
+def test_a_frozen_first_block_of_a_fine_tune_is_meant(assert_silent: Any, run: Any) -> None:
+    events = run(train_loss=LEARNED / 3, grad_norm=np.ones(1000), **{"train/grad_norm_first": np.zeros(1000), "train/grad_norm_last": np.ones(1000)})  # fmt: skip
+    assert_silent(events, "vanishing-gradients", config=CONFIG)
+
+
+def test_a_rate_that_is_switched_off_needs_no_plan_to_be_told(assert_finds: Any, run: Any) -> None:
+    rate = np.where(np.arange(1000) < 300, 1.234e-3, 0.0)
+    loss = np.where(np.arange(1000) < 300, LEARNED, LEARNED[300])
+    assert "exactly 0" in assert_finds(run(train_loss=loss, lr=rate), "learning-rate-schedule").title
+
+
+def test_a_rate_thrown_far_above_its_old_peak_is_told_and_a_restart_is_not(
+    assert_finds: Any, assert_silent: Any, run: Any
+) -> None:
+    loss = LEARNED + np.where(np.arange(1000) < 500, 0.0, 0.6)
+    thrown = np.where(np.arange(1000) < 500, 1e-3, 5e-2)
+    assert "jumped" in assert_finds(run(train_loss=loss, lr=thrown), "learning-rate-schedule").title
+    cosine = 5e-4 * (1 + np.cos(np.pi * (np.arange(1000) % 250) / 250))
+    assert_silent(run(train_loss=LEARNED, lr=cosine), "learning-rate-schedule")
+
+
+def test_losses_that_climb_together_have_diverged_and_one_alone_has_not(
+    assert_finds: Any, assert_silent: Any, run: Any
+) -> None:
+    climb = np.concatenate([LEARNED[:600], LEARNED[600] * (1 + 0.12 * np.arange(400) / 400)])
+    both = [
+        {**row, **({"val_loss": float(climb[at])} if at % 50 == 0 else {})}
+        for at, row in enumerate(run(train_loss=climb))
+    ]
+    assert_finds(both, "divergence")
+    steady = [
+        {**row, **({"val_loss": float(LEARNED[at])} if at % 50 == 0 else {})}
+        for at, row in enumerate(run(train_loss=climb))
+    ]
+    assert_silent(steady, "divergence")
+
+
+def test_first_losses_thrown_up_by_a_rate_nothing_bears(assert_finds: Any, run: Any) -> None:
+    loss = [5.57, 3.99, 5.14, 7.95, 7.68, 8.61, 7.09, 11.07, 9.98, 8.84, 5.84, 8.87, 5.98, 6.68, 6.28]
+    finding = assert_finds(run(train_loss=loss, lr=[1.0] * 15), "learning-rate-too-high", config={"vocab_size": 256})
+    assert {"learning_rate": "×0.1"} in [remedy.patch for remedy in finding.remedies]
+
+
+def test_the_rates_of_all_steps_say_how_much_must_have_been_gained(
+    assert_finds: Any, assert_silent: Any, run: Any
+) -> None:
+    norms_only = 5.54 - 0.2 * (1 - np.exp(-np.arange(1000) / 60))
+    assert_finds(run(train_loss=norms_only, lr=RATE), "loss-not-decreasing", config=CONFIG)
+    assert_silent(run(train_loss=LEARNED, lr=RATE), "loss-not-decreasing", config=CONFIG)
+
+
+def test_a_loss_far_below_validation_within_the_first_pass_has_seen_the_answers(
+    assert_finds: Any, findings: Any, run: Any
+) -> None:
+    def story(passes: float) -> list[dict[str, Any]]:
+        rows = run(train_loss=5.5 * np.exp(-np.arange(200) / 30) + 0.05, epoch=passes * np.arange(200) / 200)
+        return [{**row, **({"val_loss": 5.5 + at / 200} if at % 20 == 0 else {})} for at, row in enumerate(rows)]
+
+    assert_finds(story(0.5), "suspicious-loss", config=CONFIG)
+    by_heart = [finding.rule for finding in findings(story(400.0), CONFIG) if finding.severity != "info"]
+    assert by_heart == ["overfitting"], "what was seen hundreds of times is learned by heart"
