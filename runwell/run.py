@@ -34,10 +34,12 @@ from runwell.wire import (
     BadEvent,
     Event,
     WireError,
+    check_name,
     check_step,
     clean_text,
     dumps,
     shorten,
+    validate_event,
 )
 
 FINISH_SECONDS = 10.0
@@ -331,10 +333,10 @@ class Run:
                 event["step"] = check_step(_whole(step))
             event["time"] = time.time()
             event.update(make())
-            self._spool.event(event)
+            self._spool.event(validate_event(event))  # the reader's own check: what it would refuse is said here, now
         except Exception as error:
             said = show(error)
-            self._complain(f"{kind} {said}", f"a {kind} record was not written: {said}", error)
+            self._complain(f"{kind} {said}", f"the {kind} record was not written: {said}", error)
             return False
         return True
 
@@ -383,8 +385,6 @@ class Run:
         self._warn(f"metric {name}", sentence)
 
     def _name_is_fine(self, name: str) -> bool:
-        from runwell.wire import check_name
-
         try:
             check_name(name)
         except BadEvent as error:

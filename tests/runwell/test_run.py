@@ -64,7 +64,7 @@ def test_settings_that_become_known_later_are_added(run: Run, caplog: pytest.Log
     run.log({"x": 1.0}, step=0)
     assert points(run) == [{"step": 0, "x": 1.0}], "training goes on"
     assert "update_config() takes a mapping of settings, not 5" in caplog.text
-    assert "a config record of " in caplog.text and "is too large" in caplog.text
+    assert "the config record was not written: the record is too large" in caplog.text
 
 
 def test_what_is_known_of_the_data_is_written_with_its_step(run: Run, caplog: pytest.LogCaptureFixture) -> None:
@@ -265,9 +265,18 @@ def test_a_run_that_has_ended_takes_nothing_and_says_so(run: Run, caplog: pytest
     run.sample("p", "t")
     assert [record.message.partition(": ")[2].partition(":")[0] for record in caplog.records] == [
         "log() wrote nothing",
-        "a sample record was not written",
+        "the sample record was not written",
     ]
     assert [event["state"] for event in stored(run) if event["type"] == "state"] == ["finished"]
+
+
+def test_what_the_server_would_refuse_is_said_at_once_and_not_written(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    run.acknowledge(10**400)
+    run.acknowledge(7)
+    assert "the ack record was not written" in caplog.text and "more than 300 digits" in caplog.text
+    assert [event["command"] for event in stored(run) if event["type"] == "ack"] == [7]
 
 
 def test_without_a_server_the_end_says_where_the_records_are(run: Run, caplog: pytest.LogCaptureFixture) -> None:
