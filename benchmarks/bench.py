@@ -12,7 +12,6 @@ import argparse
 import importlib.metadata
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)] if str(ROOT) not in sys.path else []
 
-from benchmarks.peers.tool import SPIKES, TOOLS  # noqa: E402 (the repository's root is not on the path of a script)
+from benchmarks.ending import end_on_sigterm, group  # noqa: E402 (the repository's root is not on the path of a script)
+from benchmarks.peers.tool import SPIKES, TOOLS  # noqa: E402
 
 OURS = ("runwell", "sqlite")
 INSTALL = "python -m venv PEERS && PEERS/bin/pip install trackio tensorboard tensorboardX mlflow wandb"
@@ -41,10 +41,11 @@ def ask(name: str, python: str | None, scale: float) -> Found:
     command = [python, "-m", "benchmarks.peers.driver", name, "--scale", str(scale)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+        with group(command, cwd=ROOT, env=environment) as process:
+            out, said = process.communicate()
     except OSError as error:
         return {"missing": str(error)}
-    return parsed(done.returncode, done.stdout, done.stderr)
+    return parsed(process.returncode, out, said)
 
 
 def parsed(code: int, out: str, said: str) -> Found:
@@ -107,6 +108,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="share of the seconds and steps (0.2: a quick look)")
     parser.add_argument("--only", nargs="+", choices=TOOLS, default=list(TOOLS))
     given = parser.parse_args()
+    end_on_sigterm()
     print(f"Runwell {importlib.metadata.version('runwell')}, load {os.getloadavg()[0]:.1f} before", flush=True)
     print(f"\n{heading()}", flush=True)
     found = {}

@@ -19,6 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ending import end_on_sigterm
 from benchmarks.peers import tool as tools
 from benchmarks.peers.tool import Tool
 
@@ -204,6 +205,7 @@ def main() -> None:
         part, folder, url, amount = given.part
         found = one_part(tools.tool(given.name), part, Path(folder), url, float(amount))
     else:
+        end_on_sigterm()
         found = measured(given.name, given.scale)
     os.write(1, json.dumps(found).encode() + b"\n")
 
