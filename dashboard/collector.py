@@ -16,7 +16,7 @@ import numpy as np
 from dashboard import present
 from dashboard.deliveries import Delivery, Table
 from dashboard.errors import DashboardError, UnknownRun
-from dashboard.live import Hub
+from dashboard.live import Columns, Hub
 from dashboard.receipts import Reports, WriterReceipt, receipts
 from dashboard.records import Receipt
 from dashboard.store import Store
@@ -138,24 +138,22 @@ def _line(number: int, event: Event) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _columns(tables: Sequence[Table]) -> dict[str, dict[str, list[float]]]:
+def _columns(tables: Sequence[Table]) -> dict[str, Columns]:
     """Steps, times and values by name, each in order; a name may come in several tables."""
     found: dict[str, list[tuple[Table, int]]] = {}
     for table in tables:
         for index, name in enumerate(table.names):
             found.setdefault(name, []).append((table, index))
-    lists = {id(table): (table.steps.tolist(), table.times.tolist(), table.values.T.tolist()) for table in tables}
-    return {name: _merged(parts, lists) for name, parts in found.items()}
+    return {name: _merged(parts) for name, parts in found.items()}
 
 
-def _merged(parts: list[tuple[Table, int]], lists: dict[int, Any]) -> dict[str, list[float]]:
+def _merged(parts: list[tuple[Table, int]]) -> Columns:
     if len(parts) == 1:
         table, index = parts[0]
-        steps, times, values = lists[id(table)]
-        return {"step": steps, "time": times, "value": values[index]}
+        return {"step": table.steps, "time": table.times, "value": table.values[:, index]}
     order = np.argsort(np.concatenate([table.places for table, _ in parts]), kind="stable")
     return {
-        "step": np.concatenate([table.steps for table, _ in parts])[order].tolist(),
-        "time": np.concatenate([table.times for table, _ in parts])[order].tolist(),
-        "value": np.concatenate([table.values[:, index] for table, index in parts])[order].tolist(),
+        "step": np.concatenate([table.steps for table, _ in parts])[order],
+        "time": np.concatenate([table.times for table, _ in parts])[order],
+        "value": np.concatenate([table.values[:, index] for table, index in parts])[order],
     }

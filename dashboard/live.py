@@ -1,8 +1,9 @@
 """The live stream: what is published once reaches every page that watches. Threads in, event loops out; no store, no HTTP.
 
-Each message gets a number and is serialised once. The newest lie in a bounded ring, from which a page that was away
-fills its gap. Each client has a bounded queue; one that does not keep up is let go and comes back by itself. Points are
-collected and sent at most twenty times a second a run.
+Each message gets a number and is serialised at most once: points that no page watches lie in the ring as the arrays they
+came as, since writing a million numbers as text costs more than storing them. The newest messages lie in a bounded ring,
+from which a page that was away fills its gap. Each client has a bounded queue; one that does not keep up is let go and comes
+back by itself. Points are collected and sent at most twenty times a second a run.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from runwell.wire import dumps
 
@@ -32,18 +35,30 @@ POINTS_AT_ONCE = 400
 WATCHED_ONLY = frozenset({"points", "sample", "log", "rewind"})
 """Types that only a page of that very run gets."""
 
-Columns = Mapping[str, Sequence[float]]
+POINT_BYTES, CHUNK_BYTES = 48, 400
+"""What a point takes as text, and what three small arrays take: the size of points that are not serialised yet."""
+
+Columns = Mapping[str, Sequence[float] | NDArray[Any]]
 """`step`, `time` and `value` of one series, of equal length."""
 
 
-@dataclass(frozen=True, slots=True)
 class Message:
-    """One published message, serialised."""
+    """One published message. Its text is made when a page first needs it; the hub's lock guards it."""
 
-    seq: int
-    kind: str
-    run_id: str
-    text: str
+    __slots__ = ("_make", "_text", "kind", "run_id", "seq", "size")
+
+    def __init__(self, seq: int, kind: str, run_id: str, size: int, make: Callable[[], str]) -> None:
+        """`size` is about what it takes in memory, as text or before."""
+        self.seq, self.kind, self.run_id, self.size = seq, kind, run_id, size
+        self._text = ""
+        self._make: Callable[[], str] | None = make
+
+    @property
+    def text(self) -> str:
+        """As it is sent, serialised once for all."""
+        if self._make is not None:
+            self._text, self._make = self._make(), None  # what it was made of is let go
+        return self._text
 
 
 class Client:
@@ -106,7 +121,7 @@ class Hub:
         self._ring_bytes = 0
         self._oldest = 1  # number of the first message that is still there, or will be
         self._clients: set[Client] = set()
-        self._pending: dict[str, dict[str, tuple[list[float], list[float], list[float]]]] = {}
+        self._pending: dict[str, dict[str, list[Columns]]] = {}
         self._sent_at: dict[str, float] = {}
 
     @property
@@ -133,9 +148,7 @@ class Hub:
         with self._lock:
             pending = self._pending.setdefault(run_id, {})
             for name, columns in series.items():
-                held = pending.setdefault(name, ([], [], []))
-                for column, values in zip(held, (columns["step"], columns["time"], columns["value"]), strict=True):
-                    column.extend(values)
+                pending.setdefault(name, []).append(columns)
             if self._clock() - self._sent_at.get(run_id, -math.inf) >= POINTS_INTERVAL_SECONDS:
                 self._flush_run(run_id)
 
@@ -173,10 +186,10 @@ class Hub:
             if message.seq <= since:
                 break
             if client.wants(message):
+                size += message.size
+                if len(missed) >= REPLAY_MESSAGES or size > REPLAY_BYTES:
+                    return None  # before it is made into text, on an event loop
                 missed.append(message.text)
-                size += len(message.text)
-                if len(missed) > REPLAY_MESSAGES or size > REPLAY_BYTES:
-                    return None
         return missed[::-1]
 
     def detach(self, client: Client) -> None:
@@ -188,35 +201,54 @@ class Hub:
         pending = self._pending.pop(run_id, None)
         if pending:
             self._sent_at[run_id] = self._clock()
-            self._publish("points", run_id, {"series": {name: _columns(*held) for name, held in pending.items()}})
+            points = sum(len(part["step"]) for parts in pending.values() for part in parts)
+            size = POINT_BYTES * points + CHUNK_BYTES * sum(map(len, pending.values()))
+            self._send(
+                "points", run_id, size, lambda: {"series": {name: _said(held) for name, held in pending.items()}}
+            )
 
     def _publish(self, kind: str, run_id: str, payload: Mapping[str, Any]) -> int:
+        return self._send(kind, run_id, None, lambda: payload)
+
+    def _send(self, kind: str, run_id: str, size: int | None, payload: Callable[[], Mapping[str, Any]]) -> int:
+        """Number it, keep it, hand it to those who want it; without a `size` it is serialised at once."""
         self._seq += 1
-        text = dumps({**payload, "seq": self._seq, "epoch": self.epoch, "type": kind, "run": run_id})
-        message = Message(self._seq, kind, run_id, text)
-        self._ring.append(message)
-        self._ring_bytes += len(text)
-        while self._ring_bytes > RING_BYTES and self._ring:
-            gone = self._ring.popleft()
-            self._ring_bytes -= len(gone.text)
-            self._oldest = gone.seq + 1
+        seq = self._seq
+
+        def make() -> str:
+            return dumps({**payload(), "seq": seq, "epoch": self.epoch, "type": kind, "run": run_id})
+
+        message = Message(seq, kind, run_id, size or 0, make)
+        if size is None:
+            message.size = len(message.text)
+        self._keep(message)
         for client in list(self._clients):
             if client.dropped:
                 self._clients.discard(client)
             elif client.wants(message):
-                client.offer(text)
-        return self._seq
+                client.offer(message.text)
+        return seq
+
+    def _keep(self, message: Message) -> None:
+        self._ring.append(message)
+        self._ring_bytes += message.size
+        while self._ring_bytes > RING_BYTES and self._ring:
+            gone = self._ring.popleft()
+            self._ring_bytes -= gone.size
+            self._oldest = gone.seq + 1
 
 
-def _columns(steps: list[float], times: list[float], values: list[float]) -> dict[str, list[float]]:
-    kept = thin(values, POINTS_AT_ONCE)
-    if len(kept) == len(values):
-        return {"step": steps, "time": times, "value": values}
-    return {
-        "step": [steps[index] for index in kept],
-        "time": [times[index] for index in kept],
-        "value": [values[index] for index in kept],
+def _said(parts: list[Columns]) -> dict[str, list[float]]:
+    """The columns of one series as they are sent."""
+    joined = {
+        name: parts[0][name] if len(parts) == 1 else np.concatenate([part[name] for part in parts])
+        for name in ("step", "time", "value")
     }
+    lists = {name: np.asarray(values).tolist() for name, values in joined.items()}
+    kept = thin(lists["value"], POINTS_AT_ONCE)
+    if len(kept) == len(lists["value"]):
+        return lists
+    return {name: [values[index] for index in kept] for name, values in lists.items()}
 
 
 def thin(values: Sequence[float], most: int) -> list[int]:

@@ -159,6 +159,36 @@ def test_a_message_is_serialised_once_for_all(hub: Hub, monkeypatch: pytest.Monk
     assert len(counted) == 1 and len({texts[1] for texts in received}) == 1
 
 
+def test_points_that_no_page_watches_are_serialised_when_one_asks(
+    hub: Hub, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[object] = []
+    real: Callable[[object], str] = live.dumps
+    monkeypatch.setattr(live, "dumps", lambda value: counted.append(value) or real(value))
+    for start in (0, 5, 10):
+        hub.publish_points("r1", {"a": columns(*range(start, start + 5), value=math.inf)})
+        hub.publish_points("r1", {"a": columns(start + 100)})
+        clock.now += 1
+        hub.flush()
+        clock.now += 1
+    assert not counted
+    for _ in range(2):
+        _, (hello, *missed) = asyncio.run(attached(hub, "r1", 1, "e1"))
+        assert hello["replayed"] and [one["seq"] for one in missed] == [2, 3, 4, 5, 6]
+        assert missed[1]["series"]["a"] == {"step": [5, 6, 7, 8, 9], "time": [5, 6, 7, 8, 9], "value": ["Infinity"] * 5}
+    assert len([one for one in counted if one["type"] == "points"]) == 5  # type: ignore[index]
+
+
+def test_points_that_no_page_watches_are_bounded_too(hub: Hub, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "RING_BYTES", 100_000)
+    for _ in range(50):
+        hub.publish_points("r1", {"a": columns(*range(200))})
+        clock.now += 1
+    assert hub._ring_bytes <= 100_000 and len(hub._ring) == 10
+    _, old = asyncio.run(attached(hub, "r1", 20, "e1"))
+    assert not old[0]["replayed"]
+
+
 def test_a_slow_page_is_dropped_and_others_go_on(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "CLIENT_MESSAGES", 10)
 
