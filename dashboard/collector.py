@@ -42,6 +42,8 @@ class Collector:
         self._reports = Reports()
         self._lock = threading.Lock()
         self._dirty: set[str] = set()
+        self._hidden: dict[str, int] = {}
+        """Runs with late points that a rewind may have hidden, and the first step of those."""
         self._told_at: dict[str, float] = {}
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
@@ -56,7 +58,7 @@ class Collector:
         if report is not None:
             self._reports.note(run_id, delivery, report, receipt.stored_through)
         if receipt.stored:
-            self._publish(run_id, delivery.after(receipt.duplicates), receipt.first_arrival)
+            self._publish(run_id, delivery.after(receipt.duplicates), receipt)
             self._notify(run_id)
         with self._lock:
             self._dirty.add(run_id)
@@ -91,7 +93,10 @@ class Collector:
                 self._told_at[run_id] = now
             for run_id in [run_id for run_id, at in self._told_at.items() if now - at > 60]:
                 del self._told_at[run_id]
+            hidden = {run_id: self._hidden.pop(run_id) for run_id in due if run_id in self._hidden}
         for run_id in due:
+            if run_id in hidden:
+                self._hub.publish("rewind", run_id, {"step": hidden[run_id]})
             try:
                 self._hub.publish("run", run_id, {"summary": present.summary(self._store.summary(run_id))})
             except UnknownRun:
@@ -107,12 +112,17 @@ class Collector:
                 # The database may be locked or away for a moment; the pages must go on when it is back.
                 log.exception("what is new could not be sent to the pages; it is tried again")
 
-    def _publish(self, run_id: str, fresh: Delivery, arrival: int) -> None:
+    def _publish(self, run_id: str, fresh: Delivery, receipt: Receipt) -> None:
         """In order of events: points are sent together, between what must keep its place among them."""
         for tables, event, _ in fresh.stretches(_AMONG_POINTS):
             points = _columns(tables)
-            if points:
+            if points and receipt.current:
                 self._hub.publish_points(run_id, points)
+            elif points:
+                # Which of them a rewind has hidden, the store knows: the pages fetch what is to be seen.
+                first = min(int(table.steps.min()) for table in tables)
+                with self._lock:
+                    self._hidden[run_id] = min(first, self._hidden.get(run_id, first))
             if event is not None and event["type"] == "rewind":
                 self._hub.publish("rewind", run_id, {"step": event["step"]})
             elif event is not None:
@@ -126,7 +136,7 @@ class Collector:
                 self._hub.publish("sample", run_id, said)
         lines = [(place, event) for place, event in fresh.others if event["type"] == "log"]
         if lines:
-            numbers = fresh.numbers(arrival, np.array([place for place, _ in lines], np.int64)).tolist()
+            numbers = fresh.numbers(receipt.first_arrival, np.array([place for place, _ in lines], np.int64)).tolist()
             told = [_line(number, event) for number, (_, event) in zip(numbers, lines, strict=True)]
             self._hub.publish("log", run_id, {"lines": told})
 

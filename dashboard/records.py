@@ -178,6 +178,8 @@ class Receipt:
     """(sequence number, reason) of records that can never be stored."""
     first_arrival: int = 0
     """Arrival number of the first event stored; those stored with it follow without gaps. 0 when none was stored."""
+    current: bool = True
+    """False when its writer is from before a rewind, so that the points that it has of later steps are hidden."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -382,6 +382,7 @@ def _append(
     return Receipt(
         stored_through=stored_through, stored=stored, duplicates=duplicates, refused=refused,
         first_arrival=run.arrivals + 1 if stored else 0,
+        current=generation == changes.get("generation", run.generation),
     )  # fmt: skip
 
 

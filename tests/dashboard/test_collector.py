@@ -72,6 +72,21 @@ def test_what_was_sent_before_is_not_told_again(hub: Hub, collector: Collector, 
     assert told == ["r1", "r1"]
 
 
+def test_late_points_that_a_rewind_may_have_hidden_are_not_sent_but_fetched(
+    hub: Hub, collector: Collector, clock: Any
+) -> None:
+    old = ({"type": "metrics", "step": step, "time": 5.0, "a": 1.0} for step in (10, 11, 12))
+    collector.accept("r1", Batch("killed", 1, (RUN, next(old))))
+    collector.accept("r1", Batch("resumed", 1, ({"type": "rewind", "step": 5, "time": 9.0},)))
+    received(hub, collector, run_id="r1", ticks=1)
+    clock.now += 1
+    found = received(hub, collector, Batch("killed", 3, tuple(old)), ticks=1)
+    assert [(one["type"], one.get("step")) for one in found] == [("rewind", 11), ("run", None)]
+    clock.now += 1
+    fresh = Batch("resumed", 2, ({"type": "metrics", "step": 6, "time": 10.0, "a": 3.0},))
+    assert [one["type"] for one in received(hub, collector, fresh, ticks=1)] == ["points", "run"]
+
+
 def test_what_was_not_stored_is_not_told(hub: Hub, collector: Collector, told: list[str]) -> None:
     collector.accept("r1", Batch("w", 1, (RUN,)))
     with pytest.raises(SequenceGap):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import dashboard.ui
+
 pytestmark = pytest.mark.slow
 
+ASSETS = Path(dashboard.ui.__file__).parent / "assets"
 LARGE = "document.querySelector('.rw-graph-large .js-plotly-plot')"
 DRAWN = ".rw-graph-large .js-plotly-plot .main-svg"
 
@@ -26,8 +30,10 @@ SHOWN = """
 class Writer:
     """A run that logs one loss, `value` at every step."""
 
-    def __init__(self, server: Any, run_id: str, names: tuple[str, ...] = ("train/loss",)) -> None:
-        self.server, self.run_id, self.names = server, run_id, names
+    def __init__(
+        self, server: Any, run_id: str, names: tuple[str, ...] = ("train/loss",), writer: str = "w-test"
+    ) -> None:
+        self.server, self.run_id, self.names, self.writer = server, run_id, names, writer
         self.step, self.seq = 0, 1
         self._post([{"type": "run", "project": "default", "name": run_id}])
 
@@ -46,7 +52,7 @@ class Writer:
         self._post([{"type": "sample", "step": self.step, "prompt": "a", "text": "b"}] * samples)
 
     def _post(self, events: list[dict[str, Any]]) -> None:
-        body = {"writer": "w-test", "first_seq": self.seq, "events": events}
+        body = {"writer": self.writer, "first_seq": self.seq, "events": events}
         self.server.post(f"/runs/{self.run_id}/events", body)
         self.seq += len(events)
 
@@ -84,6 +90,55 @@ def test_a_closer_look_is_at_full_fidelity_and_outlives_points_a_killed_server_a
 
     tab.evaluate(f"Plotly.relayout({LARGE}, {{'xaxis.autorange': true}})")  # what a double click does
     tab.wait_for_function(f"() => {LARGE}.data[0].x.filter(x => x >= 4000 && x <= 5000).length < 1000")
+
+
+GROW = """() => {
+  const axis = { kind: 'step' }, meta = (draws, last, taken) => ({ series: 'a', draws, last, taken, exp: false });
+  const points = (steps) => ({ a: { step: steps, time: steps, value: steps.map((step) => step === 9 ? 'NaN' : step * 2) } });
+  const line = { x: [1, 2, 5], y: [2, 4, 10], meta: meta('raw', 5, 0) };
+  const marks = { x: [], y: [], text: [], meta: meta('marks', 5, 0) };
+  const told = [runwellGrow.taken()];
+  runwellGrow.take(points([2, 3, 8, 7, 4, 8, 9, 5, 6]));
+  told.push(runwellGrow.grow([line, marks], axis), runwellGrow.grow([line, marks], axis), runwellGrow.taken());
+  const fresh = { x: [1, 9], y: [2, 18], meta: meta('raw', 9, runwellGrow.taken().a) };  // in buckets: not every step
+  told.push(runwellGrow.grow([fresh], axis));
+  runwellGrow.take(points([3, 10]));
+  told.push(runwellGrow.grow([fresh], axis), fresh.x, runwellGrow.grow([line], axis));
+  runwellGrow.take(points([11]));
+  runwellGrow.forget();
+  told.push(runwellGrow.grow([line], axis));
+  runwellGrow.take(points([12]));
+  told.push(runwellGrow.grow([line], axis));
+  return [told, line.x, line.y, marks.x];
+}"""
+"""What a trace takes of a stream in which points come late, twice, and not at all."""
+
+
+def test_late_points_are_put_in_their_place_and_those_that_a_figure_has_are_not_drawn_twice(chromium: Any) -> None:
+    tab = chromium.new_page()
+    tab.add_script_tag(path=ASSETS / "grow.js")
+    told, x, y, marks = tab.evaluate(GROW)
+    tab.close()
+    assert told == [{}, "grown", "same", {"a": 9}, "same", "grown", [1, 3, 9, 10], "grown", "same", "hole"]
+    assert x == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+    assert y == [None if step == 9 else 2 * step for step in x]
+    assert marks == [9]
+
+
+def test_points_of_a_slower_rank_are_drawn_where_they_belong(server: Any, visit: Any) -> None:
+    run, slower = Writer(server, "ranks"), Writer(server, "ranks", writer="w-slower")
+    run.log(100)
+    tab = visit().open("/run/ranks")
+    tab.wait_for_selector(DRAWN)
+    for _ in range(3):
+        run.log(1)
+        slower.step = run.step
+        run.step += 2
+        run.log(1)
+        slower.log(2)
+    steps = list(range(1, 113))
+    tab.wait_for_function(f"last => ({LINE})().length === last", arg=len(steps))
+    assert tab.evaluate(LINE) == steps
 
 
 def test_a_hidden_tab_hears_and_draws_nothing_and_catches_up_when_it_is_seen(server: Any, visit: Any) -> None:

@@ -126,13 +126,13 @@
     if (!due.length) return;
     // The large chart first and alone, then what is looked at closely, then the others together.
     var one = due.find(function (chart) { return chart.key === "loss"; }) || due.find(function (chart) { return chart.window; });
-    var batch = one ? [one] : due.slice(0, AT_ONCE), id = run;
+    var batch = one ? [one] : due.slice(0, AT_ONCE), id = run, taken = window.runwellGrow.taken();
     batch.forEach(function (chart) { chart.stale = false; });
     asking = true;
     Promise.all([fetchFigures(id, batch), load()]).then(function (both) {
       batch.forEach(function (chart) {
         var figure = both[0].figures[chart.key];
-        if (figure && charts.get(chart.host) === chart) draw(chart, figure, both[0].config);
+        if (figure && charts.get(chart.host) === chart) draw(chart, figure, both[0].config, taken);
       });
       return 0;
     }, function () {
@@ -152,9 +152,12 @@
     });
   }
 
-  function draw(chart, figure, config) {
+  function draw(chart, figure, config, taken) {
     var meta = figure.layout.meta;
-    figure.data.forEach(function (trace) { trace.meta.last = meta.last[trace.meta.series]; });
+    figure.data.forEach(function (trace) {
+      trace.meta.last = meta.last[trace.meta.series];
+      trace.meta.taken = taken[trace.meta.series] || 0;
+    });
     chart.hole = window.runwellGrow.grow(figure.data, meta.axis) === "hole";
     if (chart.hole) chart.stale = true;
     overlay(figure.layout, meta.key);

@@ -1,16 +1,22 @@
-// Live points: kept for a while, and appended to the traces that draw their series. Draws nothing itself.
+// Live points: kept for a while, and drawn into the traces of their series. Draws nothing on the screen itself.
 //
-// A trace says in its `meta` which series it draws, how, and up to which step (`last`); see dashboard/ui/figures.py. That
-// number lies beside the points themselves, so the two cannot disagree, whoever replaces the trace.
+// A trace says in its `meta` which series it draws, how, up to which step (`last`), and how many points of the stream it has
+// taken or had from the store (`taken`); see dashboard/ui/figures.py. These numbers lie beside the points themselves, so that they
+// cannot disagree, whoever replaces the trace.
 (function () {
   "use strict";
 
   var KEPT = 3000;  // points kept of each series: enough for the seconds in which a chart is on its way
 
-  var kept = {};    // series → { points: [[step, time, value], …], gone: the newest step that is not kept any more }
+  var kept = {};    // series → { points: [[step, time, value], …] as they came, gone: how many came before these }
 
   function forget() {  // a rewind, or another server: what was kept may not be what is stored
-    kept = {};
+    Object.keys(kept).forEach(function (name) { leave(kept[name], kept[name].points.length); });
+  }
+
+  function leave(list, count) {
+    list.points.splice(0, count);
+    list.gone += count;
   }
 
   function number(value) {  // the wire's strings for numbers that JSON does not know
@@ -19,47 +25,74 @@
 
   function take(series) {
     Object.keys(series).forEach(function (name) {
-      var columns = series[name], list = kept[name] || (kept[name] = { points: [], gone: -1 });
+      var columns = series[name], list = kept[name] || (kept[name] = { points: [], gone: 0 });
       for (var i = 0; i < columns.step.length; i++) {
         list.points.push([columns.step[i], columns.time[i], number(columns.value[i])]);
       }
-      if (list.points.length > 2 * KEPT) list.gone = list.points.splice(0, list.points.length - KEPT).pop()[0];
+      if (list.points.length > 2 * KEPT) leave(list, list.points.length - KEPT);
     });
   }
 
-  // Appends what is new to every trace of a figure: "grown", "same", or "hole" when what is between is not kept any more.
+  // How many points of each series have come so far. All of these are in a figure that is asked for after this moment.
+  function taken() {
+    var counts = {};
+    Object.keys(kept).forEach(function (name) { counts[name] = kept[name].gone + kept[name].points.length; });
+    return counts;
+  }
+
+  // Gives every trace of a figure what is new: "grown", "same", or "hole" when what is between is not kept any more.
   function grow(data, axis) {
     var result = "same";
     data.forEach(function (trace) {
       var list = trace.meta && kept[trace.meta.series];
-      if (!list || !list.points.length || list.points[list.points.length - 1][0] <= trace.meta.last) return;
-      if (trace.meta.last < list.gone) { result = "hole"; return; }
-      var from = list.points.length;
-      while (from > 0 && list.points[from - 1][0] > trace.meta.last) from--;
-      append(trace, axis, list.points.slice(from));
-      if (result === "same") result = "grown";
+      if (!list || !list.points.length || trace.meta.taken >= list.gone + list.points.length) return;
+      if (trace.meta.taken < list.gone) { result = "hole"; return; }
+      list.points.slice(trace.meta.taken - list.gone).forEach(function (point) {
+        if (add(trace, axis, point) && result === "same") result = "grown";
+      });
+      trace.meta.taken = list.gone + list.points.length;
     });
     return result;
   }
 
-  function append(trace, axis, points) {
+  function add(trace, axis, point) {
+    var meta = trace.meta, late = point[0] <= meta.last;
+    if (!late) meta.last = point[0];
+    return meta.draws === "marks" ? mark(trace, axis, point) : late ? insert(trace, axis, point) : append(trace, axis, point);
+  }
+
+  function append(trace, axis, point) {
     var meta = trace.meta;
-    points.forEach(function (point) {
-      if (point[0] <= meta.last) return;  // a repeated step: its first value stays until the chart is drawn anew
-      var value = point[2], finite = isFinite(value);
-      meta.last = point[0];
-      if (meta.draws === "marks") {
-        if (finite) return;
-        trace.visible = true;
-        trace.x.push(place(axis, point));
-        trace.y.push(value === -Infinity ? 0 : 1);
-        trace.text.push((isNaN(value) ? "NaN" : value > 0 ? "+Inf" : "−Inf") + " at step " + point[0].toLocaleString("en"));
-        return;
-      }
-      var shown = meta.draws === "smooth" ? smoothed(meta, point) : finite ? value : null;
-      trace.x.push(place(axis, point));
-      trace.y.push(meta.exp && shown !== null ? (shown > 700 ? null : Math.exp(shown)) : shown);
-    });
+    trace.x.push(place(axis, point));
+    trace.y.push(height(meta, meta.draws === "smooth" ? smoothed(meta, point) : isFinite(point[2]) ? point[2] : null));
+    return true;
+  }
+
+  // A point of an earlier step, of a slower rank for instance, goes where it belongs. One that is there already is the same
+  // point out of the figure, or a repeated step, whose first value stays until the chart is drawn anew. A smoothed line is not
+  // bent after the fact: it takes late points in when it is drawn anew.
+  function insert(trace, axis, point) {
+    var x = place(axis, point), at = trace.x.length;
+    if (trace.meta.draws !== "raw") return false;
+    while (at > 0 && trace.x[at - 1] > x) at--;
+    if (at > 0 && trace.x[at - 1] === x) return false;
+    trace.x.splice(at, 0, x);
+    trace.y.splice(at, 0, height(trace.meta, isFinite(point[2]) ? point[2] : null));
+    return true;
+  }
+
+  function mark(trace, axis, point) {
+    var value = point[2], x = place(axis, point);
+    if (isFinite(value) || trace.x.indexOf(x) >= 0) return false;
+    trace.visible = true;
+    trace.x.push(x);
+    trace.y.push(value === -Infinity ? 0 : 1);
+    trace.text.push((isNaN(value) ? "NaN" : value > 0 ? "+Inf" : "−Inf") + " at step " + point[0].toLocaleString("en"));
+    return true;
+  }
+
+  function height(meta, value) {
+    return meta.exp && value !== null ? (value > 700 ? null : Math.exp(value)) : value;
   }
 
   function smoothed(meta, point) {
@@ -77,5 +110,5 @@
     return point[0];
   }
 
-  window.runwellGrow = { take: take, forget: forget, grow: grow, place: place };
+  window.runwellGrow = { take: take, taken: taken, forget: forget, grow: grow, place: place };
 })();
