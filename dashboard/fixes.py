@@ -6,6 +6,7 @@ Knows nothing of stores, files and pages: runs, remedies and the list of saved c
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +14,16 @@ from typing import Any
 from dashboard.errors import Refused
 from dashboard.records import Run
 from runwell.wire import shorten
-from trainer.config import ConfigError, ConfigValue, Setting, TrainConfig, settings
+from trainer.config import NAME, ConfigError, ConfigValue, Setting, TrainConfig, settings
 from trainer.presets import PRESETS, build
 
 FACTOR = "×"
 """A patch value that begins with this multiplies the setting: `×0.1`."""
+
+SHOWN_CHANGES = 2
+"""Of the changes of a fix, so many stand in the name of its run."""
+_FIX = re.compile(r" \(fix: [^()]*\)$")
+"""What an earlier fix has put at the end of a name: the run's page tells the whole line of its parents."""
 
 _OURS = {"preset", "dataset", "tokenizer", "n_layer", "n_embd", "learning_rate", "max_steps"}
 _SHAPE = ("tokenizer", "n_layer", "n_head", "n_embd", "n_ff", "context_length", "vocab_size")
@@ -94,9 +100,11 @@ def _preset_vocabulary(name: object) -> int:
 
 
 def difference(old: TrainConfig, new: TrainConfig) -> tuple[Change, ...]:
-    """The settings that differ, in the order of the settings."""
+    """The settings that differ, in the order of the settings. The name is left out: it trains nothing."""
     before, after = old.to_mapping(), new.to_mapping()
-    return tuple(Change(name, before[name], after[name]) for name in before if before[name] != after[name])
+    return tuple(
+        Change(name, before[name], after[name]) for name in before if name != "name" and before[name] != after[name]
+    )
 
 
 def plan(parent: Run, remedy: Mapping[str, Any] | None, saved: Saved) -> Plan:
@@ -122,7 +130,30 @@ def plan(parent: Run, remedy: Mapping[str, Any] | None, saved: Saved) -> Plan:
         notes.append(
             f"fault = {before.fault} is kept: it makes the run sick on purpose, and no other change cures that."
         )
+    values["name"] = _name(parent, before, values, remedy)
     return _planned(before, values, notes)
+
+
+def _name(
+    parent: Run, before: TrainConfig, values: Mapping[str, ConfigValue], remedy: Mapping[str, Any] | None
+) -> ConfigValue:
+    """The parent's name with the fix in it, so that the two are told apart; the parent's own when nothing is changed, or
+    when the trainer would not take it."""
+    patch = (remedy or {}).get("patch") or {}
+    changed = [_in_words(name, patch[name]) for name in patch if values.get(name) != before.to_mapping().get(name)]
+    resumed = str(values["resume"]).rpartition(":")[2] if values["resume"] != before.resume else ""
+    changed += [f"from the {resumed} checkpoint" if resumed == "best" else f"from step {resumed}"] if resumed else []
+    base = _FIX.sub("", before.name or parent.name)
+    for count in range(min(len(changed), SHOWN_CHANGES), 0, -1):
+        name = f"{base} (fix: {', '.join(changed[:count])}{' ...' if len(changed) > count else ''})"
+        if re.fullmatch(NAME.pattern, name):
+            return name
+    return before.name
+
+
+def _in_words(name: str, wanted: object) -> str:
+    text = str(wanted)
+    return f"{name} {FACTOR} {text.removeprefix(FACTOR)}" if text.startswith(FACTOR) else f"{name} = {text}"
 
 
 def _planned(before: TrainConfig, values: dict[str, ConfigValue], notes: list[str]) -> Plan:

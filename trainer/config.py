@@ -47,7 +47,7 @@ class Text:
     words: str
 
 
-NAME = Text(r"[\w][\w .,:+()/-]{0,79}|", "up to 80 letters, digits, spaces and . , : + ( ) / -")
+NAME = Text(r"[\w][\w .,:+=×()/-]{0,79}|", "up to 80 letters, digits, spaces and . , : + = × ( ) / -")
 DATASET = Text(
     r"(?=.{1,200}\Z)[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*",
     "'python-docs' or a file or folder name relative to the data folder, up to 200 characters",

@@ -82,6 +82,7 @@ class Ingest:
         if self.generation == self.changes["generation"]:
             self._summarise(table.names, rows)
             self.changes["last_step"] = max(self.changes["last_step"] or 0, int(rows.steps.max()))
+        self._begin(float(rows.times.min()))
         self._alive(float(rows.times.max()))
 
     def _summarise(self, names: tuple[str, ...], rows: points.Rows) -> None:
@@ -137,8 +138,7 @@ class Ingest:
             known = texts.unpack(self.changes.get("tags", self._run.tags))
             self.changes["tags"] = texts.pack(list(dict.fromkeys([*known, *event["tags"]])))
         self._merge_config(event.get("config") or {})
-        if self._run.started_at is None:
-            self.changes.setdefault("started_at", time)
+        self._begin(time)
         self._alive(time)
 
     def _on_config(self, event: Event, _: float) -> None:
@@ -205,8 +205,12 @@ class Ingest:
             return
         if state is not State.RUNNING:
             self.changes.update(state=State.RUNNING.value, state_reason="", ended_at=None)
+        self._begin(time)
+
+    def _begin(self, time: float) -> None:
+        """The run's start is the earliest that its first batch tells: its points are taken before its announcement."""
         if self._run.started_at is None:
-            self.changes.setdefault("started_at", time)
+            self.changes["started_at"] = min(self.changes.get("started_at", time), time)
 
 
 def _places(kept: list[tuple[int, Event]]) -> Ints:

@@ -21,11 +21,24 @@ GLYPHS = {"critical": "⬣", "warning": "▲", "info": "●"}
 """A shape for each severity in front of its label: colour is never alone."""
 
 
-def windows(findings: Sequence[FindingRecord], place: Place, *, labels: bool = True) -> Overlay:
-    """A shaded window for each finding that is not muted; labels stagger so that neighbours stay readable."""
+def windows(
+    findings: Sequence[FindingRecord],
+    place: Place,
+    *,
+    labels: bool = True,
+    shaded: Callable[[FindingRecord], bool] = lambda finding: True,
+) -> Overlay:
+    """What each finding that is not muted leaves on a chart: a line where it began, and its window when it is `shaded`.
+
+    Labels stagger so that neighbours stay readable.
+    """
     shown = [finding for finding in findings if finding.status != "muted"]
     shown.sort(key=lambda finding: finding.first_step)
-    shapes = [shape for finding in shown for shape in (_window(finding, place), _onset(finding, place))]
+    shapes = [
+        shape
+        for finding in shown
+        for shape in ([_window(finding, place)] if shaded(finding) else []) + [_onset(finding, place)]
+    ]
     annotations = [_label(finding, place, row) for row, finding in enumerate(shown[:MAX_LABELS])] if labels else []
     return {"shapes": shapes, "annotations": annotations}
 

@@ -199,7 +199,7 @@ def overlay(
     best = None if how.perplexity else summary.best_val_loss
     layers = {
         "loss": overlays.joined(
-            overlays.windows(findings, place),
+            overlays.windows([one for one in findings if not _of_data(one)], place, shaded=_of_loss),
             overlays.checkpoints(saved, place),
             overlays.best(summary.best_val_step, best, place, log=how.log),
         )
@@ -209,6 +209,17 @@ def overlay(
         about = [finding for finding in findings if _subjects(finding) & roles]
         layers[chart.key] = overlays.windows(about, place, labels=False)
     return layers
+
+
+def _of_data(finding: FindingRecord) -> bool:
+    """Whether it speaks of the training text: that is so at every step, and a curve has nothing to show of it."""
+    names = {str(item.get("series")) for item in finding.body.get("evidence", ())}
+    return bool(names) and all(name == "data" or name.startswith("data/") for name in names)
+
+
+def _of_loss(finding: FindingRecord) -> bool:
+    """Whether a loss is among its evidence; of what is seen elsewhere the loss chart marks only where it began."""
+    return bool(_subjects(finding) & {"train_loss", "val_loss"})
 
 
 def _subjects(finding: FindingRecord) -> set[str | None]:

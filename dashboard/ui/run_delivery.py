@@ -1,4 +1,4 @@
-"""Whether all that a run reported has arrived: one quiet line when it has, a notice that says what to do when not. Pure."""
+"""Whether all that a run reported has arrived: a few quiet words when it has, a notice that says what to do when not. Pure."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ def receipt(found: Sequence[WriterReceipt], dropped: int) -> Component | None:
     if not found:
         return None
     notices = _notices(found, dropped)
-    line = html.Div(
-        ["Delivery ", html.Code(_numbers(found))], className="rw-facts rw-quiet rw-small", id="run-delivery"
-    )
+    line = html.Details(
+        [html.Summary(_in_short(found, calm=not notices)), html.Span(_numbers(found), className="rw-num")],
+        className="rw-quiet rw-small", id="run-delivery",
+    )  # fmt: skip
     if not notices:
         return line
     said = html.Div(
@@ -31,6 +32,16 @@ def receipt(found: Sequence[WriterReceipt], dropped: int) -> Component | None:
         className="rw-story rw-tone-warning", role="status",
     )  # fmt: skip
     return html.Div([said, line])
+
+
+def _in_short(found: Sequence[WriterReceipt], *, calm: bool) -> str:
+    """What most readers want to know; the numbers behind it open with a click."""
+    if not calm:
+        return "Delivery in numbers"
+    if any(one.behind for one in found):
+        return "The newest records are on their way"
+    refused = sum(one.refused for one in found)
+    return f"Everything arrived, but {fmt.plural(refused, 'record')} refused" if refused else "Everything arrived"
 
 
 def _numbers(found: Sequence[WriterReceipt]) -> str:

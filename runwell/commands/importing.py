@@ -80,11 +80,12 @@ def _import(store: Any, path: Path, project: str, name: str) -> tuple[str, int]:
     from runwell.api import new_run_id
     from runwell.wire import Batch
 
-    for _ in _records(path):
-        pass
+    began = None
+    for record in _records(path):
+        began = record.get("time") if began is None else began
     run_id = new_run_id()
     begin = {"type": "run", "project": project, "name": name}
-    records = _told_whole(_records(path), begin)
+    records = _told_whole(_records(path), begin, began)
     seq = 1
     try:
         while events := tuple(islice(records, BATCH)):
@@ -97,22 +98,28 @@ def _import(store: Any, path: Path, project: str, name: str) -> tuple[str, int]:
     return run_id, seq - 2
 
 
-def _told_whole(records: Iterator[dict[str, Any]], begin: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The run's announcement, its records, and its end when the file tells none."""
-    ended = False
-    first, last_time = True, None
+def _told_whole(
+    records: Iterator[dict[str, Any]], begin: dict[str, Any], began: float | None
+) -> Iterator[dict[str, Any]]:
+    """The run's announcement, its records, and its end when the file tells none.
+
+    `began` is the first time that the file tells. In a file that tells times, a record without one came when the
+    record before it did: today's time would look like a run that stood still for years.
+    """
+    ended, first, now = False, True, began
     for record in records:
+        now = record.get("time", now)
+        timed = {} if now is None else {"time": now}
         if first:
-            yield begin | ({"time": record["time"]} if "time" in record else {})
+            yield begin | timed
             first = False
         if record["type"] == "run":
             record = {name: value for name, value in record.items() if name not in ("pid", "pid_started_at", "host")}
             record |= {"project": begin["project"], "name": begin["name"]}
         ended = record["type"] == "state" and record.get("state") != "running"
-        last_time = record.get("time", last_time)
-        yield record
+        yield record | timed
     if not ended:
-        yield {"type": "state", "state": "finished", "reason": "imported"} | ({"time": last_time} if last_time else {})
+        yield {"type": "state", "state": "finished", "reason": "imported"} | ({} if now is None else {"time": now})
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:

@@ -176,3 +176,32 @@ def test_the_difference_is_in_the_order_of_the_settings() -> None:
     new = dataclasses.replace(old, seed=1, learning_rate=0.5)
     assert difference(old, new) == (Change("learning_rate", 1e-3, 0.5), Change("seed", 1337, 1))
     assert difference(old, TrainConfig.from_mapping(old.to_mapping())) == ()
+
+
+# -- the name ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_name_says_the_fix_and_is_no_change_of_the_settings() -> None:
+    found = _plan(_run(name="wide"), {"learning_rate": "×0.1"})
+    assert found.config.name == "wide (fix: learning_rate × 0.1)"
+    assert set(_changed(found)) == {"learning_rate", "min_learning_rate"}
+
+
+def test_a_second_fix_takes_the_place_of_the_first_in_the_name() -> None:
+    run = _run(name="wide (fix: learning_rate × 0.1)")
+    assert _plan(run, {"dropout": 0.1}).config.name == "wide (fix: dropout = 0.1)"
+
+
+def test_the_name_tells_a_checkpoint_and_leaves_out_what_changes_nothing() -> None:
+    found = _plan(_run(name="wide"), {"early_stopping_patience": 3, "grad_clip": 1.0}, 700, Saved((700,)))
+    assert found.config.name == "wide (fix: early_stopping_patience = 3, from step 700)"
+    assert _plan(_run(name="wide"), {"grad_clip": 1.0}).config.name == "wide"
+    assert plan(_run(name="wide"), None, Saved()).config.name == "wide"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("", "n (fix: dropout = 0.1)"), ("x" * 70, "x" * 70), ("x" * 55, "x" * 55 + " (fix: dropout = 0.1 ...)")],
+)
+def test_the_name_is_one_that_the_trainer_takes(name: str, expected: str) -> None:
+    assert _plan(_run(name=name), {"dropout": 0.1, "weight_decay": 0.05}).config.name.startswith(expected[:-1])

@@ -39,9 +39,12 @@ def test_a_sick_run_is_relaunched_with_its_fix_and_gets_well(server: Any, visit:
     rate = tab.locator(".rw-diff-row", has_text="learning_rate").first
     assert rate.inner_text().split() == ["learning_rate", "1", "→", "0.1"]
     assert tab.get_by_role("textbox", name="Learning rate", exact=True).input_value() == "0.1"
-    # What is typed joins the diff.
-    tab.get_by_role("textbox", name="Name", exact=True).fill("a tenth of it")
-    tab.locator(".rw-diff-row", has_text="a tenth of it").wait_for()
+    name = tab.get_by_role("textbox", name="Name", exact=True)
+    assert name.input_value() == "rate far too high (fix: learning_rate × 0.1)"
+    # What is typed joins the diff, but for the name: it trains nothing.
+    name.fill("a tenth of it")
+    tab.get_by_role("textbox", name="Steps", exact=True).fill("250")
+    tab.locator(".rw-diff-row", has_text="max_steps").wait_for()
     tab.wait_for_function("() => !document.getElementById('launch-start').disabled")
     tab.get_by_role("button", name="Start training").click()
     tab.wait_for_url("**/run/*")

@@ -115,3 +115,17 @@ def test_an_imported_run_is_judged(home: Path, tmp_path: Path, capsys: pytest.Ca
     with closing(Store.open(home / "runwell.db")) as store:
         assert "non-finite-loss" in {found.rule for found in store.findings(run.id)}
     assert run.verdict == "critical" and ", critical\n" in capsys.readouterr().out
+
+
+def test_records_without_a_time_come_when_those_around_them_did(home: Path, tmp_path: Path) -> None:
+    lines = ['{"type":"config","config":{"max_steps":60}}']
+    for step in range(60):
+        lines.append(f'{{"type":"metrics","step":{step},"time":{step / 10},"train/loss":{4 - step / 20}}}')
+        lines += [f'{{"type":"checkpoint","step":{step},"path":"c"}}'] if step % 20 == 19 else []
+    (tmp_path / "relative.jsonl").write_text("\n".join(lines))
+    assert main(["import", str(tmp_path / "relative.jsonl")]) == 0
+    ((run, _),) = imported(home)
+    with closing(Store.open(home / "runwell.db")) as store:
+        assert [entry.time for entry in store.timeline(run.id, ["checkpoint"])] == [1.9, 3.9, 5.9]
+        assert (run.started_at, run.ended_at) == (0.0, 5.9)
+        assert "stalled-run" not in {found.rule for found in store.findings(run.id)}

@@ -44,6 +44,13 @@ def test_a_run_event_makes_the_run(store: Store) -> None:
     assert run.state is State.RUNNING and run.started_at == 1e9 and run.pid_started_at == 5.5
 
 
+def test_a_run_began_with_its_announcement_although_its_points_came_in_the_same_batch(store: Store) -> None:
+    points = [{"type": "metrics", "step": step, "time": 100.0 + step, "a": 1.0} for step in range(5)]
+    store.append("r1", Batch("w1", 1, ({"type": "run", "time": 99.0}, *points)))
+    store.append("r2", Batch("w1", 1, (*points, {"type": "run", "time": 103.0})))
+    assert (store.run("r1").started_at, store.run("r2").started_at) == (99.0, 100.0)
+
+
 def test_a_later_run_event_merges(store: Store) -> None:
     store.append("r1", Batch("w", 1, (RUN | {"config": {"a": 1, "b": 1}, "tags": ["x"]},)))
     store.append(

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from dashboard.records import Run
+from dashboard.records import FindingRecord, Run
 from dashboard.ui import run_charts
 from dashboard.ui.app import create_ui
 from dashboard.ui.curves import Axis
+from dashboard.ui.figures import View
 
 POINTS, SPIKES = 20_000, (7, 9_910, 10_001, 19_998)
 
@@ -113,3 +114,19 @@ def test_a_window_of_time_without_points_is_the_whole_run(site: Any) -> None:
     site.services.store.create_run("r", name="r", config={})
     run: Run = site.services.store.run("r")
     assert run_charts.steps_within(site.services, run, [], Axis("time"), (0.0, 5.0)) is None
+
+
+def _found(rule: str, series: str) -> FindingRecord:
+    body = {"evidence": [{"series": series, "window": [2, 9]}]}
+    return FindingRecord(
+        run_id="long", rule=rule, subject="", status="open", severity="warning", title=rule, first_step=2,
+        detected_step=3, last_step=9, opened_at=0.0, resolved_at=None, body=body,
+    )  # fmt: skip
+
+
+def test_a_finding_shades_the_chart_that_shows_it_and_no_other(long_run: Any) -> None:
+    run = long_run.services.store.run("long")
+    found = [_found("plateau", "loss"), _found("slow-training", "tokens_per_second"), _found("poor-data", "data")]
+    layer = run_charts.overlay(long_run.services, run, found, View())["loss"]
+    assert [shape["type"] for shape in layer["shapes"]] == ["rect", "line", "line"]
+    assert [note["text"][2:] for note in layer["annotations"]] == ["plateau", "slow training"]

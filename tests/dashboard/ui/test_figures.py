@@ -155,6 +155,17 @@ def test_findings_are_windows_with_a_shape_and_a_word() -> None:
     assert all("<" not in note["hovertext"] for note in layer["annotations"])
 
 
+def test_what_is_not_shaded_is_marked_where_it_began() -> None:
+    found = [_finding("overfitting"), _finding("slow-training", first=30, last=40)]
+    layer = overlays.windows(found, float, shaded=lambda finding: finding.rule == "overfitting")
+    assert [(shape["type"], shape["x0"]) for shape in layer["shapes"]] == [
+        ("rect", 10.0),
+        ("line", 10.0),
+        ("line", 30.0),
+    ]
+    assert len(layer["annotations"]) == 2
+
+
 def test_the_best_validation_is_marked_on_either_scale() -> None:
     place = float
     assert overlays.best(40, 2.0, place, log=False)["annotations"][0]["y"] == 2.0

@@ -23,8 +23,9 @@ def test_a_run_that_nothing_was_sent_for_has_no_receipt() -> None:
     assert receipt([], 0) is None
 
 
-def test_when_all_is_well_it_is_one_quiet_line_of_zeros() -> None:
+def test_when_all_is_well_it_says_so_and_has_its_zeros_behind_a_click() -> None:
     text = shown({}, {})
+    assert '"Everything arrived"' in text and '"type": "Details"' in text
     assert "2 writers, 2,400 records stored · 0 missing · 0 behind · 0 doubled · 0 refused · lag 0.0 s" in text
     assert "rw-story" not in text
 
@@ -39,4 +40,9 @@ def test_what_is_not_well_is_said_in_words_with_what_follows() -> None:
 
 
 def test_a_batch_on_its_way_is_no_trouble() -> None:
-    assert "rw-story" not in shown({"behind": 50, "lag_seconds": 0.4})
+    text = shown({"behind": 50, "lag_seconds": 0.4})
+    assert "rw-story" not in text and "The newest records are on their way" in text and "Everything" not in text
+
+
+def test_what_was_refused_is_not_passed_over() -> None:
+    assert "Everything arrived, but 2 records refused" in shown({"refused": 2}, {})
