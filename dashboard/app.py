@@ -26,6 +26,7 @@ from dashboard.errors import DashboardError
 from dashboard.judgement import engines_with
 from dashboard.launcher import Launcher
 from dashboard.live import Hub
+from dashboard.relay import Relay
 from dashboard.rule_settings import find_rule_settings, read_rule_settings
 from dashboard.security import Guard
 from dashboard.services import Services
@@ -83,7 +84,10 @@ def create_services(settings: Settings) -> Services:
     watcher = Watcher(store, hub, engine=engines_with(options))
     collector = Collector(store, hub, watcher.notify)
     launcher = Launcher(store, hub, settings, ingest=collector.accept)
-    return Services(settings=settings, store=store, hub=hub, watcher=watcher, launcher=launcher, collector=collector)
+    relay = Relay(store, hub, collector, watcher.notify)
+    return Services(
+        settings=settings, store=store, hub=hub, watcher=watcher, launcher=launcher, collector=collector, relay=relay
+    )  # fmt: skip
 
 
 @asynccontextmanager
@@ -100,6 +104,7 @@ def start(services: Services) -> None:
     """Start the threads, and a first run on an empty store when that is wanted."""
     services.collector.start()
     services.watcher.start()
+    services.relay.start()
     services.launcher.start()
     if services.settings.first_run and not services.store.runs(limit=1):
         try:
@@ -111,6 +116,7 @@ def start(services: Services) -> None:
 def stop(services: Services) -> None:
     """End the threads; workers go on."""
     services.launcher.stop()
+    services.relay.stop()
     services.watcher.stop()
     services.collector.stop()
     services.store.close()

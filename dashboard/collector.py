@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.05
 SUMMARY_SECONDS = 1.0
+MAX_RELAYED = 5000
+"""Events of another server that are published here one by one; of more at once, the pages take a new snapshot."""
 _AMONG_POINTS = frozenset({"sample", "rewind"})
 """Types of events that are sent in their place among the points."""
 
@@ -60,9 +63,34 @@ class Collector:
         if receipt.stored:
             self._publish(run_id, delivery.after(receipt.duplicates), receipt)
             self._notify(run_id)
+        self.touch(run_id)
+        return receipt
+
+    def relay(self, run_id: str, first: int, last: int, *, current: bool) -> None:
+        """Publish what another server stored of a run: the events with these arrival numbers. Raises StoreError.
+
+        Nothing is read while nobody watches the run here. `current` is false for those of a writer from before a rewind.
+        """
+        self.touch(run_id)
+        if self._hub.passes_over(run_id):
+            return
+        if last - first >= MAX_RELAYED:
+            self._hub.resync(run_id)  # a page fetches what it shows of so much faster than it takes all of it in
+            return
+        count = last - first + 1
+        try:
+            events = tuple(event for _, event in islice(self._store.replay(run_id, after=first - 1), count))
+        except UnknownRun:
+            return  # deleted meanwhile
+        receipt = Receipt(
+            stored_through=0, stored=len(events), duplicates=0, first_arrival=first, current=current
+        )  # fmt: skip
+        self._publish(run_id, Delivery.of(Batch("", 1, events), time.time()), receipt)
+
+    def touch(self, run_id: str) -> None:
+        """Have the run's row sent to the lists of runs at the next tick."""
         with self._lock:
             self._dirty.add(run_id)
-        return receipt
 
     def receipts(self, run_id: str) -> list[WriterReceipt]:
         """What arrived of a run and what did not, writer by writer. Raises UnknownRun."""

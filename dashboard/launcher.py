@@ -163,7 +163,7 @@ class Launcher:
         with self._lock:
             for run in self._to_look_at():
                 self._guarded(run, self._look)
-            queued = self._store.queued()
+            queued = [run for run in self._store.queued() if self._mine(run)]
             free = max(0, self._settings.max_active_runs - len(self._holding))
             for run in queued[:free]:
                 self._guarded(run, self._start)
@@ -182,7 +182,7 @@ class Launcher:
         return [run for run in found.values() if run.state is not State.QUEUED]
 
     def _look(self, run: Run) -> None:
-        if run.launched and run.id not in self._folders and not self._folder(run.id).settled:
+        if run.launched and run.id not in self._folders and not self._folder(run.id).settled and self._mine(run):
             self._folders[run.id] = self._folder(run.id)
         folder = self._folders.get(run.id)
         if folder is not None and run.state is State.STARTING and not folder.claimed:
@@ -232,6 +232,10 @@ class Launcher:
             if run.id not in self._complained:
                 log.exception("run %s cannot be looked after just now; it is tried again", run.id)
                 self._complained.add(run.id)
+
+    def _mine(self, run: Run) -> bool:
+        """Whether this server starts and keeps that run: of several on one database, the one in whose home its folder lies."""
+        return self._store.peers.alone or run.id in self._folders or self._folder(run.id).has_config
 
     # -- folders -----------------------------------------------------------------------------------------------------
 

@@ -32,6 +32,9 @@ REPLAY_MESSAGES, REPLAY_BYTES = 500, 2 * 2**20
 POINTS_AT_ONCE = 400
 """Points of one series in one message; of more, the extremes and the non-finite ones are sent, and the ends."""
 
+MAX_GAPS = 10_000
+"""Runs of which is remembered since when nothing is known here; past that, nothing is known of all of them."""
+
 WATCHED_ONLY = frozenset({"points", "sample", "log", "rewind"})
 """Types that only a page of that very run gets."""
 
@@ -120,6 +123,7 @@ class Hub:
         self._ring: deque[Message] = deque()
         self._ring_bytes = 0
         self._oldest = 1  # number of the first message that is still there, or will be
+        self._gaps: dict[str, int] = {}  # run → number at which something of it was passed over
         self._clients: set[Client] = set()
         self._pending: dict[str, dict[str, list[Columns]]] = {}
         self._sent_at: dict[str, float] = {}
@@ -162,6 +166,33 @@ class Hub:
             for run_id in [run_id for run_id, at in self._sent_at.items() if now - at > 60]:
                 del self._sent_at[run_id]
 
+    def passes_over(self, run_id: str) -> bool:
+        """Whether nobody watches a run, so that what is new of it need not be fetched to be published here.
+
+        When so, a page whose snapshot is older than this moment will be told that it has missed something.
+        """
+        with self._lock:
+            if any(client.run_id == run_id and not client.dropped for client in self._clients):
+                return False
+            if len(self._gaps) >= MAX_GAPS:
+                self._oldest, self._gaps = self._seq + 2, {}
+            self._seq += 1
+            self._gaps[run_id] = self._seq
+            return True
+
+    def resync(self, run_id: str | None = None) -> None:
+        """Tell the pages of a run, or all pages, that they have missed something: they take a new snapshot."""
+        with self._lock:
+            self._seq += 1
+            if run_id is None:
+                self._oldest, self._gaps = self._seq + 1, {}
+            else:
+                self._gaps[run_id] = self._seq
+            text = dumps({"seq": self._seq, "epoch": self.epoch, "type": "hello", "replayed": False})
+            for client in self._clients:
+                if run_id is None or client.run_id == run_id:
+                    client.offer(text)
+
     def attach(self, run_id: str | None, since: int | None, epoch: str | None) -> Client:
         """A new client whose first message is `hello`, followed by what it missed when that is still known.
 
@@ -178,7 +209,7 @@ class Hub:
 
     def _missed(self, client: Client, since: int) -> list[str] | None:
         """What came after `since`, oldest first; None when that is not known any more, or too much to send again."""
-        if not self._oldest - 1 <= since <= self._seq:
+        if not self._oldest - 1 <= since <= self._seq or since < self._gaps.get(client.run_id or "", 0):
             return None
         missed: list[str] = []
         size = 0
@@ -235,7 +266,7 @@ class Hub:
         while self._ring_bytes > RING_BYTES and self._ring:
             gone = self._ring.popleft()
             self._ring_bytes -= gone.size
-            self._oldest = gone.seq + 1
+            self._oldest = max(self._oldest, gone.seq + 1)
 
 
 def _said(parts: list[Columns]) -> dict[str, list[float]]:

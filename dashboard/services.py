@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dashboard.collector import Collector
 from dashboard.launcher import Launcher
 from dashboard.live import Hub
+from dashboard.relay import Relay
 from dashboard.settings import Settings
 from dashboard.store import Store
 from dashboard.watcher import Watcher
@@ -22,3 +23,4 @@ class Services:
     watcher: Watcher
     launcher: Launcher
     collector: Collector
+    relay: Relay

@@ -34,6 +34,9 @@ RETRY_SECONDS = 5.0
 SLICE = 20_000
 """Events judged of one run before the next run has its turn, so that one long replay does not hold up the others."""
 
+TAKE_OVER_SECONDS = 2.0
+"""After which a run that another server judges is claimed again, in case that one is gone."""
+
 SAVE_SECONDS = 1.0
 """What only moves on (the last step seen, how far was judged) is stored at most this often; news at once."""
 
@@ -84,6 +87,7 @@ class Watcher:
         self._condition = threading.Condition()
         self._waiting: OrderedDict[str, None] = OrderedDict()
         self._due_at: dict[str, float] = {}
+        self._elsewhere: dict[str, float] = {}
         self._busy = self._hurry = self._ending = self._catching_up = False
         self._thread: threading.Thread | None = None
 
@@ -106,6 +110,8 @@ class Watcher:
     def notify(self, run_id: str) -> None:
         """Say that a run has new events, or that a person decided about a finding. Never blocks, never raises."""
         with self._condition:
+            if run_id in self._elsewhere:
+                return  # whoever judges it hears of it, too
             self._waiting[run_id] = None
             self._condition.notify_all()
 
@@ -165,6 +171,9 @@ class Watcher:
                 for run_id in [run_id for run_id, at in self._due_at.items() if at <= now or self._hurry]:
                     del self._due_at[run_id]
                     self._waiting[run_id] = None
+                for run_id in [run_id for run_id, at in self._elsewhere.items() if at <= now]:
+                    del self._elsewhere[run_id]
+                    self._waiting[run_id] = None
                 self._waiting.update(dict.fromkeys(self._silences.due(now)))
                 if self._waiting:
                     self._busy = True
@@ -172,7 +181,8 @@ class Watcher:
                 if not wait:
                     return None
                 silent_at = self._silences.next_at()
-                times = [*self._due_at.values(), *([] if silent_at is None else [silent_at])]
+                silent = [] if silent_at is None else [silent_at]
+                times = [*self._due_at.values(), *self._elsewhere.values(), *silent]
                 self._condition.wait(min(times) - now if times else None)
             return None
 
@@ -208,12 +218,16 @@ class Watcher:
     def _judge_guarded(self, run_id: str) -> float | None:
         """Judge, whatever happens to this run; when to look at it again, if so."""
         try:
+            if not self._store.peers.take(run_id):
+                self._leave_to_another(run_id)
+                return None
             due_at = self._judge(run_id)
             self._complained.discard(run_id)
             return due_at
         except UnknownRun:
             self._watched.pop(run_id, None)  # deleted
             self._silences.forget(run_id)
+            self._store.peers.leave(run_id)
             return None
         except Exception:
             self._watched.pop(run_id, None)  # a judgement that lost events is worth nothing: built anew
@@ -221,6 +235,15 @@ class Watcher:
                 log.exception("run %s could not be judged just now; it is tried again", run_id)
                 self._complained.add(run_id)
             return self._clock() + RETRY_SECONDS
+
+    def _leave_to_another(self, run_id: str) -> None:
+        """Another server judges this run. What it says is in the store; when it is gone, this one goes on."""
+        self._watched.pop(run_id, None)
+        self._silences.forget(run_id)
+        if self._store.run(run_id).state.ended and not self._has_unjudged(run_id):
+            return
+        with self._condition:
+            self._elsewhere[run_id] = self._clock() + TAKE_OVER_SECONDS
 
     def _judge(self, run_id: str) -> float | None:
         watched = self._of(run_id)
@@ -246,7 +269,8 @@ class Watcher:
             self._watched[run_id] = watched
         self._watched.move_to_end(run_id)
         while len(self._watched) > self._max_judgements:
-            self._watched.popitem(last=False)
+            dropped, _ = self._watched.popitem(last=False)
+            self._store.peers.leave(dropped)
         return watched
 
     def _save(self, run_id: str, watched: _Watched, *, looked_again: bool) -> float | None:

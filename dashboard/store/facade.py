@@ -35,6 +35,7 @@ from dashboard.store import tables as t
 from dashboard.store.database import Database, open_engine, sqlite_file
 from dashboard.store.ingest import Ingest, intern_names
 from dashboard.store.migrations import migrate
+from dashboard.store.peers import Kind, News, Peers, peers_of
 from dashboard.store.together import Together
 from runwell.wire import REFUSED, Batch
 
@@ -58,6 +59,8 @@ class Store:
         self._names: dict[tuple[int, tuple[str, ...]], tuple[int, tuple[int, ...]]] = {}
         self.backup: Path | None = migrate(self._database, clock())
         """Where the database was copied before it was migrated at this start, if it was."""
+        self.peers: Peers = peers_of(engine)
+        """The other servers on this database, who are told what is new."""
 
     @classmethod
     def open(cls, url_or_path: str | Path, clock: Callable[[], float] = time.time) -> Store:
@@ -66,6 +69,7 @@ class Store:
 
     def close(self) -> None:
         """Give the connections back; the store cannot be used after."""
+        self.peers.close()
         self._database.engine.dispose()
 
     # -- care ------------------------------------------------------------------------------------------------------
@@ -114,6 +118,7 @@ class Store:
     ) -> Run:
         """Make a run; one that exists is returned as it is."""
         with self._database.write() as connection:
+            self.peers.tell(connection, News("run", run_id))
             runs.create(
                 connection, run_id, self._clock(), project=project, name=name, config=texts.pack(dict(config or {})),
                 tags=texts.pack(list(tags)), parent_id=parent_id, launched=launched, state=State(state).value,
@@ -183,6 +188,7 @@ class Store:
             if state in (State.STARTING, State.RUNNING) and row.started_at is None:
                 changes["started_at"] = now
             connection.execute(t.runs.update().where(t.runs.c.key == row.key).values(changes))
+            self.peers.tell(connection, News("run", run_id))
             return runs.to_record(runs.find(connection, run_id))
 
     def set_verdict(self, run_id: str, verdict: str) -> None:
@@ -215,7 +221,15 @@ class Store:
                 found = learned[key] = intern_names(connection, run_key, wanted)
             return found
 
-        receipt = self._together.do(lambda connection: _append(connection, run_id, delivery, now, names))
+        def work(connection: sa.Connection) -> Receipt:
+            receipt = _append(connection, run_id, delivery, now, names)
+            if receipt.stored:
+                last = receipt.first_arrival + receipt.stored - 1
+                kind: Kind = "events" if receipt.current else "older"
+                self.peers.tell(connection, News(kind, run_id, receipt.first_arrival, last))
+            return receipt
+
+        receipt = self._together.do(work)
         # Only now: keys of a transaction that was undone are worth nothing.
         if len(self._names) > 10_000:
             self._names.clear()
@@ -303,6 +317,7 @@ class Store:
         with self._database.write() as connection:
             row = runs.find(connection, run_id, lock=True)
             verdicts.save(connection, row.key, findings, coverage, self._clock())
+            self.peers.tell(connection, News("findings", run_id))
             return verdicts.read(connection, row.key, None, None)
 
     def findings(
@@ -316,6 +331,7 @@ class Store:
     def set_finding_status(self, run_id: str, rule: str, subject: str, status: str) -> FindingRecord:
         """Store a person's decision: open, acknowledged, muted or resolved. Raises UnknownRun, UnknownFinding, Refused."""
         with self._database.write() as connection:
+            self.peers.tell(connection, News("decision", run_id))
             return verdicts.decide(connection, runs.find(connection, run_id), rule, subject, status, self._clock())
 
     def coverage(self, run_id: str) -> Mapping[str, Any]:

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from dashboard.records import Receipt, Series
 from dashboard.store import Store
 from runwell.wire import Batch
-from tests.postgres import postgres
 
 Event = dict[str, Any]
 
@@ -39,29 +37,13 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "runwell.db"
 
 
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """A PostgreSQL server for all tests of the store."""
-    with postgres() as url:
-        yield url
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, path: Path) -> str:
     """An empty database: every test that asks for it, or for `store`, is run on both."""
     if request.param == "sqlite":
         return f"sqlite:///{path}"
-    server = sa.make_url(request.getfixturevalue("postgres_url"))
-    name = f"test_{len(_made)}"
-    _made.append(name)
-    engine = sa.create_engine(server)
-    with engine.begin() as connection:
-        connection.exec_driver_sql(f"CREATE SCHEMA {name}")  # a database of its own would take ten times as long
-    engine.dispose()
-    return server.update_query_dict({"options": f"-csearch_path={name}"}).render_as_string(hide_password=False)
-
-
-_made: list[str] = []
+    empty: str = request.getfixturevalue("empty_postgres")
+    return empty
 
 
 @pytest.fixture
