@@ -136,10 +136,10 @@ class Database:
             ) from error
 
 
-def insert_ignore(connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> bool:
-    """Insert unless a row with that key exists; True when it was inserted."""
+def insert_ignore(connection: sa.Connection, table: sa.Table, *rows: dict[str, Any]) -> None:
+    """Insert the rows whose keys are new, in order."""
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    return connection.execute(insert(table).values(values).on_conflict_do_nothing()).rowcount == 1
+    connection.execute(insert(table).on_conflict_do_nothing(), list(rows))
 
 
 def upsert(

@@ -219,8 +219,7 @@ def _places(kept: list[tuple[int, Event]]) -> Ints:
 
 def intern_names(connection: sa.Connection, run_key: int, names: tuple[str, ...]) -> tuple[int, tuple[int, ...]]:
     """The key set of these names in this order, with the key of each series; made when they are new."""
-    for name in names:
-        insert_ignore(connection, series, {"run_key": run_key, "name": name})
+    insert_ignore(connection, series, *({"run_key": run_key, "name": name} for name in names))
     found: dict[str, int] = {}
     for start in range(0, len(names), 500):
         rows = connection.execute(

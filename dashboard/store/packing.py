@@ -112,13 +112,14 @@ def unpack_times(blob: bytes, count: int) -> Floats:
     return unpack_integers(blob, count).view(np.float64)
 
 
-def pack_values(values: Floats) -> bytes:
-    """float32 when every value survives it (NaN counts as NaN), else float64. The length tells which."""
+def pack_values(values: Floats) -> list[bytes]:
+    """Each column of `values` (rows, series) by itself: float32 when every value survives it (NaN counts as NaN), else
+    float64. The length tells which."""
+    wide = np.ascontiguousarray(values.T, dtype="<f8")
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        small = values.astype("<f4")
-    if np.array_equal(small.astype(np.float64), values, equal_nan=True):
-        return small.tobytes()
-    return values.astype("<f8").tobytes()
+        narrow = wide.astype("<f4")
+    survives = ((narrow == wide) | (np.isnan(narrow) & np.isnan(wide))).all(axis=1).tolist()
+    return [(narrow if small else wide)[index].tobytes() for index, small in enumerate(survives)]
 
 
 def unpack_values(blob: bytes, count: int) -> Floats:
@@ -130,11 +131,12 @@ def unpack_values(blob: bytes, count: int) -> Floats:
     raise CorruptStore(f"a column of {count} values holds {len(blob)} bytes; restore a backup of the database")
 
 
-def pack_number(value: float) -> bytes:
-    """One float64 as eight bytes, because a NaN in a number column would come back as NULL."""
-    return np.float64(value).tobytes()
+def pack_numbers(values: Floats) -> list[bytes]:
+    """Each float64 as eight bytes, because a NaN in a number column would come back as NULL."""
+    packed = np.ascontiguousarray(values, dtype="<f8").tobytes()
+    return [packed[start : start + 8] for start in range(0, len(packed), 8)]
 
 
 def unpack_number(blob: bytes) -> float:
-    """The float that `pack_number` packed."""
+    """One of the floats that `pack_numbers` packed."""
     return float(np.frombuffer(blob, "<f8", count=1)[0])

@@ -97,17 +97,12 @@ def _insert_block(connection: sa.Connection, owner: Owner, rows: Rows, level: in
     )  # fmt: skip
     assert block.inserted_primary_key is not None
     key = block.inserted_primary_key[0]
-    aggregates = _aggregates(rows.steps[order], rows.values[order])
+    columns_of = _aggregates(rows.steps[order], rows.values[order]) | {"data": packing.pack_values(rows.values)}
     connection.execute(
         _INSERT_COLUMNS,
         [
-            {
-                "series_key": series,
-                "block_key": key,
-                **aggregates[index],
-                "data": packing.pack_values(rows.values[:, index]),
-            }
-            for index, series in enumerate(owner.series_keys)
+            {"series_key": series, "block_key": key, **dict(zip(columns_of, column, strict=True))}
+            for series, column in zip(owner.series_keys, zip(*columns_of.values(), strict=True), strict=True)
         ],
     )
     if len(rows) >= pieces.WORTHWHILE:
@@ -128,26 +123,31 @@ def _insert_pieces(connection: sa.Connection, owner: Owner, key: int, rows: Rows
     )
 
 
-def _aggregates(steps: Ints, values: Floats) -> list[dict[str, Any]]:
+def _aggregates(steps: Ints, values: Floats) -> dict[str, list[Any]]:
     """What a chart needs of each column without unpacking it. Rows are sorted by step."""
     finite = np.isfinite(values)
-    lowest, highest = np.where(finite, values, np.inf), np.where(finite, values, -np.inf)
-    low, high = lowest.argmin(axis=0), highest.argmax(axis=0)
     counts = finite.sum(axis=0)
+    lowest = highest = known = values
+    if not finite.all():
+        lowest, highest, known = (np.where(finite, values, other) for other in (np.inf, -np.inf, 0.0))
+    low, high = lowest.argmin(axis=0), highest.argmax(axis=0)
     # Divided before it is added: the sum of huge values overflows, their mean does not.
-    means = (np.where(finite, values, 0.0) / np.maximum(counts, 1)).sum(axis=0)
-    return [
-        {
-            "nonfinite": int(len(steps) - counts[index]),
-            "lowest": float(values[low[index], index]) if counts[index] else None,
-            "highest": float(values[high[index], index]) if counts[index] else None,
-            "mean": float(means[index]) if counts[index] else None,
-            "lowest_step": int(steps[low[index]]),
-            "highest_step": int(steps[high[index]]),
-            "last": packing.pack_number(values[-1, index]),
-        }
-        for index in range(values.shape[1])
-    ]
+    means = (known / np.maximum(counts, 1)).sum(axis=0)
+    each = np.arange(values.shape[1])
+    return {
+        "nonfinite": (len(steps) - counts).tolist(),
+        "lowest": _where(counts, values[low, each]),
+        "highest": _where(counts, values[high, each]),
+        "mean": _where(counts, means),
+        "lowest_step": steps[low].tolist(),
+        "highest_step": steps[high].tolist(),
+        "last": packing.pack_numbers(values[-1]),
+    }
+
+
+def _where(counts: Ints, found: Floats) -> list[float | None]:
+    """What was found in each column; None where nothing is finite."""
+    return [value if count else None for count, value in zip(counts.tolist(), found.tolist(), strict=True)]
 
 
 def _merge(connection: sa.Connection, owner: Owner, level: int) -> bool:
