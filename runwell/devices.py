@@ -71,6 +71,10 @@ class Late:
         if len(self._waiting) > MAX_WAITING:
             self.settle()
 
+    def waits(self) -> bool:
+        """Whether anything is on its way."""
+        return bool(self._waiting)
+
     def settle(self) -> None:
         """Read and write all that waits, in order; waits for the device where it must. Never raises."""
         if not self._waiting:

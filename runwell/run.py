@@ -91,7 +91,7 @@ class Run:
 
         Takes ints, floats, bools, numpy scalars, arrays and tensors of one element, and nested mappings (their names are
         joined with "/"). NaN and ±Inf are kept. What is no number is left out, with one warning that names it. A number
-        on a GPU is not waited for: the sender reads it, within a tenth of a second of its being there.
+        on a GPU is not waited for: the sender reads it, as soon as it is there.
         """
         try:
             if step is None:
@@ -286,7 +286,13 @@ class Run:
             return Courier(left, transport, self._warn)
 
         self._sender = Sender(
-            spool, self._courier, self._warn, url=environment.url, new_courier=carry_left, before=self._late.settle
+            spool,
+            self._courier,
+            self._warn,
+            url=environment.url,
+            new_courier=carry_left,
+            before=self._late.settle,
+            held=self._late.waits,
         )
         self._sender.start()
 
@@ -361,6 +367,7 @@ class Run:
             flat = {name: number for name, number in read.items() if self._name_is_fine(name)}
             if Held in map(type, flat.values()):
                 self._late.add(flat, step, time.time())
+                self._spool.nudge()  # it is the sender that reads it
             elif flat:
                 self._spool.metrics(flat, step, time.time())
         except Exception as error:
@@ -418,6 +425,10 @@ class _Later:
     def event(self, event: Event, *, reserve: bool = False) -> None:
         """Open the child's spool and write there."""
         self._run._open_in_child(self).event(event, reserve=reserve)
+
+    def nudge(self) -> None:
+        """Open the child's spool: its sender reads what is on its way from a device."""
+        self._run._open_in_child(self).nudge()
 
 
 class _OnDevice(Exception):

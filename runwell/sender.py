@@ -1,8 +1,9 @@
 """The background thread that carries a run's spool to the server, and after it the spools that others left behind.
 
-It wakes ten times a second, sends what is new, beats while idle, and backs off with jitter while the server is away. It
-also makes the next segment ahead of need, so that the training thread never waits for the file system. `turn` is one
-round of it without any waiting: tests call it with a clock of their own.
+It sleeps until a record is written, gathers for a moment, and sends what is new, at most twenty times a second; it beats while
+idle, and backs off with jitter while the server is away. It also makes the next segment ahead of need, so that the
+training thread never waits for the file system. `turn` is one round of it without any waiting: tests call it with a clock of
+their own.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ import threading
 import time
 from collections.abc import Callable
 
+from runwell.bell import Bell
 from runwell.courier import Courier, Outcome
 from runwell.folder import bytes_under
 from runwell.notice import Warn
 from runwell.outbox import LeftSpool, open_left, writer_folders
 from runwell.spool import Spool
 
-INTERVAL_SECONDS = 0.1
+INTERVAL_SECONDS = 0.05
+"""Between two posts of a run that logs faster than that: each costs the training process a millisecond of its interpreter."""
+GATHER_SECONDS = 0.01
+"""After the first record: what belongs to the same step is logged within it, and goes together."""
 HEARTBEAT_SECONDS = 2.0
 LOOK_SECONDS = 30.0
 """Between looks at the rest of the spool folder: who left something behind, how full it is."""
@@ -30,7 +35,7 @@ NewCourier = Callable[[LeftSpool], Courier]
 
 class Sender:
     """Owns the thread. `new_courier` makes couriers for left spools, on a connection of their own; `before` is called at
-    the beginning of every round."""
+    the beginning of every round, and `held` says whether it would find something to do."""
 
     def __init__(
         self,
@@ -41,19 +46,22 @@ class Sender:
         url: str,
         new_courier: NewCourier | None = None,
         before: Callable[[], None] = lambda: None,
+        held: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._spool, self._courier, self._warn, self._url = spool, courier, warn, url
-        self._new_courier, self._before, self._clock = new_courier, before, clock
-        self._wake, self._done, self._stop = threading.Event(), threading.Event(), threading.Event()
+        self._new_courier, self._before, self._held, self._clock = new_courier, before, held, clock
+        self._bell = Bell()
+        self._done, self._stop = threading.Event(), threading.Event()
         self._finishing = self._ending = False
         self._attempt_at = self._beat_at = self._look_at = 0.0
+        self._sent_at = -INTERVAL_SECONDS
         self._failures = 0
         self._own = Outcome.SENT
         self._left: list[LeftSpool] = []
         self._left_courier: Courier | None = None
         self._thread = threading.Thread(target=self._loop, name="runwell-sender", daemon=True)
-        spool.roll_signal = self._wake.set
+        spool.ring = self._bell.ring
 
     def start(self) -> None:
         """Begin sending."""
@@ -63,7 +71,7 @@ class Sender:
         """Send what waits; returns how many records still wait after at most `timeout_seconds`."""
         deadline = self._clock() + timeout_seconds
         while self._courier.waiting and self._clock() < deadline and self._thread.is_alive():
-            self._wake.set()
+            self._bell.ring()
             time.sleep(0.005)
         return self._courier.waiting
 
@@ -74,10 +82,10 @@ class Sender:
         """
         if self._thread.is_alive():
             self._finishing = True
-            self._wake.set()
+            self._bell.ring()
             self._done.wait(timeout_seconds)
             self._stop.set()
-            self._wake.set()
+            self._bell.ring()
             self._thread.join(timeout=0.5)
         return self._courier.waiting
 
@@ -94,14 +102,27 @@ class Sender:
                 self._warn(
                     "sender", f"sending failed unexpectedly ({error!r}); records wait in the spool, trying again"
                 )
-                wait = self._back_off()
+                wait, self._own = self._back_off(), Outcome.AWAY
             if self._ending and self._settled():
                 break
-            self._wake.wait(wait)
-            self._wake.clear()
+            self._sleep(wait)
+        self._spool.listening = False
         self._let_go()
         self._courier.close()
         self._done.set()
+
+    def _sleep(self, seconds: float) -> None:
+        """Until something may be due; when all was sent, until the next record, and what follows it at once."""
+        if self._own is not Outcome.IDLE or self._finishing:
+            self._bell.wait(seconds)
+            return
+        self._spool.listening = True
+        # what was written before this moment rings no bell
+        rung = self._courier.waiting > 0 or self._held() or self._bell.wait(seconds)
+        self._spool.listening = False
+        if rung and not self._finishing:
+            # what comes now rings no bell; one who flushes, finishes or has filled a segment does
+            self._bell.wait(max(GATHER_SECONDS, self._sent_at + INTERVAL_SECONDS - self._clock()))
 
     def turn(self) -> float:
         """Do what is due now; returns the seconds until something may be due again."""
@@ -122,10 +143,13 @@ class Sender:
         if outcome is Outcome.AWAY:
             return self._back_off()
         self._failures = 0
-        return 0.0 if outcome is Outcome.SENT else INTERVAL_SECONDS
+        if outcome is Outcome.SENT or (self._ending and self._courier.waiting):
+            return 0.0
+        return max(0.0, min(self._beat_at, self._look_at) - self._clock())
 
     def _send_own(self, now: float) -> Outcome:
-        outcome = Outcome.IDLE
+        # What is written meanwhile goes with the next turn: a post for every few records would cost their writer dearly.
+        outcome, last = Outcome.IDLE, self._spool.next_seq - 1
         for _ in range(MAX_POSTS_A_TURN):
             if self._stop.is_set():
                 return Outcome.AWAY
@@ -133,7 +157,10 @@ class Sender:
             self._spool.prepare()
             if outcome is not Outcome.SENT:
                 break
-            self._beat_at = now + HEARTBEAT_SECONDS
+            self._beat_at, self._sent_at = now + HEARTBEAT_SECONDS, now
+            if self._courier.ack.acked >= last and not self._ending:
+                outcome = Outcome.IDLE
+                break
         if outcome is Outcome.IDLE and self._spool.dropped:
             # there is room again: say how much was lost before anything newer follows
             self._spool.report_drops()

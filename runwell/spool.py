@@ -63,8 +63,10 @@ class Spool:
         self.segments: list[Segment] = []
         self.others_bytes = 0
         """What other writers hold of the bound; the sender refreshes it."""
-        self.roll_signal: Callable[[], None] | None = None
-        """Called when a segment is full, so that the sender need not be asked at every record."""
+        self.ring: Callable[[], None] = _nobody
+        """Wakes the sender: when a segment is full, and at the next record once it is `listening`."""
+        self.listening = False
+        """Whether the sender has sent all there was and sleeps until there is more."""
         self._root, self._limit, self._warn = root, limit_bytes, warn
         self._plans: dict[tuple[str, ...], _Plan] = {}
         self._spare: Segment | None = None
@@ -106,6 +108,8 @@ class Spool:
                 self._busy = False
                 if self._deferred:
                     self._write_deferred()
+        if self.listening:
+            self.nudge()
 
     def event(self, event: Event, *, reserve: bool = False) -> None:
         """Append any other record. With `reserve` it is written even when the spool is full (a run's last words).
@@ -129,6 +133,14 @@ class Spool:
                 self._busy = False
                 if self._deferred:
                     self._write_deferred()
+        if self.listening:
+            self.nudge()
+
+    def nudge(self) -> None:
+        """Wake the sender if it sleeps until there is more: once, until it does so again."""
+        if self.listening:
+            self.listening = False
+            self.ring()
 
     def _append(self, frame: bytes, reserve: bool = False) -> bool:
         """Whether there was room."""
@@ -232,8 +244,7 @@ class Spool:
             self._stuck = True
             return False
         self._adopt(fresh)
-        if self.roll_signal is not None:
-            self.roll_signal()
+        self.ring()
         self.report_drops()
         return True
 
@@ -357,6 +368,10 @@ class Spool:
             os.close(self._descriptor)
             self._descriptor = None
         self.segments = []
+
+
+def _nobody() -> None:
+    """No sender yet, or none any more."""
 
 
 def _check_names(names: tuple[str, ...]) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from runwell.bell import Bell
 from runwell.courier import Courier
 from runwell.report import Report
 from runwell.sender import HEARTBEAT_SECONDS, LOOK_SECONDS, MAX_BACKOFF_SECONDS, Sender
@@ -266,3 +269,60 @@ def test_an_answer_that_is_no_http_is_an_outage_not_a_crash(make_spool: MakeSpoo
                 "r", b"{}", "application/json", Report(0)
             )
         thread.join()
+
+
+def test_what_is_written_during_a_post_goes_with_the_next_turn(
+    make_spool: MakeSpool, make_sender: Any, collector: Any, clock: Clock
+) -> None:
+    spool = make_spool()
+    sender = make_sender(spool, clock=clock)
+    log(spool, range(3))
+    post = collector.post
+    collector.post = lambda *args: (log(spool, range(3, 5)), post(*args))[1]
+    wait = sender.turn()
+    assert collector.steps("r1") == [0, 1, 2] and len(collector.posts) == 1
+    assert wait == pytest.approx(HEARTBEAT_SECONDS, abs=0.01)
+    collector.post = post
+    sender.turn()
+    assert collector.steps("r1") == [0, 1, 2, 3, 4]
+
+
+def test_a_sleeping_sender_is_woken_by_a_record_and_by_a_number_that_was_on_its_way(
+    make_spool: MakeSpool, make_sender: Any, collector: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runwell.sender.HEARTBEAT_SECONDS", 1e6)  # nothing else wakes it
+    spool, held = make_spool(), [7]
+
+    def settle() -> None:
+        if held:
+            log(spool, range(held[0], held.pop() + 1))
+
+    sender = make_sender(spool, before=settle, held=lambda: bool(held))
+    sender.start()
+    for step in range(3):
+        wait_until(lambda: spool.listening)
+        log(spool, range(step, step + 1))
+        wait_until(lambda step=step: step in collector.steps("r1"))
+    wait_until(lambda: spool.listening)
+    held.append(8)
+    spool.nudge()
+    wait_until(lambda: 8 in collector.steps("r1"))
+    assert collector.steps("r1") == [7, 0, 1, 2, 8]
+    sender.finish(30)
+
+
+def test_a_bell_rung_twice_is_heard_once_also_in_the_middle_of_a_ring() -> None:
+    bell = Bell()
+    assert not bell.wait(0.0)
+    bell.ring()
+    bell.ring()
+    assert bell.wait(0.0) and not bell.wait(-1.0)
+    threading.Timer(0.01, bell.ring).start()
+    assert bell.wait(60.0)
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.002)
