@@ -18,6 +18,8 @@ class Progress:
     series: SeriesView
     reference: float
     """Loss of knowing nothing where that is known, else where the run began."""
+    began: float
+    """The loss that it began with, at most the reference and at least nine tenths of it."""
     uniform: bool
     """Whether the reference is the loss of knowing nothing."""
     fall: float
@@ -48,6 +50,7 @@ def read_progress(view: RunView) -> Progress | None:
     return Progress(
         series=series,
         reference=reference,
+        began=began,
         uniform=uniform is not None,
         fall=(began - series.level) / began,
         warm_points=_points_since(series, view.first_warm_step),

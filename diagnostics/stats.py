@@ -50,6 +50,16 @@ def noise(values: Floats) -> float:
     return mad_sigma(np.diff(values)) / math.sqrt(2)
 
 
+def line_error(values: Floats) -> float:
+    """Standard deviation of the values about their straight line of least squares; 0 of fewer than three."""
+    if values.size < 3:
+        return 0.0
+    at = np.arange(values.size) - (values.size - 1) / 2
+    off = values - values.mean()
+    rest = off - at * (at @ off) / (at @ at)
+    return float(np.sqrt(rest @ rest / (values.size - 2)))
+
+
 def theil_sen(values: Floats) -> float:
     """Median slope between all pairs, per index; 0 of fewer than two values. Quadratic: give it at most ~64 values."""
     n = values.size

@@ -9,6 +9,7 @@ import numpy as np
 from diagnostics import say
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.progress import Progress, read_progress
+from diagnostics.reach import WORTH, few_tokens, frequencies_worth, planned_reach
 from diagnostics.rule import Life, rule
 from diagnostics.view import RunView
 
@@ -30,6 +31,12 @@ LANGUAGE = 3.3
 
 MOVED = 0.05
 """Sum of the rates of all steps from which on something else than the rate holds the loss: `loss-not-decreasing` speaks."""
+
+REACH = 0.01
+"""Sum of the rates of all planned steps with which no weight gets far: what learns has gained 2 % of ln V by then."""
+
+BEGUN = 0.05
+"""Share of the plan from which on that is said: three points, and first losses that do not contradict it."""
 
 HIGH = 3e-3
 """A peak rate under which a loss that rests is not waiting for a higher one."""
@@ -58,7 +65,8 @@ def learning_rate_too_low(
     The run began at the loss of knowing nothing (ln of the vocabulary; without one, a first loss above 6 nats). After
     200 steps since the warm-up, or `plan` of the planned steps, it has gained less than any run that learns: 2 % of
     that loss after 200 steps, 8 % after 1,000, 22 % after 5,000 (times `pace`). Or: it is nearly flat and the median
-    update of the weights is below `update_ratio` of their size. Or: 30 points above 3.3 nats stand still, and the
+    update of the weights is below `update_ratio` of their size. Or: the rate is below 2e-5 and, summed up over all
+    planned steps, below 0.01, which is as far as Adam can move a weight; that is said after a twentieth of the plan. Or: 30 points above 3.3 nats stand still, and the
     highest logged rate is 2e-7.
 
     ## Likely causes
@@ -96,17 +104,22 @@ def learning_rate_too_low(
         return None
     if _next_to_nothing(view, seen):
         return _sighting(view, seen, 0.02)
+    if (reach := _short_reach(view, seen)) is not None:
+        return _sighting(view, seen, 0.02, reach)
     if view.rate_share < 0.1 and not seen.uniform:
         return None
     small = 0 < (view.known_rate or 0) < TINY
     begun = (view.progress or 0) >= plan and seen.warm_steps >= (20 if small else 50) and seen.warm_points >= 10
+    if not small and few_tokens(view) and frequencies_worth(view, seen) < WORTH:
+        begun = False  # the first that such a text has to teach is worth next to nothing
     if not (seen.warm_steps >= 200 or begun) or seen.warm_points < 3 or not (seen.falling or small):
         return None
     asked = pace * float(np.interp(math.log(max(seen.warm_steps, 1)), np.log(STEPS), FALLS))
     if small:
         asked *= 2
     ratio = view.get("update_ratio")
-    tiny = ratio is not None and ratio.size >= 20 and ratio.level < update_ratio and seen.fall < 0.05
+    # Weights that do not move at all are not moved slowly: no rate would help frozen ones.
+    tiny = ratio is not None and ratio.size >= 20 and 0 < ratio.level < update_ratio and seen.fall < 0.05
     if seen.uniform:
         slow = seen.fall < asked
     else:
@@ -132,13 +145,28 @@ def _next_to_nothing(view: RunView, seen: Progress) -> bool:
     )
 
 
-def _sighting(view: RunView, seen: Progress, asked: float) -> Sighting:
+def _short_reach(view: RunView, seen: Progress) -> float | None:
+    """What the rates of all planned steps sum up to, where that is next to nothing and the first losses agree with it."""
+    rate, reach = view.known_rate or 0, planned_reach(view)
+    if not seen.uniform or reach is None or not 0 < rate < TINY or reach >= REACH or (view.progress or 0) < BEGUN:
+        return None
+    series = seen.series
+    gained = (seen.began - series.level - 2 * series.level_error) / seen.reference
+    return reach if gained < 0.02 and series.level <= 1.1 * seen.reference else None
+
+
+def _sighting(view: RunView, seen: Progress, asked: float, reach: float | None = None) -> Sighting:
     series = seen.series
     first = int(series.first_points[0][0])
     sentence = (
         f"After {say.step(seen.warm_steps)} steps the loss is {say.number(series.level)}, {say.percent(max(seen.fall, 0))} "
         f"below {say.number(seen.reference)}; a run that learns has gained {say.percent(asked)} by then."
     )
+    if reach is not None:
+        sentence = (
+            f"The loss is {say.number(series.level)} after {say.step(view.step)} steps, and the rates of all planned steps "
+            f"sum up to {reach:.2g}: no weight can go farther, and a run that learns gains {say.percent(asked)} with {REACH:g}."
+        )
     evidence = Evidence(
         series=series.name,
         window=(first, series.last_step),

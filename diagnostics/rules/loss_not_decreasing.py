@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from diagnostics import say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.progress import Progress, read_progress
+from diagnostics.reach import SUMS_FEW, asked_early, asked_gain, falls_short, few_tokens
 from diagnostics.rule import Life, rule
 from diagnostics.view import RunView
 
@@ -20,16 +19,6 @@ FAR_TOO_HIGH = 0.01
 
 TINY_RATE = 1e-5
 """A peak rate that explains a slow fall by itself."""
-
-SUMS, GAINS = (0.05, 0.07, 0.1, 0.2, 0.4), (0.012, 0.024, 0.046, 0.058, 0.07)
-"""The least share of the uniform loss that a run has gained once the rates of its steps sum up to so much.
-
-With Adam a weight moves by about the rate a step, so the sum says how far the weights can have gone, whatever the size of
-the model. Small models from scratch whose loss fell at all had gained 7 % at a sum of 0.1 and 10 % at 0.2, the slowest of
-them; models of which only the norms were trained, at most 4 and 5 %.
-"""
-FEW_TOKENS, SUMS_FEW, GAINS_FEW = 30, (1.0, 2.0), (0.015, 0.05)
-"""In vocabularies up to this size how often each token occurs may be worth next to nothing: more patience, less gain."""
 
 
 @rule(
@@ -55,7 +44,9 @@ def loss_not_decreasing(
     From scratch: the level is within `stuck` of the loss of knowing nothing (ln of the vocabulary) for `stuck_points`
     logged points after the warm-up (four times as many in vocabularies of up to 30); that is critical. Or less was gained than the sum of the rates of all steps, which
     says how far the weights can have moved, gives every model that learns: 4.6 % of ln of the vocabulary at a sum of
-    0.1 (a hundred steps at 0.001; half of that before a hundred steps). Otherwise: after `points` logged points, or a tenth of the
+    0.1 (a hundred steps at 0.001; half of that before a hundred steps). Where the plan is short that is asked from a
+    sixteenth of it on: 1 % at a sum of 0.01, 3 % at 0.03, with two standard errors to spare, unless validation has
+    fallen or the loss gathers way. Otherwise: after `points` logged points, or a tenth of the
     planned steps (three tenths, where few points were logged), the level is less than `fall` below the start, there is no falling trend, validation has not fallen
     either, and the rate is at least half of its peak. Where the loss is low already, so that the run may simply have
     had nothing to learn, or where the log begins in the middle of a run, it is only info.
@@ -95,14 +86,17 @@ def loss_not_decreasing(
         return None
     if 2 * seen.series.level_error > fall * seen.reference:
         return _flat_through_noise(view, seen, fall)  # too noisy still to tell so small a fall from none by levels
-    asked = _asked(view, seen)
+    asked = asked_gain(view, seen)
     if asked and seen.fall < asked and not _fell(seen, asked) and not _validation_fell(view, asked):
         return _sighting(view, seen, Severity.CRITICAL if seen.fall < stuck else Severity.WARNING, asked)
+    early = asked_early(view, seen)
+    if early and falls_short(seen, early) and not _validation_fell(view, early):
+        return _sighting(view, seen, Severity.WARNING, early)
     if seen.series.level > 1.1 * seen.reference or seen.series.best.value < (1 - 2 * fall) * seen.reference:
         return None  # it has risen, or had fallen before: not flat from the start, other rules speak
     if seen.falling and (view.known_rate or 1) < TINY_RATE and (seen.warm_steps >= 200 or (view.progress or 0) >= 0.1):
         return None  # it does fall, and the rate says why so slowly: learning-rate-too-low speaks
-    patience = 1 if not _few_tokens(view) else 4
+    patience = 1 if not few_tokens(view) else 4
     if seen.uniform and seen.fall < stuck and seen.warm_points >= patience * stuck_points and not _gains(seen, stuck):
         return _sighting(view, seen, Severity.CRITICAL, stuck)
     late = seen.warm_points >= points or (view.progress or 0) >= 0.1
@@ -112,23 +106,10 @@ def loss_not_decreasing(
         return None
     if seen.fall >= fall or seen.falling or view.rate_share < 0.5 or _validation_fell(view, fall):
         return None
-    if seen.uniform and _few_tokens(view) and (view.rate_sum or SUMS_FEW[0]) < SUMS_FEW[0]:
+    if seen.uniform and few_tokens(view) and (view.rate_sum or SUMS_FEW[0]) < SUMS_FEW[0]:
         return None  # such a text is worth next to nothing until more than how often each token occurs is learned
     grave = seen.uniform or (seen.series.start >= LANGUAGE_FROM_SCRATCH and not _begins_late(seen))
     return _sighting(view, seen, Severity.WARNING if grave else Severity.INFO, fall)
-
-
-def _asked(view: RunView, seen: Progress) -> float:
-    """The share that must have been gained by what the rates of all steps sum up to; 0 while nothing can be asked."""
-    moved = view.rate_sum
-    if moved is None or not seen.uniform or seen.warm_steps < 40 or seen.warm_points < 20:
-        return 0.0
-    early = seen.warm_steps < 100  # a smoothed loss lags behind: half is asked for, of what moved twice as far
-    if early and moved < 2 * SUMS[0]:
-        return 0.0
-    sums, gains = (SUMS_FEW, GAINS_FEW) if _few_tokens(view) else (SUMS, GAINS)
-    asked = float(np.interp(math.log(moved), np.log(sums), gains)) if moved >= sums[0] else 0.0
-    return asked / 2 if early else asked
 
 
 def _flat_through_noise(view: RunView, seen: Progress, fall: float) -> Sighting | None:
@@ -143,10 +124,6 @@ def _flat_through_noise(view: RunView, seen: Progress, fall: float) -> Sighting 
     if late + error < (1 - fall / 2) * early or late > 1.1 * early or error > fall * early:
         return None
     return None if _validation_fell(view, 2 * fall) else _sighting(view, seen, Severity.WARNING, fall)
-
-
-def _few_tokens(view: RunView) -> bool:
-    return (view.facts.vocab_size or FEW_TOKENS + 1) <= FEW_TOKENS
 
 
 def _fell(seen: Progress, asked: float) -> bool:
@@ -176,10 +153,10 @@ def _validation_fell(view: RunView, fall: float) -> bool:
 def _sighting(view: RunView, seen: Progress, severity: Severity, limit: float) -> Sighting:
     series = seen.series
     first = int(series.first_points[0][0])
-    start = "knowing nothing, ln of the vocabulary," if seen.uniform else "its start,"
+    nothing = f", where knowing nothing, ln of the vocabulary, is {say.number(seen.reference)}" if seen.uniform else ""
     sentence = (
-        f"The level is {say.number(series.level)} after {say.step(view.step)} steps; {start} "
-        f"{say.number(seen.reference)}: {say.percent(max(seen.fall, 0.0))} gained."
+        f"The level is {say.number(series.level)} after {say.step(view.step)} steps; it began at "
+        f"{say.number(seen.began)}{nothing}: {say.percent(max(seen.fall, 0.0))} gained."
     )
     evidence = Evidence(
         series=series.name,
