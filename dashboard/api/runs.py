@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from dashboard import present
 from dashboard.api.border import Json, read_object, services
 from dashboard.commands import check_command
+from dashboard.deletion import delete
 from dashboard.errors import Conflict, Refused
 from dashboard.records import State
 from dashboard.relaunch import children_of
@@ -171,10 +172,5 @@ def post_stop(run_id: str, request: Request) -> Json:
 @router.delete("/runs/{run_id}")
 def delete_run(run_id: str, request: Request) -> Json:
     """Delete a run that has ended, with all that the store keeps of it; its checkpoints stay on disk."""
-    store = services(request).store
-    run = store.run(run_id)
-    if not run.state.ended:
-        raise Conflict(f"run {run_id!r} is {run.state.value}; stop it first, a run that goes on is not deleted")
-    store.delete_run(run_id)
-    store.give_back_space()
+    delete(services(request).store, [run_id])
     return Json({"deleted": run_id})

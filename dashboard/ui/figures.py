@@ -65,9 +65,9 @@ def draw(chart: Chart, series: Mapping[str, Series], view: View, *, version: str
     last: dict[str, int] = {}
     for name, color in chart.colors.items():
         line = curves.trace(series[name]) if name in series else curves.Line([], [], [], [])
-        traces += _traces(name, color, line, view)
+        traces += traces_of(name, color, line, view)
         last[name] = max([*line.steps, *(mark.step for mark in line.marks)], default=-1)
-    layout = _layout(chart, view, large)
+    layout = layout_of(chart, view, large)
     empty = all(step < 0 for step in last.values())
     if empty:
         _wait(layout)
@@ -99,7 +99,8 @@ def _axis_meta(axis: curves.Axis) -> dict[str, Any]:
     }
 
 
-def _traces(name: str, color: str, line: curves.Line, view: View) -> list[dict[str, Any]]:
+def traces_of(name: str, color: str, line: curves.Line, view: View) -> list[dict[str, Any]]:
+    """The traces of one line: raw, the marks of what is not finite, and smoothed where the view asks for it."""
     label = fmt.for_plot(name)
     x = [view.axis.place(step, time) for step, time in zip(line.steps, line.times, strict=True)]
     raw = [curves.perplexity(value) for value in line.values] if view.perplexity else line.values
@@ -167,7 +168,8 @@ def _marks(name: str, label: str, line: curves.Line, view: View) -> dict[str, An
     }
 
 
-def _layout(chart: Chart, view: View, large: bool) -> dict[str, Any]:
+def layout_of(chart: Chart, view: View, large: bool) -> dict[str, Any]:
+    """The layout of a chart: axes, colours, and the limit line where the chart has one."""
     layout: dict[str, Any] = {
         "autosize": True,
         "uirevision": f"{chart.key}/{view.axis.kind}/{view.log}/{view.perplexity}",
@@ -255,7 +257,7 @@ def excerpt(chart: Chart, series: Mapping[str, Series], first: int, last: int, s
 def small_line(x: Sequence[float], lines: Mapping[str, tuple[str, Sequence[float | None]]], x_title: str) -> Figure:
     """A plain figure outside any run: the learning rate schedule, the example on a rule's page."""
     chart = Chart(key="plain", title="", unit="", colors={})
-    layout = _layout(chart, View(), False)
+    layout = layout_of(chart, View(), False)
     layout["xaxis"]["title"] = {"text": fmt.for_plot(x_title), "standoff": 6, "font": {"size": 11}}
     layout["margin"]["b"] = 38
     traces = [

@@ -11,8 +11,8 @@ from dash.development.base_component import Component
 from dashboard.fixes import Change, Child
 from dashboard.outcomes import Outcome, Status
 from dashboard.records import FindingRecord, Run
+from dashboard.ui import compare, parts, theme
 from dashboard.ui import format as fmt
-from dashboard.ui import parts, theme
 
 SHOWN_CHILDREN = 5
 LOOKS = {
@@ -119,10 +119,26 @@ def lineage(
     """The line of the family under a run's name: what it is a relaunch of, and what was made of it."""
     lines = []
     if run.parent_id:
-        lines.append(html.Div(["a relaunch of ", _ancestor(run.parent_id, parent), f" {words(changes)}"]))
+        lines.append(
+            html.Div(
+                [
+                    "a relaunch of ",
+                    _ancestor(run.parent_id, parent),
+                    f" {words(changes)} ",
+                    _beside(parent.id, run.id) if parent else None,
+                ]
+            )
+        )
     lines += [
         html.Div(
-            ["relaunched as ", _link(child.run), f" {words(child.changes)}", parts.badge(parts.verdict_look(child.run))]
+            [
+                "relaunched as ",
+                _link(child.run),
+                f" {words(child.changes)}",
+                parts.badge(parts.verdict_look(child.run)),
+                " ",
+                _beside(run.id, child.run.id),
+            ]
         )
         for child in children[:SHOWN_CHILDREN]
     ]
@@ -133,6 +149,10 @@ def lineage(
 
 def _ancestor(parent_id: str, parent: Run | None) -> Component:
     return _link(parent) if parent else html.Span([parts.text(parent_id), " (not kept any more)"])
+
+
+def _beside(parent_id: str, child_id: str) -> Component:
+    return dcc.Link("compare", href=compare.address([parent_id, child_id]))
 
 
 def _link(run: Run) -> Component:

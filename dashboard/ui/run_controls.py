@@ -1,18 +1,22 @@
-"""The controls above a run's curves and its stop dialog. Pure: a view in, components out. Their callbacks are in pages/run.py."""
+"""The controls above a run's curves, and the dialogs that ask before a run is stopped or runs are deleted. Pure: a view in, components out. Their callbacks are in pages/run.py."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import dash_mantine_components as dmc
 from dash import html
 from dash.development.base_component import Component
 
 from dashboard.records import Run
+from dashboard.ui import format as fmt
 from dashboard.ui import parts
 from dashboard.ui.figures import View
 from dashboard.ui.run_charts import SMOOTHING
 
 X, SMOOTH, LOG, READ, SMOOTH_SAID = "run-x", "run-smooth", "run-log-scale", "run-read", "run-smooth-said"
 STOP_DIALOG = "run-stop-dialog"
+SHOWN_NAMES = 5
 
 
 def controls(how: View, *, has_tokens: bool) -> Component:
@@ -78,3 +82,39 @@ def stop_dialog(run: Run) -> Component:
         title=f"Stop {parts.run_name(run)}?",
         centered=True,
     )
+
+
+def delete_dialog(page: str, children: parts.Children, title: str) -> Component:
+    """Asks before runs are deleted. Its ids begin with the `page`: `run-delete-dialog`, `-said`, `-no`, `-yes`."""
+    return dmc.Modal(
+        [
+            html.Div(children, id=f"{page}-delete-said", className="rw-dialog-text"),
+            html.Div(
+                [
+                    parts.button("Keep", f"{page}-delete-no", kind="plain"),
+                    parts.button("Delete for good", f"{page}-delete-yes", "trash", kind="danger"),
+                ],
+                className="rw-actions",
+            ),
+        ],
+        id=f"{page}-delete-dialog",
+        opened=False,
+        title=title,
+        centered=True,
+    )
+
+
+def deletion(runs: Sequence[Run], going_on: Sequence[Run] = ()) -> list[Component | None]:
+    """What deleting these runs means, in the words of the dialog."""
+    names = ", ".join(parts.run_name(run) for run in runs[:SHOWN_NAMES])
+    more = f" and {len(runs) - SHOWN_NAMES:,} more" if len(runs) > SHOWN_NAMES else ""
+    left = fmt.plural(len(going_on), "chosen run")
+    return [
+        html.P(html.Strong(names + more)) if runs else None,
+        html.P("Curves, samples, findings and output are deleted, and nothing brings them back. Checkpoints stay on disk.")
+        if runs
+        else html.P("None of the chosen runs has ended. Stop a run before you delete it."),
+        html.P(f"{left} still {'goes' if len(going_on) == 1 else 'go'} on and {'is' if len(going_on) == 1 else 'are'} kept.", className="rw-quiet")
+        if runs and going_on
+        else None,
+    ]  # fmt: skip

@@ -160,11 +160,12 @@ class Offers:
 
     command: bool
     stop: bool
+    delete: bool
 
     @classmethod
     def of(cls, run: Run) -> Offers:
         """Only workers that this server started are known to take commands."""
-        return cls(run.launched and run.state in COMMANDABLE, run.launched and run.state in STOPPABLE)
+        return cls(run.launched and run.state in COMMANDABLE, run.launched and run.state in STOPPABLE, run.state.ended)
 
 
 def actions(run: Run) -> list[Component]:
@@ -176,4 +177,5 @@ def actions(run: Run) -> list[Component]:
         parts.button("Sample now", "run-sample", "quote", hidden=not offers.command),
         parts.button("Checkpoint now", "run-checkpoint", "save", hidden=not offers.command),
         parts.button("Stop", "run-stop", "stop", kind="danger", hidden=not offers.stop),
+        parts.button("Delete", "run-delete", "trash", hidden=not offers.delete),
     ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+import dash_mantine_components as dmc
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dashboard.records import RunSummary, State
+from dashboard.records import Run, RunSummary, State
 from dashboard.roles import latest_of
 from dashboard.ui import format as fmt
 from dashboard.ui import parts
@@ -86,7 +87,7 @@ def row(summary: RunSummary, now: float) -> Component:
     run, latest = summary.run, summary.latest
     speed = latest_of(latest, "tokens_per_second")
     cells = [
-        html.Div([_name(summary), _tags(summary)], className="rw-cell-name", role="cell"),
+        html.Div([_choice(run), html.Div([_name(summary), _tags(summary)])], className="rw-cell-name", role="cell"),
         html.Div(_health(summary), className="rw-cell-health", role="cell"),
         html.Div(
             parts.sparkline(summary.sparkline, f"training loss of {parts.run_name(run)}"),
@@ -100,6 +101,13 @@ def row(summary: RunSummary, now: float) -> Component:
         html.Div(parts.age(run.created_at, now), className="rw-cell-age rw-quiet", role="cell"),
     ]
     return html.Div(cells, className=f"rw-row rw-state-{run.state.value}", role="row", key=run.id)
+
+
+def _choice(run: Run) -> Component:
+    """The box with which a run is chosen; the group that the page puts around the table holds what is chosen."""
+    return dmc.Checkbox(
+        value=run.id, size="sm", radius=5, className="rw-row-choice", **{"aria-label": f"Choose {parts.run_name(run)}"}
+    )
 
 
 def _cell(label: str, value: parts.Children) -> Component:

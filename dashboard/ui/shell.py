@@ -12,6 +12,7 @@ from dashboard.ui import parts, theme
 
 NAVIGATION = (
     ("/", "Runs", "list"),
+    ("/compare", "Compare", "compare"),
     ("/launch", "Launch", "rocket"),
     ("/alerts", "Alerts", "bell"),
     ("/rules", "Rules", "book"),

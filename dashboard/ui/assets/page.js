@@ -43,6 +43,16 @@
       if (location.search !== before) window.runwellCharts.review();
       return smooth ? "half-life " + HALF_LIVES[smooth] + " steps" : "off";
     },
+    compared: function (runs, metric, x, log, smooth) {
+      var query = new URLSearchParams(location.search);
+      set(query, "runs", (runs || []).join(","), "");
+      set(query, "metric", metric, "train_loss");
+      set(query, "x", x, "step");
+      set(query, "smooth", smooth, "0");
+      set(query, "log", log ? "1" : "0", "0");
+      if (location.pathname === "/compare") write(query);
+      return window.dash_clientside.no_update;
+    },
     arrived: function (title, path) {
       document.title = title ? title + " · Runwell" : "Runwell";
       requestAnimationFrame(function () {  // a run's tab is found by its name

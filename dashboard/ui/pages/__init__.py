@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from types import ModuleType
 
-from dashboard.ui.pages import alerts, launch, rule, rules, run, runs
+from dashboard.ui.pages import alerts, compare, launch, rule, rules, run, runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ def _page(module: ModuleType) -> Page:
     return Page(re.compile(pattern), module.TITLE, module)
 
 
-PAGES: tuple[Page, ...] = tuple(_page(module) for module in (runs, run, launch, alerts, rules, rule))
+PAGES: tuple[Page, ...] = tuple(_page(module) for module in (runs, run, compare, launch, alerts, rules, rule))
 
 
 def find(pathname: str) -> tuple[Page | None, dict[str, str]]:

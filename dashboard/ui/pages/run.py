@@ -3,7 +3,7 @@
 The address holds the state: `tab`, `x` (step, tokens, time), `smooth` (half-life in steps), `log`, `read` (loss, perplexity),
 `find` (words of metrics). The curves themselves are drawn by assets/charts.js.
 Callbacks: `know` (a series that is new → cards and metrics), `lay` (findings, controls → overlays), `head`, `diagnose`, `tell_data`, `write_samples`,
-`write_output` (live messages → that part), `follow` (ticks while a relaunch goes on → what became of fixes), `ask`/`stop` (buttons → the launcher or a command), `decide` (finding buttons).
+`write_output` (live messages → that part), `follow` (ticks while a relaunch goes on → what became of fixes), `ask`/`stop`/`remove` (buttons → a command, the launcher, the store), `decide` (finding buttons).
 """
 
 # Dash's decorators have no types; the functions under them have.
@@ -20,6 +20,7 @@ import dash_mantine_components as dmc
 from dash import ALL, ClientsideFunction, Input, Output, State, ctx, dcc, html
 from dash.development.base_component import Component
 
+from dashboard.deletion import delete
 from dashboard.errors import UnknownRun
 from dashboard.fixes import Child
 from dashboard.records import FindingRecord, Run
@@ -83,6 +84,7 @@ def layout(services: Services, query: Query, run_id: str) -> Component:
             html.Div(_head(services, run, found), id=HEAD),
             _tabs(services, run, found, query, how),
             run_controls.stop_dialog(run),
+            run_controls.delete_dialog("run", run_controls.deletion([run]), f"Delete {parts.run_name(run)}?"),
             parts.live("run", SIGNALS, run_id=run.id, epoch=epoch, since=since, ended=run.state.ended),
         ],
         className="rw-run",
@@ -207,6 +209,7 @@ def _register_parts(app: dash.Dash, services: Services) -> None:
     @app.callback(
         Output(NAME, "children"), Output(HEAD, "children"), Output(FOUND, "children"),
         Output("run-sample", "hidden"), Output("run-checkpoint", "hidden"), Output("run-stop", "hidden"),
+        Output("run-delete", "hidden"),
         Input("run-live-run", "data"), Input("run-live-findings", "data"), Input(DECIDED, "data"), State(RUN, "data"),
         prevent_initial_call=True,
     )  # fmt: skip
@@ -214,7 +217,7 @@ def _register_parts(app: dash.Dash, services: Services) -> None:
         run, found = services.store.run(run_id), services.store.findings(run_id)
         offers = run_header.Offers.of(run)
         shown = run_header.title(run), _head(services, run, found), _open_count(found)
-        return *shown, not offers.command, not offers.command, not offers.stop
+        return *shown, not offers.command, not offers.command, not offers.stop, not offers.delete
 
     @app.callback(
         Output(DIAGNOSIS, "children"),
@@ -299,3 +302,19 @@ def _register_actions(app: dash.Dash, services: Services) -> None:
             return dash.no_update
         services.store.add_command(run_id, kind, {})
         return shell.notification("Asked", f"The worker does it at its next step: {kind}.")
+
+    @app.callback(
+        Output("run-delete-dialog", "opened"),
+        Output("url", "pathname", allow_duplicate=True),
+        Output("notifications", "sendNotifications", allow_duplicate=True),
+        Input("run-delete", "n_clicks"), Input("run-delete-no", "n_clicks"), Input("run-delete-yes", "n_clicks"),
+        State(RUN, "data"), prevent_initial_call=True,
+    )  # fmt: skip
+    def remove(ask: int | None, _no: int | None, yes: int | None, run_id: str) -> tuple[Any, Any, Any]:
+        if ctx.triggered_id == "run-delete":
+            return bool(ask), dash.no_update, dash.no_update
+        if ctx.triggered_id != "run-delete-yes" or not yes:
+            return False, dash.no_update, dash.no_update
+        name = parts.run_name(services.store.run(run_id))
+        delete(services.store, [run_id])
+        return False, "/", shell.notification("Deleted", name)

@@ -1,7 +1,8 @@
 """`/`: every run with its health, newest first.
 
 Shows state, health, loss sparkline, last and best loss, speed, progress and age; search, filter, sort; live. Empty: one
-button that starts a first run. Callbacks: `list_runs` (filters and live messages → rows), `start_first` (button → run page).
+button that starts a first run. Callbacks: `list_runs` (filters and live messages → rows), `start_first` (button → run page),
+`choose` (chosen rows → what can be done with them), `remove` (buttons → the store).
 """
 
 # Dash's decorators have no types; the functions under them have.
@@ -15,12 +16,14 @@ from typing import Any
 
 import dash
 import dash_mantine_components as dmc
-from dash import Input, Output, State, html
+from dash import Input, Output, State, ctx, dcc, html
 from dash.development.base_component import Component
 
+from dashboard.deletion import deletable, delete
 from dashboard.records import RunSummary
 from dashboard.services import Services
-from dashboard.ui import parts, run_table
+from dashboard.ui import compare, parts, run_controls, run_table, shell
+from dashboard.ui import format as fmt
 from dashboard.ui.query import Query, choice
 from trainer.presets import build
 
@@ -29,6 +32,7 @@ TITLE = "Runs"
 
 BODY, SEARCH, STATE_FILTER, SORT, FIRST = "runs-body", "runs-search", "runs-state", "runs-sort", "runs-first"
 MORE = "runs-more"
+CHOSEN, BAR, BAR_SAID, DELETED = "runs-chosen", "runs-bar", "runs-bar-said", "runs-deleted"
 LIVE_RUN, LIVE_FINDINGS = "runs-live-run", "runs-live-findings"
 PAGE_SIZE = 50
 
@@ -44,7 +48,13 @@ def layout(services: Services, query: Query) -> Component:
         [
             parts.page_header("Runs", "Every training run, and whether it is well.", _launch_link(summaries)),
             html.Div(_toolbar(query.get("q", ""), wanted), hidden=not summaries, id="runs-toolbar"),
-            html.Div(_body(summaries, query.get("q", ""), wanted, "age", PAGE_SIZE), id=BODY),
+            # What is chosen outlives the rows, which are written anew with every live message.
+            dmc.CheckboxGroup(
+                html.Div(_body(summaries, query.get("q", ""), wanted, "age", PAGE_SIZE), id=BODY), id=CHOSEN, value=[]
+            ),
+            _bar(),
+            run_controls.delete_dialog("runs", None, "Delete the chosen runs?"),
+            dcc.Store(id=DELETED, data=0),
             html.Button(id=FIRST, hidden=True) if summaries else None,
             html.Button(id=MORE, hidden=True, n_clicks=0),
             parts.live("runs", ["run", "findings"], epoch=str(services.hub.epoch), since=services.hub.seq),
@@ -54,6 +64,22 @@ def layout(services: Services, query: Query) -> Component:
 
 def _launch_link(summaries: Sequence[RunSummary]) -> Component | None:
     return parts.link_button("Launch a run", "/launch", "rocket", kind="primary") if summaries else None
+
+
+def _bar() -> Component:
+    """What can be done with the chosen runs, at the foot of the window while there are any."""
+    return html.Div(
+        [
+            html.Div(id=BAR_SAID, className="rw-actions"),
+            parts.button("Delete", "runs-delete", "trash"),
+            parts.button("Clear", "runs-clear", kind="quiet"),
+        ],
+        id=BAR,
+        className="rw-choice-bar",
+        hidden=True,
+        role="region",
+        **{"aria-label": "The chosen runs"},
+    )
 
 
 def _toolbar(search: str, wanted: str) -> Component:
@@ -115,9 +141,12 @@ def register(app: dash.Dash, services: Services) -> None:
         Input(LIVE_RUN, "data"),
         Input(LIVE_FINDINGS, "data"),
         Input(MORE, "n_clicks"),
+        Input(DELETED, "data"),
         prevent_initial_call=True,
     )
-    def list_runs(search: str | None, wanted: str, order: str, _run: Any, _findings: Any, more: int | None) -> Any:
+    def list_runs(
+        search: str | None, wanted: str, order: str, _run: Any, _found: Any, more: int | None, _deleted: Any
+    ) -> Any:
         summaries = services.store.summaries()
         limit = PAGE_SIZE * (1 + (more or 0))
         return _body(summaries, search or "", wanted, order, limit), not summaries
@@ -133,3 +162,40 @@ def register(app: dash.Dash, services: Services) -> None:
             return dash.no_update
         run = services.launcher.submit(build({"preset": "minimal", "name": "First run"}))
         return f"/run/{run.id}"
+
+    _register_choice(app, services)
+
+
+def _register_choice(app: dash.Dash, services: Services) -> None:
+    @app.callback(Output(BAR, "hidden"), Output(BAR_SAID, "children"), Input(CHOSEN, "value"))
+    def choose(chosen: Sequence[str] | None) -> tuple[bool, list[Component]]:
+        found = list(chosen or ())
+        said = html.Span(f"{fmt.plural(len(found), 'run')} chosen", className="rw-num")
+        if len(found) < 2:
+            return not found, [said, html.Span("choose another to compare", className="rw-quiet rw-small")]
+        return False, [said, parts.link_button("Compare", compare.address(found), "compare", kind="primary")]
+
+    @app.callback(
+        Output("runs-delete-dialog", "opened"),
+        Output("runs-delete-said", "children"),
+        Output("runs-delete-yes", "hidden"),
+        Output(CHOSEN, "value"),
+        Output(DELETED, "data"),
+        Output("notifications", "sendNotifications", allow_duplicate=True),
+        Input("runs-delete", "n_clicks"), Input("runs-delete-no", "n_clicks"), Input("runs-delete-yes", "n_clicks"),
+        Input("runs-clear", "n_clicks"), State(CHOSEN, "value"), State(DELETED, "data"), prevent_initial_call=True,
+    )  # fmt: skip
+    def remove(
+        ask: int | None, _no: int | None, yes: int | None, _clear: int | None, chosen: Sequence[str] | None, count: int
+    ) -> tuple[Any, ...]:
+        same = dash.no_update
+        ended, going_on = deletable(services.store, chosen or ())
+        if ctx.triggered_id == "runs-delete" and ask:
+            return True, run_controls.deletion(ended, going_on), not ended, same, same, same
+        if ctx.triggered_id == "runs-clear":
+            return False, same, same, [], same, same
+        if ctx.triggered_id != "runs-delete-yes" or not yes or not ended:
+            return False, same, same, same, same, same
+        delete(services.store, [run.id for run in ended])
+        said = shell.notification("Deleted", fmt.plural(len(ended), "run"))
+        return False, same, same, [run.id for run in going_on], count + 1, said

@@ -18,7 +18,7 @@ from dashboard.ui.pages import PAGES, find
 
 ASSETS = Path(shell.__file__).parent / "assets"
 
-ADDRESSES = ("/", "/run/healthy", "/run/nan", "/run/crashed", "/run/hostile", "/run/waiting", "/launch", "/alerts", "/rules",
+ADDRESSES = ("/", "/run/healthy", "/run/nan", "/run/crashed", "/run/hostile", "/run/waiting", "/compare", "/launch", "/alerts", "/rules",
              "/rules/overfitting", "/run/none", "/rules/none")  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def test_every_page_renders_with_unique_ids(full_site: Any, address: str) -> Non
     json.dumps(layout.to_plotly_json(), default=lambda one: one.to_plotly_json())
 
 
-@pytest.mark.parametrize("address", ["/", "/launch", "/alerts", "/rules"])
+@pytest.mark.parametrize("address", ["/", "/compare", "/launch", "/alerts", "/rules"])
 def test_every_page_renders_on_an_empty_store(site: Any, address: str) -> None:
     assert _ids(_layout(site, address))
 

@@ -113,8 +113,8 @@ def test_time_left_needs_a_plan_a_start_and_two_steps() -> None:
 def test_buttons_without_sense_are_hidden_but_there() -> None:
     for state in State:
         buttons = {one.id: one.hidden for one in run_header.actions(_run(state=state, launched=True))}
-        assert set(buttons) == {"run-sample", "run-checkpoint", "run-stop"}
-        assert buttons["run-stop"] == state.ended
+        assert set(buttons) == {"run-sample", "run-checkpoint", "run-stop", "run-delete"}
+        assert buttons["run-stop"] == state.ended and buttons["run-delete"] != state.ended
     assert all(one.hidden for one in run_header.actions(_run(launched=False)))
 
 
