@@ -130,6 +130,9 @@ class Intake:
     def _note_losses(self, loss: Cells, evaluation: Cells) -> None:
         """What `_is_filler` remembers, of many rows."""
         known = loss.rows[~np.isnan(loss.values)]
+        if not evaluation.rows.size:
+            self._loss_alone = self._loss_alone or known.size > 0
+            return
         beside = np.isin(known, evaluation.rows[~np.isnan(evaluation.values)])
         self._loss_alone = self._loss_alone or not beside.all()
         self._loss_beside = self._loss_beside or bool(beside.any())

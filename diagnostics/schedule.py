@@ -70,11 +70,11 @@ class LookSchedule:
         hot = loss.rows[loss.values > self.loss_above]
         norms = grad.values
         wild = grad.rows[(norms > self.grad_above) | (norms < self.grad_below) | np.isnan(norms)]
-        every = np.unique(np.concatenate([bad, hot, wild]))
-        for row, is_bad in zip(every.tolist(), np.isin(every, bad).tolist(), strict=True):
+        bad_rows = set(bad.tolist())
+        for row in sorted({*bad_rows, *hot.tolist(), *wild.tolist()}):
             if row >= stop:
                 break
-            if self._urgent(self._points + row + 1, is_bad):
+            if self._urgent(self._points + row + 1, row in bad_rows):
                 look, stop = True, row + 1
                 break
         self._points += stop

@@ -7,12 +7,14 @@ the live run found. Knows no rule and no threshold.
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+
+import numpy as np
+
+from diagnostics.stretch import Cells, Floats, Ints
 
 MOMENTS = (
     60, 75, 95, 120, 150, 190, 240, 300, 375, 470, 600, 750, 900, 1200, 1500, 1800, 2400, 3000, 3600, 4800, 7200,
@@ -105,20 +107,35 @@ class SilenceLog:
         self._step = step
         return True
 
-    def pass_all(self, events: Sequence[Mapping[str, Any]]) -> int:
-        """Take the times of points as far as each `passes` or has none; how many. Steps are whole.
+    def pass_all(self, steps: Ints, times: Cells) -> int:
+        """Take the times of points as far as each `passes` or has none; how many points.
 
         None before there is an interval: until then it matters which of them was an evaluation.
         """
-        if not self._intervals and any("time" in event for event in events):
-            return 0
-        for at, event in enumerate(events):
-            time = event.get("time")
-            if time is None:
-                continue
-            if type(time) is not float or not math.isfinite(time) or not self.passes(time, event["step"]):
-                return at
-        return len(events)
+        rows, seconds = times
+        if not rows.size:
+            return len(steps)
+        last = self._last
+        if not self._intervals or last is None or self._point != last or self._told:
+            return int(rows[0])
+        logged = steps[rows]
+        with np.errstate(invalid="ignore"):
+            moved = np.diff(seconds, prepend=last)
+        passing = (moved >= 0) & (moved < MOMENTS[0]) & (np.diff(logged, prepend=logged[:1]) >= 0)
+        passing[0] &= bool(logged[0] >= self._step)
+        count = rows.size if passing.all() else int(passing.argmin())
+        if count:
+            self._take(logged[:count], seconds[:count], moved[:count])
+        return len(steps) if count == rows.size else int(rows[count])
+
+    def _take(self, steps: Ints, times: Floats, moved: Floats) -> None:
+        """What `passes` notes, of many points. Sums are made one by one, as cumsum does: the last digit is the same."""
+        self._advanced = float(np.cumsum(np.concatenate(([self._advanced], moved)))[-1])
+        self._moved = float(np.cumsum(np.concatenate(([self._moved], moved)))[-1])
+        self._intervals.extend(moved[moved > 0][-KEPT_INTERVALS:].tolist())
+        self._longest = max(self._longest, float(moved.max()))
+        self._last = self._point = float(times[-1])
+        self._step = int(steps[-1])
 
     def hear(self, kind: str, time: float, step: float) -> Iterator[None]:
         """Take an event's time; stops at every moment of the silence before it for a look at `current`."""

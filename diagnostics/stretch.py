@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from types import NoneType
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +32,42 @@ class Cells(NamedTuple):
 
     def between(self, start: int, stop: int) -> Cells:
         """The part in rows `start` to `stop` (excluded), with rows counted from `start`."""
-        first, last = np.searchsorted(self.rows, (start, stop))
-        return Cells(self.rows[first:last] - start, self.values[first:last])
+        rows = self.rows
+        if not rows.size:
+            return self
+        begin, end = int(rows[0]), int(rows[-1]) + 1
+        if start == 0 and end <= stop:
+            return self
+        if end - begin == rows.size:  # one in every row: no need to search
+            first, last = max(0, start - begin), max(0, stop - begin)
+        else:
+            first, last = rows.searchsorted((start, stop)).tolist()
+        return Cells(rows[first:last] - start, self.values[first:last])
 
 
 NOTHING = Cells(np.zeros(0, dtype=np.int64), np.zeros(0))
+
+
+class Table(Protocol):
+    """Consecutive metrics events as a reader of long logs gives them: columns with one cell a row."""
+
+    @property
+    def steps(self) -> Sequence[int]:
+        """Whole numbers from 0 to 2^53."""
+
+    @property
+    def times(self) -> Sequence[float | None]:
+        """Seconds of a clock; empty when no row has any."""
+
+    @property
+    def cells(self) -> Mapping[str, Sequence[float | None]]:
+        """Numbers by the name of their series; None where a row has none. Other names stand in no row."""
+
+    def part(self, start: int, stop: int) -> Table:
+        """The rows from `start` to `stop` (excluded)."""
+
+    def event(self, at: int) -> Mapping[str, Any]:
+        """A row as an event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +76,10 @@ class Stretch:
 
     length: int
     """Events that it was made of, those without a watched number included."""
+    all_steps: Ints
+    """Their steps."""
+    times: Cells
+    """Their times, by event."""
     events: Ints
     """For each row the index of its event."""
     steps: Ints
@@ -51,8 +87,17 @@ class Stretch:
     """Rows that must be observed by themselves."""
     cells: Mapping[str, Cells]
     """By role."""
-    last_step: int
-    """Of the last event."""
+
+    def part(self, start: int, stop: int) -> Stretch:
+        """What events `start` to `stop` (excluded) were made of, counted from `start`."""
+        if (start, stop) == (0, self.length):
+            return self
+        first, last = np.searchsorted(self.events, (start, stop))
+        cells = {role: found.between(int(first), int(last)) for role, found in self.cells.items()}
+        return Stretch(
+            stop - start, self.all_steps[start:stop], self.times.between(start, stop), self.events[first:last] - start,
+            self.steps[first:last], self.alone[first:last], cells,
+        )  # fmt: skip
 
     def row(self, at: int) -> dict[str, float]:
         """The numbers of one row by role."""
@@ -80,8 +125,9 @@ def read_stretch(events: Sequence[Mapping[str, Any]], targets: Mapping[str, str 
         return None
     logged = [event.get("step") for event in events]
     columns = {role: [event.get(name) for event in events] for name, role in targets.items() if role is not None}
+    times = [event.get("time") for event in events]
     length = min(
-        [_plain_cells(logged, {int}), *(_plain_cells(column, {float, type(None)}) for column in columns.values())]
+        _plain_cells(logged, {int}), *(_plain_cells(column, {float, NoneType}) for column in (times, *columns.values()))
     )
     try:
         steps = np.array(logged[:length], dtype=np.int64)
@@ -89,25 +135,49 @@ def read_stretch(events: Sequence[Mapping[str, Any]], targets: Mapping[str, str 
         return None
     if length < LEAST or max(-int(steps.min()), int(steps.max())) > MAX_STEP:
         return None
-    return _made(steps, {role: column[:length] for role, column in columns.items()})
+    return _made(steps, times[:length], {role: column[:length] for role, column in columns.items()})
 
 
-def _made(steps: Ints, columns: Mapping[str, list[Any]]) -> Stretch | None:
+def table_stretch(table: Table, targets: Mapping[str, str | None]) -> Stretch | None:
+    """The same of a table's rows."""
+    length = len(table.steps)
+    for name, column in table.cells.items():
+        if name not in targets:
+            length = min(length, next((at for at, cell in enumerate(column) if cell is not None), length))
+    if length < LEAST:
+        return None
+    whole = length == len(table.steps)
+    found = ((role, table.cells[name]) for name, role in targets.items() if role is not None and name in table.cells)
+    columns = {role: column if whole else column[:length] for role, column in found}
+    return _made(np.array(table.steps[:length], dtype=np.int64), table.times[:length], columns)
+
+
+def _made(steps: Ints, times: Sequence[float | None], columns: Mapping[str, Sequence[Any]]) -> Stretch | None:
     present = {role: _present(column) for role, column in columns.items()}
     present = {role: there for role, there in present.items() if there.any()}
     if not present:
         return None
-    events = np.flatnonzero(np.logical_or.reduce(list(present.values())))
     # None becomes NaN here; what was NaN and what was not there, `present` tells.
-    values = {role: np.array(columns[role], dtype=np.float64)[events] for role in present}
-    present = {role: there[events] for role, there in present.items()}
+    values = {role: np.array(columns[role], dtype=np.float64) for role in present}
+    events = np.flatnonzero(np.logical_or.reduce(list(present.values())))
+    kept = steps
+    if events.size < steps.size:
+        kept = steps[events]
+        values = {role: column[events] for role, column in values.items()}
+        present = {role: there[events] for role, there in present.items()}
     where = {role: np.flatnonzero(there) for role, there in present.items()}
     cells = {role: Cells(rows, values[role][rows]) for role, rows in where.items()}
-    kept = steps[events]
-    return Stretch(len(steps), events, kept, _alone(kept, present, values), cells, int(steps[-1]))
+    return Stretch(len(steps), steps, _cells(times), events, kept, _alone(kept, present, values), cells)
 
 
-def _present(column: list[Any]) -> NDArray[np.bool_]:
+def _cells(column: Sequence[float | None]) -> Cells:
+    if None not in column:
+        return Cells(np.arange(len(column)), np.array(column, dtype=np.float64))
+    rows = [at for at, cell in enumerate(column) if cell is not None]
+    return Cells(np.array(rows, dtype=np.int64), np.array([column[at] for at in rows], dtype=np.float64))
+
+
+def _present(column: Sequence[Any]) -> NDArray[np.bool_]:
     if None not in column:
         return np.ones(len(column), dtype=bool)
     return np.array([cell is not None for cell in column])

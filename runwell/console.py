@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 
 from runwell import parts
-from runwell.loglines import Numbered
+from runwell.lines import Lines, Numbered
+from runwell.loglines import Item
 from runwell.rows import STEP_NAMES, TIME_NAMES, Rows, parse_number
 from runwell.wire import BadEvent, Event
 
@@ -101,23 +102,21 @@ def _shortest(name: str, words: list[str], sign: str) -> str:
 # -- which of two forms a text has ----------------------------------------------------------------------------------
 
 
-def or_printed(
-    read: Callable[[Iterator[Numbered]], Iterator[Event | str]], lines: Iterator[Numbered], name: str, patience: int
-) -> Iterator[Event | str]:
+def or_printed(read: Callable[[Lines], Iterator[Item]], lines: Lines, name: str, patience: int) -> Iterator[Item]:
     """What `read` makes of the lines; but what a trainer printed, where that comes before the first record of `read`.
 
     After `patience` lines without either, `read` goes on alone: its sentences say what is wrong with the text.
     """
-    lines = remembered = _Remembered(lines)
+    lines.remember()
     items, told, reports = read(lines), list[str](), _Reports(name)
-    found: list[Event | str] = []
+    found: list[Item] = []
     for item in items:
         if not isinstance(item, str):
-            remembered.decided()
+            lines.forget()
             yield from chain(told, (item,), items)
             return
         told.append(item)
-        found += reports.of(remembered.taken())
+        found += reports.of(lines.taken())
         if reports.any or len(told) >= patience:
             break
     else:  # `read` has given up at the first line
@@ -127,31 +126,8 @@ def or_printed(
                 break
         else:
             found += reports.rest()
-    remembered.decided()
+    lines.forget()
     yield from chain(found, reports.of(lines), reports.rest()) if reports.any else chain(told, items)
-
-
-class _Remembered(Iterator[Numbered]):
-    """Lines as they are read, kept until it is decided whose they are."""
-
-    def __init__(self, lines: Iterator[Numbered]) -> None:
-        self._lines = lines
-        self._kept: list[Numbered] | None = []
-
-    def __next__(self) -> Numbered:
-        line = next(self._lines)
-        if self._kept is not None:
-            self._kept.append(line)
-        return line
-
-    def taken(self) -> list[Numbered]:
-        """The lines since the last call."""
-        kept, self._kept = self._kept or [], []
-        return kept
-
-    def decided(self) -> None:
-        """No line is kept any more."""
-        self._kept = None
 
 
 class _Reports:

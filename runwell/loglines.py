@@ -1,60 +1,45 @@
-"""The two text forms of a run log that go line by line: JSON lines and CSV. Numbered lines in, events or sentences out.
+"""JSON lines as a run log: numbered lines in, events, tables of them or sentences out.
 
 Pure: knows no file. A line that cannot be read becomes a sentence with its number, and the next line is read.
 """
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterable, Iterator
-from itertools import chain, islice
-from operator import itemgetter
+from collections.abc import Iterator
+from types import NoneType
 from typing import Any
 
 from runwell import parts
-from runwell.rows import Rows, parse_number
-from runwell.wire import BadEvent, Event, WireError, loads, shorten, validate_event
+from runwell.lines import Lines
+from runwell.rows import Rows, number_of, parse_number
+from runwell.table import Column, Cutter, Table
+from runwell.wire import MAX_STEP, BadEvent, Event, WireError, loads, shorten, validate_event
 
-Numbered = tuple[int, str]
-"""A line's number, from 1, and its text with the line's end."""
+Item = Event | Table | str
+"""What a reader gives: an event, many of them as a table, or a sentence about a line that cannot be read."""
 
-CSV_FIELD_BYTES = 16 * 1024 * 1024
-BULK_LINES = 200
-"""Lines parsed at a stroke: four times as fast as one by one, and small enough that it costs no memory to speak of."""
+FEW = 64
+"""Lines that are not halved any further to find the one that is broken."""
+SPARSE = 4
+"""Names in a block, as a multiple of those in a row, above which columns would be mostly empty."""
+BETWEEN = '"##"'
+"""Put between lines. Whoever writes that text in JSON writes `##`, or one of them as `\\u0023`: else it stands there alone."""
 
 
-# -- JSON lines ----------------------------------------------------------------------------------------------------
-
-
-def read_json_lines(lines: Iterable[Numbered], name: str, *, bulk: bool = False) -> Iterator[Event | str]:
+def read_json_lines(lines: Lines, name: str, *, bulk: bool = False) -> Iterator[Item]:
     """Events of JSON lines, or a sentence for each bad one. A last line without its end is passed over in silence.
 
-    `bulk` reads ahead, which a log that is still being written does not allow; what comes out is the same.
+    `bulk` reads ahead once there was an event, which a log that is still being written does not allow, and gives rows that
+    are alike as tables; what comes out is the same.
     """
-    rows = Rows()
-    held = ""
-    first = True
-    for numbered in _bulks(lines) if bulk else ([line] for line in lines):
-        values = _parsed_together(numbered) if bulk else None
-        for at, (number, line) in enumerate(numbered):
-            if held:
-                yield held
-                held = ""
-            if not line.strip():
-                continue
-            try:
-                event = event_of(loads(line) if values is None else values[at], rows)
-            except WireError as error:
-                told = f"{name}, line {number}: {error}"
-                # a line without its end is being written, or its writer was killed: that is no fault of the log
-                held = "" if not line.endswith("\n") and not first else told
-                continue
-            finally:
-                first = False
-            yield event
-    if held:
-        yield held
+    reader = _Reader(name)
+    for number, line in lines:
+        yield from reader.of_line(number, line)
+        if bulk and reader.any:
+            break
+    while texts := lines.many() if bulk else None:
+        yield from reader.of_lines(lines.number - len(texts), texts)
 
 
 def event_of(value: Any, rows: Rows) -> Event:
@@ -62,25 +47,114 @@ def event_of(value: Any, rows: Rows) -> Event:
     if not isinstance(value, dict):
         raise BadEvent(f"a line must be a JSON object, not {shorten(value)}")
     kind = value.get("type")
-    if isinstance(kind, str) and kind != "metrics" and kind.lower() not in parts.TRAINING | parts.VALIDATION:
+    if parts.is_record(kind):
         return validate_event(_config_event(value) if kind == "config" else value)
     numbers = rows.numbers_of(value)
     return rows.metrics(parts.as_validation(numbers) if parts.tells_validation(value) else numbers)
 
 
-def _bulks(lines: Iterable[Numbered]) -> Iterator[list[Numbered]]:
-    lines = iter(lines)
-    while bulk := list(islice(lines, BULK_LINES)):
-        yield bulk
+class _Reader:
+    """Reads the lines of one log, in order."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._rows = Rows()
+        self._cutter = Cutter(self._rows)
+        self._first = True
+        self.any = False
+        """Whether there was an event."""
+
+    def of_line(self, number: int, line: str, *parsed: Any) -> Iterator[Item]:
+        """What one line tells; `parsed` is its value where that is known."""
+        if not line.strip():
+            return
+        try:
+            event = event_of(parsed[0] if parsed else loads(line), self._rows)
+        except WireError as error:
+            # a line without its end is being written, or its writer was killed: that is no fault of the log
+            if line.endswith("\n") or self._first:
+                yield f"{self._name}, line {number}: {error}"
+        else:
+            self.any = True
+            yield event
+        finally:
+            self._first = False
+
+    def of_lines(self, above: int, lines: list[str]) -> Iterator[Item]:
+        """What many lines tell; `above` is the number of the line before them."""
+        values = _parsed_together(lines)
+        if values is None:
+            if len(lines) > FEW:
+                half = len(lines) // 2
+                yield from self.of_lines(above, lines[:half])
+                yield from self.of_lines(above + half, lines[half:])
+                return
+            for number, line in enumerate(lines, above + 1):
+                yield from self.of_line(number, line)
+            return
+        for start, stop, table in self._cut(values):
+            if table is None:
+                for at in range(start, stop):
+                    yield from self.of_line(above + at + 1, lines[at], values[at])
+            else:
+                yield table
+
+    def _cut(self, values: list[Any]) -> Iterator[tuple[int, int, Table | None]]:
+        odd = set[int]()
+        columns = _columns(values, odd)
+        return self._cutter.cut(columns, values, odd) if columns else iter([(0, len(values), None)])
 
 
-def _parsed_together(numbered: list[Numbered]) -> list[Any] | None:
+def _parsed_together(lines: list[str]) -> list[Any] | None:
     """The values of the lines, or None when they must be parsed one by one to say which of them is bad."""
+    text = f",{BETWEEN},".join(lines)
     try:
-        values = json.loads("[" + ",".join([line for _, line in numbered]) + "]")
+        values = json.loads(f"[{text}]")
     except (ValueError, RecursionError):
         return None
-    return values if len(values) == len(numbered) else None
+    # One value each: two halves of a value on two lines, or two values on one, must not be taken for lines.
+    gaps = len(lines) - 1
+    if len(values) != 2 * gaps + 1 or values[1::2].count("##") != gaps:
+        return None
+    # single letters are looked for first: that is several times as fast
+    written = (text.count("#") != 2 * gaps and text.count("##") != gaps) or ("\\" in text and "\\u0023" in text)
+    return None if written else values[::2]
+
+
+def _columns(objects: list[Any], odd: set[int]) -> dict[str, Column] | None:
+    """The numbers in JSON objects by name; objects that do not tell plainly of training are added to `odd`."""
+    if set(map(type, objects)) != {dict}:
+        return None
+    names = sorted(set().union(*objects))
+    if len(names) * len(objects) > SPARSE * sum(map(len, objects)):
+        return None
+    columns = {}
+    for name in names:
+        cells = [value.get(name) for value in objects]
+        odd.update(parts.apart(name, cells))
+        column = _numbers(cells, odd)
+        if column is not None:
+            columns[name] = column
+    return columns
+
+
+def _numbers(cells: list[Any], odd: set[int]) -> Column | None:
+    """The numbers of one column, as `Rows.numbers_of` reads them; None when there is none. Nested objects are odd."""
+    kinds = set(map(type, cells))
+    if kinds == {float}:
+        return cells
+    if kinds == {int} and min(cells) >= -MAX_STEP and max(cells) <= MAX_STEP:
+        return cells
+    if kinds <= {str, NoneType}:
+        words = {cell: parse_number(cell) for cell in set(cells) if cell is not None}
+        if all(number is None for number in words.values()):
+            return None
+        cells = [words.get(cell) for cell in cells]
+    elif not kinds <= {float, NoneType}:
+        if dict in kinds:
+            odd.update(at for at, cell in enumerate(cells) if type(cell) is dict)
+        cells = [cell if cell is None or type(cell) is float else number_of(cell) for cell in cells]
+    return None if cells.count(None) == len(cells) else cells
 
 
 def _config_event(value: dict[str, Any]) -> dict[str, Any]:
@@ -89,57 +163,3 @@ def _config_event(value: dict[str, Any]) -> dict[str, Any]:
         return value
     settings = {name: item for name, item in value.items() if name not in ("type", "time")}
     return {"type": "config", "config": settings, **({"time": value["time"]} if "time" in value else {})}
-
-
-# -- CSV -----------------------------------------------------------------------------------------------------------
-
-
-def read_csv(lines: Iterable[Numbered], name: str) -> Iterator[Event | str]:
-    """Events of the rows under a header row, or a sentence for each bad one."""
-    lines = iter(lines)
-    number, header = next(lines, (1, ""))
-    texts = chain((header,), map(itemgetter(1), lines))
-    before = csv.field_size_limit(CSV_FIELD_BYTES)
-    try:
-        yield from _rows(csv.reader(texts, delimiter=max(",\t;", key=header.count)), number - 1, name)
-    finally:
-        csv.field_size_limit(before)
-
-
-def _rows(reader: Any, above: int, name: str) -> Iterator[Event | str]:
-    """Events of a `csv.reader`; `above` is how many lines stand before those that it reads."""
-    header = [cell.strip() for cell in next(reader)]
-    if len(header) == 1 and parse_number(header[0]) is None and " " in header[0]:
-        yield f"{name}, line {above + reader.line_num}: neither a JSON object nor a CSV header"
-        return
-    if any(parse_number(cell) is not None for cell in header):
-        yield f"{name}, line {above + reader.line_num}: the first row must name the columns, it holds numbers"
-        return
-    rows, part = Rows(), parts.column_of(header)
-    while True:
-        try:
-            for cells in reader:
-                found = _numbers(header, cells)
-                if part is not None and part < len(cells) and parts.is_validation(cells[part]):
-                    found = parts.as_validation(found)
-                if found or any(cell.strip() for cell in cells):
-                    yield rows.metrics(found)
-            return
-        except (csv.Error, BadEvent) as error:
-            why = error.reason if isinstance(error, BadEvent) else error
-            yield f"{name}, line {above + reader.line_num}: {why}"
-
-
-def _numbers(header: list[str], cells: list[str]) -> dict[str, float]:
-    """The numbers of a row by column; cells that are empty or hold words are left out."""
-    if "_" not in "".join(cells):  # Python would read 1_000 as a number, which no logger means
-        try:
-            found = {column: float(cell) for column, cell in zip(header, cells, strict=False) if cell}
-            found.pop("", None)
-            return found
-        except ValueError:
-            pass  # a word, or a number in a spelling that float() does not know
-    pairs = (
-        (column, parse_number(cell.replace("\0", ""))) for column, cell in zip(header, cells, strict=False) if column
-    )
-    return {column: number for column, number in pairs if number is not None}

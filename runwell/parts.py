@@ -6,7 +6,7 @@ be read as training losses.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from runwell.rows import STEP_NAMES, TIME_NAMES
 
@@ -27,6 +27,19 @@ def column_of(header: list[str]) -> int | None:
     """Where a table's rows say it, or None."""
     names = [name.lower() for name in header]
     return next((names.index(column) for column in COLUMNS if column in names), None)
+
+
+def is_record(kind: object) -> bool:
+    """Whether a row of this `type` is a record of its own kind, and its numbers are no metrics."""
+    return isinstance(kind, str) and kind != "metrics" and kind.lower() not in TRAINING | VALIDATION
+
+
+def apart(column: str, words: Sequence[object]) -> Iterable[int]:
+    """The rows which, by their words in this column, do not tell plainly of training."""
+    if column not in _ALL_COLUMNS or words.count("metrics") == len(words):
+        return ()
+    others = [(at, word) for at, word in enumerate(words) if word != "metrics" and word is not None]
+    return [at for at, word in others if is_validation(word) or (column == "type" and is_record(word))]
 
 
 def tells_validation(row: Mapping[str, object]) -> bool:

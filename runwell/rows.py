@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from runwell.wire import MAX_STEP, RESERVED, BadEvent, Event, check_name
@@ -89,11 +89,16 @@ class Rows:
             return {"type": "metrics", **numbers, "step": whole}
         return self._careful(numbers, step_name, whole, plan.time, time_name)
 
+    def took(self, steps: Sequence[int]) -> None:
+        """Count rows that were read together, all with a step of their own."""
+        self._count += len(steps)
+        self._last = steps[-1]
+
     def _careful(self, numbers: Mapping[str, float], step_name: str, step: int, time: str, sound_time: str) -> Event:
         event: Event = {"type": "metrics", "step": step}
         if sound_time:
             event["time"] = numbers[sound_time]
-        fine = {name: value for name, value in numbers.items() if name not in (step_name, time) and _is_name(name)}
+        fine = {name: value for name, value in numbers.items() if name not in (step_name, time) and is_name(name)}
         if not fine:
             raise BadEvent("there is no number in it")
         event.update(fine)
@@ -105,7 +110,7 @@ class Rows:
         counting = [by_name[known] for known in STEP_NAMES if known in by_name]
         time = next((by_name[name] for name in TIME_NAMES if name in by_name), "")
         plain = counting[:1] == ["step"] and time in ("", "time")
-        plain = plain and all(_is_name(name) for name in names if name not in ("step", time))
+        plain = plain and all(is_name(name) for name in names if name not in ("step", time))
         plan = _Plan(counting[0] if counting else "", time, by_name, plain)
         if len(self._plans) < MAX_PLANS:
             self._plans[names] = plan
@@ -148,6 +153,15 @@ class Rows:
         return found
 
 
+def number_of(item: Any) -> float | None:
+    """The number that one cell of a JSON object means, in any spelling; None when it means none."""
+    if isinstance(item, int):
+        return float(item) if abs(item) < 10**300 else None
+    if isinstance(item, float):
+        return item
+    return parse_number(item) if isinstance(item, str) else None
+
+
 def _is_step(value: float) -> bool:
     return math.isfinite(value) and 0 <= value <= MAX_STEP and value == int(value)
 
@@ -164,19 +178,12 @@ def _gather(found: dict[str, float], value: Mapping[str, Any], prefix: str, dept
         elif isinstance(item, dict):
             if depth < MAX_NESTING:
                 _gather(found, item, f"{prefix}{name}/", depth + 1)
-        elif (number := _number_of(item)) is not None:
+        elif (number := number_of(item)) is not None:
             found[prefix + name] = number
 
 
-def _number_of(item: Any) -> float | None:
-    if isinstance(item, int):
-        return float(item) if abs(item) < 10**300 else None
-    if isinstance(item, float):
-        return item
-    return parse_number(item) if isinstance(item, str) else None
-
-
-def _is_name(name: str) -> bool:
+def is_name(name: str) -> bool:
+    """Whether a number may stand in an event under this name."""
     try:
         return name not in RESERVED and bool(check_name(name))
     except BadEvent:

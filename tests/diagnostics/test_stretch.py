@@ -16,6 +16,8 @@ from diagnostics.roles import ROLES
 from diagnostics.schedule import LookSchedule
 from diagnostics.stretch import Cells, read_stretch
 from diagnostics.view import RunView
+from runwell.runlog import read_events, read_tables
+from runwell.wire import dumps
 from tests.stories import stories, tell
 
 EVERY_ROLE = tuple(role.id for role in ROLES)
@@ -79,6 +81,41 @@ def test_every_look_sees_the_same_however_the_events_come(events: list[dict[str,
 @given(stories(longest=100), st.sets(st.integers(1, 500), max_size=4))
 def test_the_findings_are_the_same_however_the_events_come(events: list[dict[str, Any]], cuts: set[int]) -> None:
     compare(events, cuts, rules=True)
+
+
+def compare_read(events: list[dict[str, Any]], most: int, *, rules: bool) -> None:
+    """Judge a log read row by row, and one read as tables."""
+    lines = [dumps({"type": "metrics", **event}) + "\n" for event in events]
+    onlookers = [Onlooker(), Onlooker()]
+    one, other = (Engine(rules=(*(RULES if rules else ()), onlooker.rule)) for onlooker in onlookers)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("runwell.lines.MOST", most)
+        patch.setattr("runwell.lines.AT_ONCE", min(most, 128))
+        other.observe_all(read_tables(lines))
+    for event in read_events(lines):
+        one.observe(event)
+    assert onlookers[0].seen == onlookers[1].seen, "the looks are the same and see the same"
+    assert judged(one) == judged(other)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(stories(longest=100), st.sampled_from([40, 150, 2048]))
+def test_every_look_sees_the_same_however_the_log_is_read(events: list[dict[str, Any]], most: int) -> None:
+    compare_read([{"step": 0, "train/loss": 8.0}, *events], most, rules=False)
+
+
+@pytest.mark.parametrize("most", [50, 2048])
+def test_times_and_gaps_of_a_log_that_is_read_as_tables(most: int) -> None:
+    chapters = [
+        ("timed", 1, 0),
+        ("falls", 90, 1),
+        ("checkpoint", 1, 0),
+        ("falls", 90, 2),
+        ("silence", 99, 0),
+        ("falls", 80, 2),
+    ]
+    chapters += [("silence", 5, 0), ("late", 60, 2), ("timed", 1, 0), ("sparse", 90, 2), ("nan", 40, 3)]
+    compare_read(tell(chapters), most, rules=True)
 
 
 def test_a_long_sick_run_is_the_same_in_every_detail() -> None:

@@ -6,16 +6,20 @@ import gzip
 import io
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runwell.csvrows import read_csv
+from runwell.lines import AT_ONCE, Lines
 from runwell.loglines import read_json_lines
 from runwell.rows import parse_number
-from runwell.runlog import MAX_TOLD, PATIENCE, UnreadableLog, read_events, write_events
+from runwell.runlog import MAX_TOLD, PATIENCE, UnreadableLog, read_events, read_tables, write_events
+from runwell.table import Table
 
 
 def read(text: str) -> tuple[list[dict[str, Any]], list[str]]:
@@ -243,32 +247,135 @@ def test_what_is_no_number(text: str) -> None:
 # -- reading ahead -------------------------------------------------------------------------------------------------
 
 
+def items(read: Any, text: str, *, bulk: bool) -> list[Any]:
+    """What a reader makes of a text, its tables row by row."""
+    found = read(Lines(io.StringIO(text, newline="")), "log", bulk=bulk)
+    return [one for item in found for one in events_of(item)]
+
+
+ROWS = [
+    '{"step":1,"loss":1}',
+    '{"step":2,"loss":0.5,"lr":1e-3}',
+    '{"lr":1,"step":3,"val/loss":2.5}',
+    '{"type":"metrics","step":4,"time":5.5,"loss":"NaN"}',
+    '{"type":"metrics","step":5,"time":1e300,"loss":2.5}',
+    '{"step":6,"_timestamp":7,"time":null,"loss":2.5}',
+    '{"step":7.0,"loss":true}',
+    '{"step":"8","loss":null,"note":"x"}',
+    '{"step":null,"iter":9,"loss":1}',
+    '{"Step":10,"step":2,"loss":1}',
+    '{"step":11}',
+    '{"global_step":12,"loss":3}',
+    '{"loss":NaN,"lr":"inf"}',
+    '{"epoch":1,"loss":2}',
+    '{"split":"val","step":13,"loss":1}',
+    '{"split":"train","step":14,"loss":1}',
+    '{"type":"eval","step":15,"loss":1}',
+    '{"type":"train","step":16,"loss":1}',
+    '{"type":"config","lr":1}',
+    '{"type":7,"step":17,"loss":1}',
+    "",
+    "junk",
+    '{"a":1},{"b":2}',
+    '{"a":"##"}',
+    '{"a":[{}',
+    "{}]}",
+    '{},"\\u0023#",{}',
+    "[1]",
+    '{"step":-1,"loss":1}',
+    '{"step":18,"loss":1' + "0" * 400 + "}",
+    '{"loss":1' + "0" * 5000 + "}",
+    '{"step":19,"a":{"b":2.5}}',
+    '{"step":20,"":1,"loss":[1]}',
+    '{"step":21,"l\\u0000":1,"loss":9007199254740993}',
+]
+CELLS = [
+    "1",
+    "2.5",
+    "",
+    " ",
+    "nan",
+    "-inf",
+    "1_0",
+    "word",
+    "val",
+    '"3"',
+    '"a\nb"',
+    '"open',
+    "1\0",
+    "9e99",
+    "-1",
+    "1.#QNAN",
+]
+HEADERS = [
+    "step,loss,lr",
+    "split,step,loss",
+    "step,time,loss,loss",
+    "epoch,loss,lr",
+    "Step,step,a",
+    "step,,loss",
+    "a,time,iter",
+]
+
+
+def repeated(lines: st.SearchStrategy[str]) -> st.SearchStrategy[list[str]]:
+    """Lines of which many are alike, as in logs, so that there are tables."""
+    parts = st.lists(st.tuples(st.lists(lines, min_size=1, max_size=4), st.sampled_from([1, 1, 20, 90])), max_size=6)
+    return parts.map(lambda parts: [line for some, times in parts for line in some * times])
+
+
+@settings(max_examples=100, deadline=None)
+@given(repeated(st.sampled_from(ROWS)), st.booleans(), st.sampled_from([7, 40, 4096]), st.sampled_from(["\n", "\r"]))
+def test_reading_ahead_changes_nothing(lines: list[str], whole: bool, most: int, end: str) -> None:
+    text = '{"step":0,"loss":9}\n' + "".join(line + end for line in lines) + ("" if whole else '{"step":5')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("runwell.lines.MOST", most)
+        patch.setattr("runwell.lines.AT_ONCE", min(most, 128))
+        assert repr(items(read_json_lines, text, bulk=True)) == repr(items(read_json_lines, text, bulk=False))
+
+
+@settings(max_examples=100, deadline=None)
 @given(
-    st.lists(
-        st.sampled_from(
-            [
-                '{"step":1,"loss":1}',
-                '{"loss":NaN,"lr":"inf"}',
-                "",
-                "junk",
-                '{"a":1},{"b":2}',
-                "[1]",
-                '{"step":-1,"loss":1}',
-                '{"type":"config","lr":1}',
-                '{"loss":1' + "0" * 400 + "}",
-                '{"loss":1' + "0" * 5000 + "}",
-                '{"a":{"b":2.5}}',
-            ]
-        ),
-        max_size=30,
-    ),
-    st.booleans(),
+    st.sampled_from(HEADERS),
+    repeated(st.lists(st.sampled_from(CELLS), min_size=1, max_size=5).map(",".join)),
+    st.sampled_from([7, 40, 4096]),
 )
-def test_reading_ahead_changes_nothing(lines: list[str], whole: bool) -> None:
-    text = '{"step":0,"loss":9}\n' + "".join(line + "\n" for line in lines) + ("" if whole else '{"step":5')
-    numbered = list(enumerate(io.StringIO(text), 1))
-    one_by_one = list(read_json_lines(numbered, "log"))
-    assert repr(list(read_json_lines(numbered, "log", bulk=True))) == repr(one_by_one)
+def test_reading_a_table_ahead_changes_nothing(header: str, rows: list[str], most: int) -> None:
+    text = f"{header}\n1,2,3,4\n" + "".join(row + "\n" for row in rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("runwell.lines.MOST", most)
+        patch.setattr("runwell.lines.AT_ONCE", min(most, 128))
+        assert repr(items(read_csv, text, bulk=True)) == repr(items(read_csv, text, bulk=False))
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_rows_that_are_alike_are_read_as_tables(form: str) -> None:
+    """Else the tests above would compare one by one with one by one."""
+    rows = [(step, 2.5, 0.125 if step % 10 == 0 else None) for step in range(500)]
+    if form == "json":
+        text = "".join(json.dumps({"step": s, "loss": a} | ({"val": v} if v else {})) + "\n" for s, a, v in rows)
+    else:
+        text = "step,loss,val\n" + "".join(f"{s},{a},{v or ''}\n" for s, a, v in rows)
+    found = list((read_json_lines if form == "json" else read_csv)(Lines(io.StringIO(text)), "log", bulk=True))
+    assert sum(len(item) for item in found if isinstance(item, Table)) == 499
+    assert found[1].cells["val"].count(None) == 450  # type: ignore[union-attr]
+
+
+def test_what_is_read_ahead_is_bounded() -> None:
+    lines = Lines("x" * 100_000 + "\n" for _ in range(10_000))
+    assert len(lines.many()) == AT_ONCE and lines.number == AT_ONCE
+
+
+def test_lines_before_an_error_are_not_lost() -> None:
+    def texts() -> Iterator[str]:
+        yield from (f'{{"step":{step},"loss":1}}\n' for step in range(1000))
+        raise EOFError("cut off")
+
+    assert [event["step"] for table in read_tables(texts()) for event in events_of(table)] == list(range(1000))
+
+
+def events_of(item: Any) -> list[Any]:
+    return list(item.events()) if isinstance(item, Table) else [item]
 
 
 def test_a_corpus_is_not_read_to_its_end() -> None:

@@ -1,0 +1,164 @@
+"""CSV with a header row as a run log: numbered lines in, events, tables of them or sentences out.
+
+Pure: knows no file. A row that cannot be read becomes a sentence with its line's number, and the next row is read.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
+
+from runwell import parts
+from runwell.lines import Lines
+from runwell.loglines import Item
+from runwell.rows import Rows, parse_number
+from runwell.table import Column, Cutter
+from runwell.wire import BadEvent, Event
+
+FIELD_BYTES = 16 * 1024 * 1024
+END = "the end of the block"
+
+
+def read_csv(lines: Lines, name: str, *, bulk: bool = False) -> Iterator[Item]:
+    """Events of the rows under a header row, or a sentence for each bad one.
+
+    `bulk` reads ahead once there was an event, and gives rows that are alike as tables; what comes out is the same.
+    """
+    first = next(lines, (1, ""))
+    lines.back(first)
+    before = csv.field_size_limit(FIELD_BYTES)
+    try:
+        yield from _Reader(lines, name, max(",\t;", key=first[1].count)).read(bulk)
+    finally:
+        csv.field_size_limit(before)
+
+
+class _Reader:
+    """Reads the rows of one table, in order."""
+
+    def __init__(self, lines: Lines, name: str, delimiter: str) -> None:
+        self._lines, self._name, self._delimiter = lines, name, delimiter
+        # it takes no line before a row needs it: `lines.number` is that of the row's last line
+        self._cells = csv.reader(map(itemgetter(1), lines), delimiter=delimiter)
+        self._rows = Rows()
+        self._cutter = Cutter(self._rows)
+
+    def read(self, bulk: bool) -> Iterator[Item]:
+        """All rows."""
+        try:
+            header = [cell.strip() for cell in next(self._cells)]
+        except csv.Error as error:
+            yield self._told(error)
+            return
+        if len(header) == 1 and parse_number(header[0]) is None and " " in header[0]:
+            yield self._told("neither a JSON object nor a CSV header")
+            return
+        if any(parse_number(cell) is not None for cell in header):
+            yield self._told("the first row must name the columns, it holds numbers")
+            return
+        self._header, self._part = header, parts.column_of(header)
+        names = [name for name in header if name]
+        # of two columns with one name each row has the last that holds a number
+        ahead = bulk and len(set(names)) == len(names)
+        for item in self._one_by_one():
+            yield item
+            if ahead and not isinstance(item, str):
+                break
+        while texts := self._lines.many():
+            yield from self._together(texts)
+
+    def _told(self, why: object) -> str:
+        return f"{self._name}, line {self._lines.number}: {why}"
+
+    def _one_by_one(self, until: float = float("inf")) -> Iterator[Item]:
+        """The rows to the end, or to that which reaches the line `until`."""
+        while self._lines.number < until:
+            try:
+                cells = next(self._cells, None)
+                if cells is None:
+                    return
+                event = self._event(cells)
+            except (csv.Error, BadEvent) as error:
+                yield self._told(error.reason if isinstance(error, BadEvent) else error)
+            else:
+                if event is not None:
+                    yield event
+
+    def _event(self, cells: list[str]) -> Event | None:
+        """The event of a row; None when it is empty. Raises `BadEvent`."""
+        found = _numbers_of(self._header, cells)
+        if self._part is not None and self._part < len(cells) and parts.is_validation(cells[self._part]):
+            found = parts.as_validation(found)
+        return self._rows.metrics(found) if found or any(cell.strip() for cell in cells) else None
+
+    def _together(self, texts: list[str]) -> Iterator[Item]:
+        """The rows of many lines, read at a stroke where each line is a row."""
+        above = self._lines.number - len(texts)
+        rows = _parsed_together(texts, self._delimiter)
+        if rows is None:
+            self._lines.back_all(texts)
+            yield from self._one_by_one(until=above + len(texts))
+            return
+        width, odd = len(self._header), set[int]()
+        orders, blank = [self._header] * len(rows), [""] * width
+        whole = rows
+        if set(map(len, rows)) != {width}:
+            odd = {at for at, cells in enumerate(rows) if len(cells) != width}
+            whole = [blank if len(cells) != width else cells for cells in rows]
+        columns = self._columns(list(zip(*whole, strict=True)), odd, plain="_" not in "".join(texts))
+        for start, stop, table in self._cutter.cut(columns, orders, odd):
+            if table is not None:
+                yield table
+                continue
+            for at in range(start, stop):
+                try:
+                    event = self._event(rows[at])
+                except BadEvent as error:
+                    yield f"{self._name}, line {above + at + 1}: {error.reason}"
+                else:
+                    if event is not None:
+                        yield event
+
+    def _columns(self, found: Sequence[Sequence[str]], odd: set[int], *, plain: bool) -> dict[str, Column]:
+        """The numbers by column; rows that tell of an evaluation are added to `odd`. `plain`: no cell has an underscore."""
+        if self._part is not None:
+            odd.update(at for at, word in enumerate(found[self._part]) if parts.is_validation(word))
+        columns = {name: _numbers(cells, plain) for name, cells in zip(self._header, found, strict=True) if name}
+        return {name: column for name, column in columns.items() if column.count(None) < len(column)}
+
+
+def _parsed_together(texts: list[str], delimiter: str) -> list[list[str]] | None:
+    """The cells of each line; None when a row goes over several lines, or one is broken."""
+    try:
+        rows = list(csv.reader([*texts, END], delimiter=delimiter))
+    except csv.Error:
+        return None
+    # No row takes less than a line. The last one must not be open, either.
+    return rows[:-1] if len(rows) == len(texts) + 1 and rows[-1] == [END] else None
+
+
+def _numbers(cells: Sequence[str], plain: bool) -> Column:
+    """The numbers of a column, as `_numbers_of` reads them."""
+    try:
+        if plain or "_" not in "".join(cells):
+            return [float(cell) if cell else None for cell in cells] if "" in cells else list(map(float, cells))
+    except ValueError:
+        pass
+    known = {cell: parse_number(cell.replace("\0", "")) for cell in set(cells)}
+    return [known[cell] for cell in cells]
+
+
+def _numbers_of(header: list[str], cells: list[str]) -> dict[str, float]:
+    """The numbers of a row by column; cells that are empty or hold words are left out."""
+    if "_" not in "".join(cells):  # Python would read 1_000 as a number, which no logger means
+        try:
+            found = {column: float(cell) for column, cell in zip(header, cells, strict=False) if cell}
+            found.pop("", None)
+            return found
+        except ValueError:
+            pass  # a word, or a number in a spelling that float() does not know
+    pairs = (
+        (column, parse_number(cell.replace("\0", ""))) for column, cell in zip(header, cells, strict=False) if column
+    )
+    return {column: number for column, number in pairs if number is not None}
