@@ -30,6 +30,8 @@ TICK_SECONDS = 0.05
 SUMMARY_SECONDS = 1.0
 MAX_RELAYED = 5000
 """Events of another server that are published here one by one; of more at once, the pages take a new snapshot."""
+MAX_ALERTS = 20
+"""Of the alerts of one batch, so many, the newest, are sent to the pages, which read the rest from the store."""
 _AMONG_POINTS = frozenset({"sample", "rewind"})
 """Types of events that are sent in their place among the points."""
 
@@ -162,11 +164,21 @@ class Collector:
                     "text": text,
                 }
                 self._hub.publish("sample", run_id, said)
+        alerts = [event for _, event in fresh.others if event["type"] == "alert"]
+        if alerts:
+            self._hub.publish("alert", run_id, {"alerts": [_alert(event) for event in alerts[-MAX_ALERTS:]]})
         lines = [(place, event) for place, event in fresh.others if event["type"] == "log"]
         if lines:
             numbers = fresh.numbers(receipt.first_arrival, np.array([place for place, _ in lines], np.int64)).tolist()
             told = [_line(number, event) for number, (_, event) in zip(numbers, lines, strict=True)]
             self._hub.publish("log", run_id, {"lines": told})
+
+
+def _alert(event: Event) -> dict[str, Any]:
+    return {
+        "title": event.get("title") or "", "text": event.get("text") or "", "level": event.get("level") or "warning",
+        "step": event.get("step"), "time": event.get("time", time.time()),
+    }  # fmt: skip
 
 
 def _line(number: int, event: Event) -> dict[str, Any]:

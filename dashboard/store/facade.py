@@ -303,6 +303,12 @@ class Store:
         with self._database.read() as connection:
             return journal.timeline(connection, runs.find(connection, run_id).key, kinds)
 
+    def alerts(self, run_id: str | None = None, *, limit: int = 200) -> list[tuple[str, TimelineEntry]]:
+        """The newest alerts that the script of one run or of all told, newest first, each with its run's id. Raises UnknownRun."""
+        with self._database.read() as connection:
+            key = None if run_id is None else runs.find(connection, run_id).key
+            return journal.alerts(connection, key, limit)
+
     def ask(self, question: str, *, seconds: float = 30.0, limit: int = 1000) -> sql.Answer:
         """Answer one SELECT over `sql.TABLES`, read-only. Raises Refused for a mistake in it, or when it takes too long."""
         with self._database.read() as connection:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from dashboard.records import LogLine, Sample, TimelineEntry
 from dashboard.store import texts
 from dashboard.store.curves import hidden_after
-from dashboard.store.tables import entries
+from dashboard.store.tables import entries, runs
 from runwell.wire import NON_FINITE
 
 TIMELINE = ("checkpoint", "state", "alert", "ack", "rewind")
@@ -43,6 +43,20 @@ def timeline(connection: sa.Connection, run_key: int, kinds: Collection[str] | N
     query = _of_kind(run_key, TIMELINE if kinds is None else kinds).order_by(entries.c.arrival)
     return [
         TimelineEntry(kind=row.kind, step=row.step, time=row.time, data=_data(row)) for row in connection.execute(query)
+    ]
+
+
+def alerts(connection: sa.Connection, run_key: int | None, limit: int) -> list[tuple[str, TimelineEntry]]:
+    """The newest alerts that the script of a run, or of any, told, newest first, each with its run's id."""
+    query = sa.select(entries, runs.c.id).join_from(runs, entries, entries.c.run_key == runs.c.key)
+    query = query.where(entries.c.kind == "alert").limit(limit)
+    if run_key is None:
+        query = query.order_by(entries.c.time.desc(), entries.c.arrival.desc())
+    else:
+        query = query.where(runs.c.key == run_key).order_by(entries.c.arrival.desc())
+    return [
+        (row.id, TimelineEntry(kind=row.kind, step=row.step, time=row.time, data=_data(row)))
+        for row in connection.execute(query)
     ]
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
 from dash import html
 from dash.development.base_component import Component
 
 from dashboard.fixes import relaunchable
-from dashboard.records import FindingRecord, Run
+from dashboard.records import FindingRecord, Run, TimelineEntry
 from dashboard.relaunch import children_of, outcomes
 from dashboard.services import Services
-from dashboard.ui import charts, figures, findings, parts, relaunch
+from dashboard.ui import charts, figures, findings, parts, relaunch, told
 from dashboard.ui import format as fmt
 from dashboard.ui.pages.alerts import decisions
 
@@ -20,7 +21,7 @@ FIX = "run-fix"
 
 
 def diagnosis(services: Services, run: Run, found: Sequence[FindingRecord]) -> list[Component]:
-    """A card for each finding, the most urgent first, then the coverage."""
+    """A card for each finding, the most urgent first, then what the script told by itself, then the coverage."""
     report = services.store.coverage(run.id)
     fixable, became = relaunchable(run), fixes(services, run, found)
     cards = [
@@ -34,7 +35,13 @@ def diagnosis(services: Services, run: Run, found: Sequence[FindingRecord]) -> l
         "check", "Nothing found", f"{findings.coverage_line(report)} on this run, and none of them sees an illness."
     )
     checked = parts.card(findings.coverage(report), title="What was checked", aside=findings.coverage_line(report))
-    return [*(cards or [nothing]), checked]
+    said = told.card(told_by(services, run.id), time.time())
+    return [*(cards or [nothing]), *([said] if said else []), checked]
+
+
+def told_by(services: Services, run_id: str) -> list[TimelineEntry]:
+    """What the run's script told, the newest first: those that are shown, and one more when there are more."""
+    return [entry for _, entry in services.store.alerts(run_id, limit=told.SHOWN + 1)]
 
 
 def _fix_id(finding: FindingRecord) -> dict[str, str]:

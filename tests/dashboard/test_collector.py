@@ -60,6 +60,13 @@ def test_everything_new_is_told_in_order(hub: Hub, collector: Collector, told: l
     assert told == ["r1"]
 
 
+def test_what_a_script_tells_reaches_every_page_at_once_and_in_bounds(hub: Hub, collector: Collector) -> None:
+    alerts = [{"type": "alert", "title": f"T{number}", "level": "critical", "time": 5.0} for number in range(50)]
+    (found,) = received(hub, collector, Batch("w", 1, (RUN, *alerts)), run_id=None)
+    assert (found["type"], found["run"], len(found["alerts"])) == ("alert", "r1", 20)
+    assert found["alerts"][-1] == {"title": "T49", "text": "", "level": "critical", "step": None, "time": 5.0}
+
+
 def test_what_was_sent_before_is_not_told_again(hub: Hub, collector: Collector, told: list[str]) -> None:
     events = (RUN, {"type": "metrics", "step": 1, "time": 5.0, "a": 1.0}, {"type": "log", "text": "x", "time": 5.0})
     first = Batch("w", 1, events)

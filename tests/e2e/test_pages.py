@@ -267,6 +267,16 @@ def test_a_script_with_the_sdk_shows_up_live(server: Any, visit: Any, monkeypatc
     with runwell.init(project="p", name="my own script", config={"max_steps": 5}) as run:
         for step in range(5):
             run.log({"train/loss": 3.0 - step * 0.1}, step=step)
+        run.alert("the disk is nearly full", "3 GB left on <b>/data</b>", level="critical", step=4)
     tab.get_by_role("link", name="my own script").click()
     tab.wait_for_function(GROWS, arg=["train/loss", 5])
     assert _drawn(tab, "train/loss")[0] == [0, 1, 2, 3, 4]
+    # What the script says stands at the head of its run and among the alerts, as text.
+    tab.get_by_text("the script says:").wait_for()
+    tab.locator(".rw-told a").click()
+    tab.locator(".rw-alert", has_text="the disk is nearly full").get_by_text("3 GB left on <b>/data</b>").wait_for()
+    alerts = visit().open("/alerts?severity=critical")
+    alerts.locator(".rw-alert.rw-edge-critical", has_text="the disk is nearly full").get_by_text("step 4").wait_for()
+    with runwell.init(project="p", name="another script") as run:
+        run.alert("a second warning", level="critical")
+    alerts.get_by_text("a second warning").wait_for()  # live, without a reload

@@ -6,8 +6,8 @@
   "use strict";
 
   var FIRST_WAIT = 250, LONGEST_WAIT = 8000;
-  var PAUSES = { findings: 1000, samples: 500, run: 1000, log: 1000, refresh: 1000 };  // ms between pokes of one signal
-  var SIGNAL_OF = { findings: "findings", sample: "samples", log: "log", run: "run", rewind: "refresh" };
+  var PAUSES = { findings: 1000, samples: 500, run: 1000, log: 1000, refresh: 1000, alerts: 1000 };  // ms between pokes of one signal
+  var SIGNAL_OF = { findings: "findings", sample: "samples", log: "log", run: "run", rewind: "refresh", alert: "alerts" };
 
   var socket = null, place = null, epoch = "", since = 0, wait = FIRST_WAIT, timer = null;
   var poked = {}, pending = {}, pokes = 0;

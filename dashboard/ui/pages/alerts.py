@@ -1,4 +1,4 @@
-"""`/alerts`: every finding of every run, newest first.
+"""`/alerts`: every finding of every run, and what scripts told with `run.alert`, newest first.
 
 Filter by severity, status and rule; acknowledge, mute, reopen; each leads to its run at its step. Callbacks: `list_alerts`
 (filters, live messages and decisions → list), `decide` (a button of a row → the store).
@@ -19,10 +19,10 @@ from dash import ALL, Input, Output, State, ctx, dcc, html
 from dash.development.base_component import Component
 
 from dashboard.decisions import decide
-from dashboard.records import FindingRecord, Run
+from dashboard.records import FindingRecord, Run, TimelineEntry
 from dashboard.services import Services
 from dashboard.ui import format as fmt
-from dashboard.ui import parts, theme
+from dashboard.ui import parts, theme, told
 from dashboard.ui.query import Query, choice
 
 PATH = "/alerts"
@@ -35,7 +35,7 @@ BODY, SEVERITY, STATUS, RULE, DECIDED = (
     "alerts-rule",
     "alerts-decided",
 )
-LIVE_FINDINGS = "alerts-live-findings"
+LIVE_FINDINGS, LIVE_ALERTS = "alerts-live-findings", "alerts-live-alerts"
 SEVERITIES = {"all": "All", "critical": "Critical", "warning": "Warning", "info": "Info"}
 STATUSES = {
     "all": "Every status",
@@ -54,18 +54,21 @@ def layout(services: Services, query: Query) -> Component:
     return html.Div(
         [
             parts.page_header(
-                "Alerts", "What the rules found, in every run. Nothing here means that nothing was found."
+                "Alerts",
+                "What the rules found, and what scripts told, in every run. Nothing here means that nothing was found.",
             ),
             _toolbar(services, severity, status, query.get("rule")),
             html.Div(_body(services, severity, status, query.get("rule")), id=BODY),
             dcc.Store(id=DECIDED, data=0),
-            parts.live("alerts", ["findings"], epoch=str(services.hub.epoch), since=services.hub.seq),
+            parts.live("alerts", ["findings", "alerts"], epoch=str(services.hub.epoch), since=services.hub.seq),
         ]
     )
 
 
 def _toolbar(services: Services, severity: str, status: str, rule: str | None) -> Component:
-    rules = sorted({finding.rule for finding in services.store.findings(limit=2000)} | ({rule} if rule else set()))
+    found = {finding.rule for finding in services.store.findings(limit=2000)}
+    found |= {told.KIND} if services.store.alerts(limit=1) else set()
+    rules = sorted(found | ({rule} if rule else set()))
     return html.Div(
         [
             dmc.SegmentedControl(id=SEVERITY, value=severity, data=_options(SEVERITIES), **{"aria-label": "Severity"}),
@@ -91,13 +94,27 @@ def _body(services: Services, severity: str, status: str, rule: str | None) -> C
         for finding in found
         if (severity == "all" or finding.severity == severity) and (not rule or finding.rule == rule)
     ]
-    if not chosen:
+    said = [
+        (run_id, entry)
+        for run_id, entry in _told(services, statuses, rule)
+        if severity == "all" or told.level(entry) == severity
+    ]
+    if not chosen and not said:
         return _nothing(status, severity != "all" or bool(rule))
     runs = {run.id: run for run in services.store.runs()}
     now = time.time()
-    rows = [row(finding, runs.get(finding.run_id), now) for finding in chosen[:LIMIT]]
+    dated = [(one.opened_at, row(one, runs.get(one.run_id), now)) for one in chosen[:LIMIT]]
+    dated += [(entry.time, told.row(runs.get(run_id), run_id, entry, now)) for run_id, entry in said]
+    rows = [shown for _, shown in sorted(dated, key=lambda pair: pair[0], reverse=True)]
     rest = html.P(f"{len(chosen) - LIMIT:,} older alerts are not shown; filter to reach them.", className="rw-quiet")
     return html.Div([html.Div(rows, className="rw-alerts"), rest if len(chosen) > LIMIT else None])
+
+
+def _told(
+    services: Services, statuses: tuple[str, ...] | None, rule: str | None
+) -> Sequence[tuple[str, TimelineEntry]]:
+    """What scripts told: it has no status and no rule, so it is there when neither is asked for, or when it itself is."""
+    return services.store.alerts(limit=LIMIT) if statuses is None and rule in (None, "", told.KIND) else ()
 
 
 def _nothing(status: str, filtered: bool) -> Component:
@@ -184,10 +201,11 @@ def register(app: dash.Dash, services: Services) -> None:
         Input(STATUS, "value"),
         Input(RULE, "value"),
         Input(LIVE_FINDINGS, "data"),
+        Input(LIVE_ALERTS, "data"),
         Input(DECIDED, "data"),
         prevent_initial_call=True,
     )
-    def list_alerts(severity: str, status: str, rule: str | None, _live: Any, _decided: Any) -> Component:
+    def list_alerts(severity: str, status: str, rule: str | None, _found: Any, _told: Any, _decided: Any) -> Component:
         return _body(services, severity, status, rule)
 
     @app.callback(

@@ -38,6 +38,7 @@ from dashboard.ui import (
     run_header,
     run_text,
     shell,
+    told,
 )
 from dashboard.ui.figures import View
 from dashboard.ui.pages.alerts import apply_decision
@@ -53,7 +54,7 @@ METRICS = "run-metrics"
 TABS, SAMPLES, DIAGNOSIS, OUTPUT, DECIDED = "run-tabs", "run-samples", "run-diagnosis", "run-output", "run-decided"
 DATA = "run-data"
 TAB_NAMES = ("curves", "samples", "diagnosis", "config", "output")
-SIGNALS = ("run", "findings", "samples", "log", "refresh")
+SIGNALS = ("run", "findings", "alerts", "samples", "log", "refresh")
 LOG_LINES = 400
 
 
@@ -104,6 +105,7 @@ def _head(services: Services, run: Run, found: Sequence[FindingRecord]) -> list[
             [run_header.verdict(run, found), run_header.stats(services.store.summary(run.id), time.time())],
             className="rw-run-head",
         ),
+        told.line(run.id, run_diagnosis.told_by(services, run.id)),
         run_delivery.receipt(services.collector.receipts(run.id), services.store.dropped(run.id)),
     ]
 
@@ -210,10 +212,10 @@ def _register_parts(app: dash.Dash, services: Services) -> None:
         Output(NAME, "children"), Output(HEAD, "children"), Output(FOUND, "children"),
         Output("run-sample", "hidden"), Output("run-checkpoint", "hidden"), Output("run-stop", "hidden"),
         Output("run-delete", "hidden"),
-        Input("run-live-run", "data"), Input("run-live-findings", "data"), Input(DECIDED, "data"), State(RUN, "data"),
-        prevent_initial_call=True,
+        Input("run-live-run", "data"), Input("run-live-findings", "data"), Input("run-live-alerts", "data"),
+        Input(DECIDED, "data"), State(RUN, "data"), prevent_initial_call=True,
     )  # fmt: skip
-    def head(_run: Any, _found: Any, _decided: Any, run_id: str) -> tuple[Any, ...]:
+    def head(_run: Any, _found: Any, _told: Any, _decided: Any, run_id: str) -> tuple[Any, ...]:
         run, found = services.store.run(run_id), services.store.findings(run_id)
         offers = run_header.Offers.of(run)
         shown = run_header.title(run), _head(services, run, found), _open_count(found)
@@ -221,10 +223,10 @@ def _register_parts(app: dash.Dash, services: Services) -> None:
 
     @app.callback(
         Output(DIAGNOSIS, "children"),
-        Input("run-live-findings", "data"), Input(DECIDED, "data"), Input(TABS, "value"), State(RUN, "data"),
-        prevent_initial_call=True,
+        Input("run-live-findings", "data"), Input("run-live-alerts", "data"), Input(DECIDED, "data"),
+        Input(TABS, "value"), State(RUN, "data"), prevent_initial_call=True,
     )  # fmt: skip
-    def diagnose(_found: Any, _decided: Any, tab: str, run_id: str) -> Any:
+    def diagnose(_found: Any, _told: Any, _decided: Any, tab: str, run_id: str) -> Any:
         if tab != "diagnosis":  # nobody looks at it: it is written anew when its tab is opened
             return dash.no_update
         return run_diagnosis.diagnosis(services, services.store.run(run_id), services.store.findings(run_id))

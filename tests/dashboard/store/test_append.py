@@ -139,6 +139,25 @@ def _fail(*_: object) -> None:
 # -- what is not a point ---------------------------------------------------------------------------------------------
 
 
+def test_what_scripts_told_is_listed_over_all_runs_newest_first(store: Store) -> None:
+    def alert(time: float, title: str, **more: Any) -> dict[str, Any]:
+        return {"type": "alert", "time": time, "title": title, "text": "why", "level": "info", **more}
+
+    store.append("r1", Batch("w", 1, (RUN, alert(10.0, "first", step=3), alert(30.0, "third"))))
+    store.append("r2", Batch("w", 1, (RUN, alert(20.0, "second"), {"type": "log", "text": "no alert"})))
+    told = store.alerts()
+    assert [(run_id, entry.data["title"]) for run_id, entry in told] == [
+        ("r1", "third"),
+        ("r2", "second"),
+        ("r1", "first"),
+    ]
+    assert (told[2][1].step, told[2][1].time, told[2][1].data["text"]) == (3, 10.0, "why")
+    assert [entry.data["title"] for _, entry in store.alerts("r1")] == ["third", "first"]
+    assert [entry.data["title"] for _, entry in store.alerts(limit=1)] == ["third"]
+    with pytest.raises(UnknownRun):
+        store.alerts("gone")
+
+
 def test_samples_lines_and_timeline(store: Store) -> None:
     hostile = "<img src=x onerror=alert(1)> \u202e ' \" ; DROP TABLE runs; -- 😀 \ud800"
     store.append(
