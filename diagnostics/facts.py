@@ -6,6 +6,7 @@ Settings are found by their last name at any depth (`trainer.args.max_steps`), b
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,10 @@ ORIGINS = (
 )
 """Settings that say where the weights come from."""
 
+OPTIMIZERS = ("optimizer", "optim", "optimizer_name", "optimizer_type")
+OTHER_RATES = re.compile(r"sgd|momentum|adagrad|nesterov|prodigy|dadapt")
+"""Optimizers whose steps are not about as large as their rate: 0.1 and 1.0 are no large ones there."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
@@ -51,6 +56,8 @@ class Facts:
     top_k: int | None = None
     from_scratch: bool | None = None
     """Whether the weights began at random, where the config says."""
+    other_rates: bool = False
+    """Whether the optimizer is said to be one whose steps are not about as large as its rate, as Adam's are."""
 
     @property
     def uniform_loss(self) -> float | None:
@@ -80,6 +87,7 @@ def read_facts(config: Mapping[str, Any]) -> Facts:
         temperature=number["temperature"],
         top_k=_whole(number["top_k"], 1),
         from_scratch=_from_scratch(flat),
+        other_rates=any(OTHER_RATES.search(str(flat.get(name, "")).lower()) for name in OPTIMIZERS),
     )
 
 

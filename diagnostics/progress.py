@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
+
+SAME = 4
+"""Evaluations in a row that no run whose weights change gives the same."""
 
 FALLING = -2.0
 """A Mann–Kendall z below this is a falling trend."""
@@ -62,6 +66,32 @@ def settled(series: SeriesView) -> bool:
     """Whether the last three fifths of the curve have come to rest."""
     gain, trend = series.flatness(0.6)
     return -0.05 < gain < 0.015 and trend > -3
+
+
+def unmoved_since(view: RunView) -> int | None:
+    """The step of the first of four and more last evaluations that all gave the same number; None where they did not.
+
+    Weights that are changed at all change the last digit of a mean over tokens. It must have such digits, training rows
+    must stand between the evaluations (else an old value may have been written again and again), and it must be a tenth
+    of the run.
+    """
+    val, train = view.val, view.train
+    if val is None or train is None or val.size < SAME or view.rate_share == 0:
+        return None
+    last = float(val.values[-1])
+    if _is_coarse(last) or not bool((val.values[-SAME:] == last).all()):
+        return None
+    other = val.values != last
+    first = int(val.steps[int(other.nonzero()[0][-1]) + 1 if other.any() else 0])
+    _steps, between = train.since(first)
+    evaluations = int((val.steps >= first).sum())
+    lasts = view.step - first >= 0.1 * view.step
+    return first if lasts and between.size >= 2 * evaluations else None
+
+
+def _is_coarse(value: float) -> bool:
+    """Whether a number has so few digits (three decimals, or the eleven bits of half precision) that it may repeat by chance."""
+    return round(value, 3) == value or (math.frexp(value)[0] * 2**11).is_integer()
 
 
 def _points_since(series: SeriesView, step: int | None) -> int:

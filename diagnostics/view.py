@@ -19,6 +19,12 @@ from diagnostics.samples import Round
 from diagnostics.series import SeriesView
 from diagnostics.silence import Silence
 
+MULTIPLIER = 1.0
+"""A peak that is a multiplier of the rate, as some trainers log it, not a rate."""
+
+FIRST_STEPS, CHARACTERS = 10, 3.9
+"""Steps within which a log begins with the run, and nats at which models of some dozens of characters begin."""
+
 EARLY = 200
 """Steps within which the first loss tells where a run began."""
 
@@ -95,6 +101,17 @@ class RunView:
         return None
 
     @property
+    def began_untrained(self) -> bool:
+        """Whether the run is seen to have begun knowing nothing: at the loss of that, or, with no word of a vocabulary, in the
+        first steps where models of some dozens of characters begin, and hardly any that has learned a language."""
+        if self.uniform_loss is not None:
+            return True
+        loss = self.train or self.val
+        if loss is None or self.facts.from_scratch is False or self.facts.uniform_loss is not None:
+            return False
+        return int(loss.first_points[0][0]) <= FIRST_STEPS and loss.start >= CHARACTERS
+
+    @property
     def _firsts(self) -> tuple[float, ...]:
         """Where the losses began: training, and validation if it was evaluated before the first step."""
         train, val = self.train, self.val
@@ -137,8 +154,11 @@ class RunView:
     def rate_sum(self) -> float | None:
         """The sum of the rates of all steps so far: how far Adam can have moved a weight. None where no rate is known.
 
-        A logged rate is summed as it is; a declared one counts for two thirds, the mean of common schedules.
+        A logged rate is summed as it is; a declared one counts for two thirds, the mean of common schedules. None also for
+        optimizers whose steps are not about as large as the rate.
         """
+        if self.facts.other_rates or self.known_rate == MULTIPLIER:
+            return None
         if self.rate is not None:
             rows, _ = self.rate.blocks
             ends = np.concatenate(([min(0.0, rows[0, 0])], rows[:, 1]))
@@ -181,6 +201,12 @@ class RunView:
         if self.rate is not None:
             return float(self.rate.blocks[0][:, 5].max())
         return self.facts.peak_rate
+
+    @property
+    def step_size(self) -> float:
+        """The peak rate where a step moves each weight by about the rate, as Adam's do; 0 where that is not known."""
+        other = self.facts.other_rates or self.known_rate == MULTIPLIER
+        return 0.0 if other else self.known_rate or 0.0
 
     @property
     def passes(self) -> float | None:

@@ -53,7 +53,7 @@ def learning_rate_schedule(
     ## How it is detected
     Warning: the rate is below `nothing` of its peak for more than 20 points before `end` of the planned steps and the
     loss stands; or (without a plan too) it went to exactly 0 at once, from a fifth of its peak or more; or it came down to a constant floor in the first third of the plan and stays there for `held` of
-    it; or it is thrown `factor` times above its old peak and the loss rises with it; or a declared warm-up did not happen; or the rate still rises after twice the declared warm-up and `rising` of
+    it; or it is thrown `factor` times above its old peak and the loss rises with it; or a declared warm-up did not happen, or is twice as long as the plan and more, and the rate still rises after `rising` of it; or the rate still rises after twice the declared warm-up and `rising` of
     the plan. Info: it still rises after `rising` of the plan without a declared warm-up; or its peak is `factor` times
     above or below the declared one.
 
@@ -100,6 +100,7 @@ def learning_rate_schedule(
         or _at_the_floor(view, rate, held)
         or _no_warmup(view, rate)
         or _jumped(view, rate, factor)
+        or _warmup_beyond(view, rate, rising)
         or _still_rising(view, rate, rising)
         or _off_declared(view, rate, factor)
     )
@@ -248,6 +249,23 @@ def _rose(view: RunView, step: int) -> bool:
     then = stats.median(before[-20:])
     margin = max(0.05 * abs(then), 2 * train.noise / float(np.sqrt(min(after.size, 20))))
     return stats.median(after[-20:]) > then + margin
+
+
+def _warmup_beyond(view: RunView, rate: SeriesView, rising: float) -> Sighting | None:
+    """A declared warm-up twice as long as the plan and more, which the logged rate follows: it will never be over."""
+    planned, declared, peak = view.facts.planned_steps, view.facts.warmup_steps, view.facts.peak_rate
+    if planned is None or declared is None or declared < 2 * planned or not rising * planned < view.step <= planned:
+        return None
+    rows, _ = rate.blocks
+    if rate.size < 20 or not bool((np.diff(rows[:, 3]) > 0).all()) or (peak is not None and rate.last > 0.5 * peak):
+        return None
+    sentence = (
+        f"{say.step(declared)} steps of warm-up are declared in a plan of {say.step(planned)}; after {say.step(view.step)} of them "
+        f"the rate is {say.number(rate.last)}" + (f" of {say.number(peak)}." if peak is not None else ".")
+    )
+    title = f"The warm-up is longer than the run: {say.step(declared)} steps of {say.step(planned)}"
+    first = int(rows[0, 0])
+    return _sighting(rate, Severity.WARNING, title, first, (rate.last, peak), sentence, horizon=False)
 
 
 def _still_rising(view: RunView, rate: SeriesView, rising: float) -> Sighting | None:

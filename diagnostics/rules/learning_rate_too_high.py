@@ -17,6 +17,11 @@ LANGUAGE = 3.0
 STUCK_BYTES = 0.4
 """Share of ln V that the commonest bytes alone give: most of the 256 never occur."""
 
+FAR, LITTLE = 5.0, 0.35
+"""A sum of the rates of all steps (five thousand of them at 0.001), and a share of the loss of knowing nothing. With Adam a
+weight moves by about the rate a step. How often each token occurs is worth 20 to 30 %; runs that learn had gained 42 % at
+such a sum, the slowest of them, under whatever rate."""
+
 
 @rule(
     "learning-rate-too-high",
@@ -43,7 +48,9 @@ def learning_rate_too_high(
     very first, under three times `bearable`. From the start: it rose far above its first value and has not come back
     below it for 30 points. From scratch: it lies flat above `stuck` of ln V after 200 steps (or a fifth of the plan)
     although the rate is still up, and that rate is above `bearable` (from three times that on, above 0.4 of ln V, and
-    also without a vocabulary if the first loss was above 3 nats).
+    also without a vocabulary if the first loss was above 3 nats). Or: the rates of all steps sum up to 5, the peak is
+    above `bearable`, and less than 35 % of ln V was gained, whether it lies flat or falls with the rate. A declared SGD
+    or Adagrad is not held against `bearable`: their rates are of another kind.
 
     ## Likely causes
     - Learning rate too high for this model and batch size.
@@ -87,6 +94,15 @@ def learning_rate_too_high(
         return _sighting(
             view, train, sentence, train.level, risen, f"loss rose from {say.number(train.start)} at once and stays up"
         )
+    limit = _far_for_little(view, bearable)
+    if limit is not None:
+        sentence = (
+            f"The rates of all steps sum up to {say.number(view.rate_sum or 0)}, and the loss is still {say.number(train.level)}; "
+            f"runs that learn are below {say.number(limit)} long before that."
+        )
+        return _sighting(
+            view, train, sentence, train.level, limit, f"much movement, little gain: {say.number(train.level)}"
+        )
     limit = _settled_high(view, stuck, bearable)
     if limit is None:
         return None
@@ -117,7 +133,7 @@ def _thrown_up(view: RunView, train: SeriesView, bearable: float) -> float | Non
     """The level of the first losses after the very first, where they stand far above it under a rate that nothing bears."""
     values = train.first_points[1]
     uniform = view.uniform_loss
-    if uniform is None or not 12 <= train.size <= 60 or (view.known_rate or 0) < 3 * bearable:
+    if uniform is None or not 12 <= train.size <= 60 or view.facts.other_rates or (view.known_rate or 0) < 3 * bearable:
         return None
     early = stats.median(values[2:12])
     return early if early > 1.2 * max(uniform, float(values[0])) else None
@@ -140,11 +156,25 @@ def _risen_from_start(train: SeriesView) -> float | None:
     return None
 
 
+def _far_for_little(view: RunView, bearable: float) -> float | None:
+    """The limit above which the loss still is although the weights have been moved so far that any run has learned by then.
+
+    It may fall all the while: it follows a rate that is being decayed, from a level that it rested at while the rate was up.
+    """
+    seen, moved = read_progress(view), view.rate_sum
+    if seen is None or not seen.uniform or moved is None or moved < FAR or view.step_size < bearable:
+        return None
+    rate = view.rate
+    if seen.warm_steps < 100 or (rate is not None and rate.last > 1.001 * rate.near(view.step // 2)):
+        return None  # while it rises it may be the beginning of a multiplier of the rate
+    return (1 - LITTLE) * seen.reference if seen.fall < LITTLE else None
+
+
 def _settled_high(view: RunView, stuck: float, bearable: float) -> float | None:
     """The limit when a run from scratch lies flat near what the commonest tokens alone give."""
     seen = read_progress(view)
-    rate = view.known_rate
-    if seen is None or rate is None or rate < bearable:
+    rate = view.step_size
+    if seen is None or rate < bearable:
         return None
     absurd = rate >= 3 * bearable
     if not seen.uniform and not (absurd and seen.series.start >= LANGUAGE):

@@ -30,7 +30,7 @@ LANGUAGE = 3.3
 """Nats. A flat loss below it may be that of a model with nothing left to learn."""
 
 MOVED = 0.05
-"""Sum of the rates of all steps from which on something else than the rate holds the loss: `loss-not-decreasing` speaks."""
+"""Sum of the rates of all steps (with SGD: the rate) from which on something else than the rate holds the loss: `loss-not-decreasing` speaks."""
 
 REACH = 0.01
 """Sum of the rates of all planned steps with which no weight gets far: what learns has gained 2 % of ln V by then."""
@@ -62,7 +62,8 @@ def learning_rate_too_low(
     It is the quiet way of wasting a run: nothing looks broken, and at the end the model knows next to nothing.
 
     ## How it is detected
-    The run began at the loss of knowing nothing (ln of the vocabulary; without one, a first loss above 6 nats). After
+    The run began at the loss of knowing nothing (ln of the vocabulary; without one, a first loss above 6 nats, or, where no rate is known either, above 3.9 in the first
+    ten steps). After
     200 steps since the warm-up, or `plan` of the planned steps, it has gained less than any run that learns: 2 % of
     that loss after 200 steps, 8 % after 1,000, 22 % after 5,000 (times `pace`). Or: it is nearly flat and the median
     update of the weights is below `update_ratio` of their size. Or: the rate is below 2e-5 and, summed up over all
@@ -120,13 +121,13 @@ def learning_rate_too_low(
     ratio = view.get("update_ratio")
     # Weights that do not move at all are not moved slowly: no rate would help frozen ones.
     tiny = ratio is not None and ratio.size >= 20 and 0 < ratio.level < update_ratio and seen.fall < 0.05
-    if seen.uniform:
+    if seen.uniform or (view.known_rate is None and view.began_untrained):
         slow = seen.fall < asked
     else:
         slow = seen.series.start >= LANGUAGE and seen.series.size >= 200 and seen.warm_steps >= 500 and seen.fall < 0.02
     if not (slow or tiny) or seen.series.level > 1.1 * seen.reference:
         return None
-    if (view.rate_sum or 0) >= MOVED and not tiny:
+    if max(view.rate_sum or 0, (view.known_rate or 0) if view.facts.other_rates else 0) >= MOVED and not tiny:
         return None  # the rate is as it should be: something else holds the loss, and loss-not-decreasing says so
     if (view.known_rate or 0) >= HIGH and seen.series.flatness(0.6)[0] < 0.015:
         return None  # it fell and came to rest under a rate that few bear: learning-rate-too-high speaks

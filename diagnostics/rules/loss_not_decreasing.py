@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from diagnostics import say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
-from diagnostics.progress import Progress, read_progress
+from diagnostics.progress import Progress, read_progress, unmoved_since
 from diagnostics.reach import SUMS_FEW, asked_early, asked_gain, falls_short, few_tokens
 from diagnostics.rule import Life, rule
+from diagnostics.series import SeriesView
 from diagnostics.view import RunView
 
 LANGUAGE_FROM_SCRATCH = 3.3
@@ -48,7 +50,8 @@ def loss_not_decreasing(
     sixteenth of it on: 1 % at a sum of 0.01, 3 % at 0.03, with two standard errors to spare, unless validation has
     fallen or the loss gathers way. Otherwise: after `points` logged points, or a tenth of the
     planned steps (three tenths, where few points were logged), the level is less than `fall` below the start, there is no falling trend, validation has not fallen
-    either, and the rate is at least half of its peak. Where the loss is low already, so that the run may simply have
+    either, and the rate is at least half of its peak. Or: the first four evaluations and all later ones gave the same
+    validation loss to the last digit, whatever the noise of the training loss: no weight was changed (critical). Where the loss is low already, so that the run may simply have
     had nothing to learn, or where the log begins in the middle of a run, it is only info.
 
     ## Likely causes
@@ -84,6 +87,9 @@ def loss_not_decreasing(
     seen = read_progress(view)
     if seen is None or seen.series.level <= 0:
         return None
+    unmoved = unmoved_since(view)
+    if unmoved is not None and view.val is not None and unmoved <= int(view.val.first_points[0][0]):
+        return _unmoved_sighting(view, view.val, seen)
     if 2 * seen.series.level_error > fall * seen.reference:
         return _flat_through_noise(view, seen, fall)  # too noisy still to tell so small a fall from none by levels
     asked = asked_gain(view, seen)
@@ -100,7 +106,8 @@ def loss_not_decreasing(
     if seen.uniform and seen.fall < stuck and seen.warm_points >= patience * stuck_points and not _gains(seen, stuck):
         return _sighting(view, seen, Severity.CRITICAL, stuck)
     late = seen.warm_points >= points or (view.progress or 0) >= 0.1
-    sparse = seen.uniform and seen.warm_steps >= 500
+    unknown = view.known_rate is None and view.began_untrained and seen.warm_points >= stuck_points
+    sparse = (seen.uniform and seen.warm_steps >= 500) or (unknown and seen.warm_steps >= 250)
     half = (view.progress or 0) >= 0.3 and seen.warm_points >= stuck_points / 2
     if not (sparse or half or (late and seen.warm_points >= stuck_points)):
         return None
@@ -115,7 +122,8 @@ def loss_not_decreasing(
 def _flat_through_noise(view: RunView, seen: Progress, fall: float) -> Sighting | None:
     """The same of a loss that swings: its halves, each all points together, where the rate was up and much is to gain."""
     values = seen.series.values
-    plain = seen.series.size == values.size and values.size >= 200 and (view.progress or 0) >= 0.3
+    long = (view.progress or 0) >= 0.3 if view.progress is not None else values.size >= 400
+    plain = seen.series.size == values.size and values.size >= 200 and long
     if not plain or seen.falling or view.rate_share < 0.5 or seen.series.start < LANGUAGE_FROM_SCRATCH:
         return None
     half = values.size // 2
@@ -148,6 +156,20 @@ def _validation_fell(view: RunView, fall: float) -> bool:
     if val is None or val.size < 2 or val is (view.train or val):
         return False
     return val.level < (1 - fall) * val.start
+
+
+def _unmoved_sighting(view: RunView, val: SeriesView, seen: Progress) -> Sighting:
+    first = int(val.first_points[0][0])
+    sentence = f"All {val.size} evaluations give {val.last:.6g}, to the last digit: no weight has been changed."
+    evidence = Evidence(
+        series=val.name, window=(first, val.last_step), observed=val.last, limit=None, sentence=sentence
+    )
+    return replace(
+        _sighting(view, seen, Severity.CRITICAL, 0.0),
+        title="No weight has changed: every validation loss is the same to the last digit",
+        first_step=first,
+        evidence=(evidence,),
+    )
 
 
 def _sighting(view: RunView, seen: Progress, severity: Severity, limit: float) -> Sighting:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from diagnostics import say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
-from diagnostics.progress import read_progress, settled
+from diagnostics.progress import read_progress, settled, unmoved_since
 from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
-from diagnostics.view import RunView
+from diagnostics.view import CHARACTERS, RunView
 
 MOVED = 0.85
 """Sum of the rates of all steps after which no healthy run from scratch was seen to rest at the commonest tokens."""
+HALF_MOVED, LONG = 0.5, 500
+"""The same where the rest is also long in steps: those that rest until 0.75 do so at a high rate, within 300 steps."""
 
 FREQUENCIES = 0.93
 """Loss ÷ unigram entropy of the training text above which a model knows hardly more than how often each token occurs."""
 
-CHARACTERS, BOLD = 3.9, 1e-3
-"""Nats at which models of some dozens of characters begin, and a rate that only runs from scratch are given."""
+BOLD, HIGHER = 1e-3, 0.72
+"""A rate that only runs from scratch are given; and a share of the first loss, where neither rate nor vocabulary is known."""
 
 
 @rule(
@@ -43,8 +45,10 @@ def plateau(
     Over the last `share` of the history the loss fell by less than `fall`, without a falling trend, after it had fallen
     before, while the rate is at least `rate_share` of its peak. It is info: many healthy fine-tunes end so. It is a
     warning when a run from scratch lies flat above `high` of ln V after 1,000 steps, or once the rates of its steps sum
-    up to 0.85 (850 steps at 0.001), which no working run does. Where the run told how often its tokens occur (`data`), their
-    entropy is the measure in place of `high`.
+    up to 0.85 (850 steps at 0.001; 0.5 once there are 500 steps), which no working run does, whatever the rate is by then. Where the run told how often its tokens occur (`data`), their
+    entropy is the measure in place of `high`. With no word of rate or vocabulary a run that began at 3.9 nats and more
+    counts as one from scratch, and 0.72 of its first loss is the measure. It is a warning too when four evaluations in a row give the same validation
+    loss to the last digit while training goes on between them: the weights are not changed any more.
 
     ## Likely causes
     - Capacity reached: the model is too small for the data, or the data is exhausted.
@@ -74,10 +78,15 @@ def plateau(
     - Loshchilov & Hutter, SGDR, 2017.
     """
     train = view.train
-    if train is None or train.size < 10 or view.rate_share < rate_share or train.level <= 0.05:
+    if train is None or train.size < 10 or train.level <= 0.05:
+        return None
+    unmoved = unmoved_since(view)
+    if unmoved is not None and unmoved > int(train.first_points[0][0]):
+        return _unmoved_sighting(view, unmoved)
+    grave = _stuck_early(view, train, high)
+    if view.rate_share < rate_share and not grave:
         return None
     start = max(train.start, view.uniform_loss or train.start)
-    grave = _stuck_early(view, train, high)
     if train.level > 0.95 * start and not grave:
         return None
     if train.size < 60 and not _clearly_flat(train):
@@ -104,11 +113,39 @@ def _stuck_early(view: RunView, train: SeriesView, high: float) -> bool:
     unigram = view.data.unigram_entropy if view.data is not None else None
     if unigram is not None and view.facts.from_scratch is not False:
         return enough and seen.warm_steps >= 300 and level > FREQUENCIES * unigram
+    enough = enough or (moved is not None and moved >= HALF_MOVED and seen.warm_steps >= LONG)
     if seen.uniform:
         return level > high * seen.reference and (enough or seen.warm_steps >= 1000) and seen.warm_steps >= 300
+    if view.known_rate is None and view.began_untrained:
+        return enough and level > HIGHER * train.start
     # Without a vocabulary: begun where characters begin, at a rate that no fine-tune is given.
     scratch = view.facts.from_scratch is not False and train.start >= CHARACTERS and (view.known_rate or 0) >= BOLD
     return scratch and enough and level > 1.03 * high * train.start
+
+
+def _unmoved_sighting(view: RunView, since: int) -> Sighting:
+    val = view.val
+    assert val is not None
+    sentence = f"Every evaluation since step {say.step(since)} gives {val.last:.6g}, to the last digit: the weights are not being changed."
+    evidence = Evidence(
+        series=val.name, window=(since, val.last_step), observed=val.last, limit=None, sentence=sentence
+    )
+    return Sighting(
+        severity=Severity.WARNING,
+        title="The weights have not changed since step {since}: the validation loss is the same to the last digit",
+        first_step=since,
+        evidence=(evidence,),
+        causes=(
+            Cause("learning rate at nothing", "a schedule that has ended long before the run"),
+            Cause("steps are skipped", "a loss scaler that meets an overflow at each step changes nothing"),
+            Cause("frozen weights", "parameters that stopped requiring gradients, or an optimizer of other weights"),
+        ),
+        remedies=(
+            Remedy("Print the learning rate, and whether the optimizer's step is taken."),
+            Remedy("Stop here if this is the planned end: more steps bring nothing."),
+        ),
+        confidence=0.95,
+    )
 
 
 def _clearly_flat(train: SeriesView) -> bool:

@@ -11,6 +11,10 @@ from diagnostics.view import RunView
 LARGE_VOCABULARY = 200
 """Below it a run may be a puzzle (modular addition, a small grammar) whose loss truly goes to nothing."""
 
+FEW_TOKENS, AT_ONCE = 30, 0.6
+"""A vocabulary, and a sum of rates: six hundred steps at 0.001. With Adam a weight moves by about the rate a step, and
+puzzles, though they too are solved to the end, took three times as far; an answer that only has to be copied does not."""
+
 FIRST_PASS = 0.9
 """Share of the first pass up to which nearly every text that is trained on is new."""
 
@@ -39,7 +43,8 @@ def suspicious_loss(
     The run began at the loss of knowing nothing, and the last `points` training losses are all below `share` of it and
     below half a nat, or below `absolute`, above zero, and either less than `epoch` of the first pass is done: critical; or
     the validation loss is down there with it (which learning by heart cannot do) and the vocabulary is too large for a
-    puzzle (200 and more) or the first pass is not over: warning. Or: within the first pass, in which no text comes
+    puzzle (200 and more), the first pass is not over, or the rates of all steps sum up to less than 0.6 in a vocabulary
+    above 30: warning. Or: within the first pass, in which no text comes
     twice, the training loss is below 0.6 of the loss of knowing nothing, and below half of the last two validation losses
     by a fifth of it, while validation is not on its way back from a spike: critical.
 
@@ -120,7 +125,9 @@ def _no_puzzle(view: RunView, seen: float | None) -> bool:
     """Whether the tokens are those of a text rather than of a puzzle that can be solved to the end."""
     if seen is not None and seen < 1:
         return True
-    return (view.facts.vocab_size or 0) >= LARGE_VOCABULARY
+    vocabulary, moved = view.facts.vocab_size or 0, view.rate_sum
+    at_once = vocabulary > FEW_TOKENS and moved is not None and moved < AT_ONCE
+    return vocabulary >= LARGE_VOCABULARY or at_once
 
 
 def _sighting(view: RunView, train: SeriesView, severity: Severity, limit: float, why: str) -> Sighting:
