@@ -72,8 +72,8 @@ def unmoved_since(view: RunView) -> int | None:
     """The step of the first of four and more last evaluations that all gave the same number; None where they did not.
 
     Weights that are changed at all change the last digit of a mean over tokens. It must have such digits, training rows
-    must stand between the evaluations (else an old value may have been written again and again), and it must be a tenth
-    of the run.
+    must stand between the evaluations (else an old value may have been written again and again), and it must be a quarter
+    of the run: at the very end of a decay to nothing the printed digits rest.
     """
     val, train = view.val, view.train
     if val is None or train is None or val.size < SAME or view.rate_share == 0:
@@ -85,7 +85,7 @@ def unmoved_since(view: RunView) -> int | None:
     first = int(val.steps[int(other.nonzero()[0][-1]) + 1 if other.any() else 0])
     _steps, between = train.since(first)
     evaluations = int((val.steps >= first).sum())
-    lasts = view.step - first >= 0.1 * view.step
+    lasts = view.step - first >= 0.25 * view.step
     return first if lasts and between.size >= 2 * evaluations else None
 
 

@@ -48,7 +48,7 @@ def plateau(
     up to 0.85 (850 steps at 0.001; 0.5 once there are 500 steps), which no working run does, whatever the rate is by then. Where the run told how often its tokens occur (`data`), their
     entropy is the measure in place of `high`. With no word of rate or vocabulary a run that began at 3.9 nats and more
     counts as one from scratch, and 0.72 of its first loss is the measure. It is a warning too when four evaluations in a row give the same validation
-    loss to the last digit while training goes on between them: the weights are not changed any more.
+    loss to the last digit, over a quarter of the run, while training goes on between them: the weights are not changed any more.
 
     ## Likely causes
     - Capacity reached: the model is too small for the data, or the data is exhausted.

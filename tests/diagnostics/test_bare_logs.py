@@ -110,8 +110,8 @@ def test_weights_that_stop_changing_later_are_told_without_a_rate(
     rows = run(train_loss=np.maximum(LEARNED[:600], LEARNED[250]))
     assert "not changed" in assert_finds(with_validation(rows, stopped, 50), "plateau").title
     assert_silent(with_validation(run(train_loss=LEARNED[:600]), falling, 50))
-    at_the_end = [*falling[:10], *[falling[10] + 1e-7] * 2]
-    assert_silent(with_validation(run(train_loss=LEARNED[:600]), at_the_end, 50))
+    at_the_end = [*np.repeat(falling[:10], 3)[:26], *[falling[10] + 1e-7] * 4]  # a decay to nothing rests at last
+    assert_silent(with_validation(run(train_loss=LEARNED[:600]), at_the_end, 20))
 
 
 # -- what the config says of itself -------------------------------------------------------------------------------------

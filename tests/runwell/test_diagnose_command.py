@@ -76,9 +76,9 @@ def test_exit_status_is_that_of_the_worst_file(tmp_path: Path, capsys: Any) -> N
 
 def test_warning_and_config(tmp_path: Path, capsys: Any) -> None:
     log = tmp_path / "slow.csv"
-    log.write_text("step,loss\n1,4.17\n10,4.17\n100,4.16\n500,4.16\n1000,4.15\n5000,4.14\n")
+    log.write_text("step,loss\n1,3.58\n10,3.58\n100,3.57\n500,3.57\n1000,3.56\n5000,3.55\n")
     settings = tmp_path / "config.json"
-    settings.write_text('{"vocab_size": 65}')
+    settings.write_text('{"vocab_size": 36}')
     assert main(["diagnose", str(log)]) == 0, "without the vocabulary nobody knows where it began"
     assert main(["diagnose", str(log), "--config", str(settings)]) == 1
     assert "Learning rate too low" in capsys.readouterr().out
