@@ -23,8 +23,9 @@ help:
 up: $(VENV)/.up
 	@exec $(BIN)/runwell up $(if $(filter 0,$(FIRST_RUN)),--no-first-run) $(ARGS)
 
+# A file of tests goes to one core as a whole: what its tests share (a server, a page, a database) is made once.
 test: $(VENV)/.test browser
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=loadfile $(ARGS)
 
 # Longer forms of the fault tests and of the API's fuzz; SECONDS is how long each fault's stream of steps goes on.
 SECONDS ?= 20

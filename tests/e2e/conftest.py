@@ -12,7 +12,7 @@ from playwright.sync_api import sync_playwright
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
              "--disable-sync"]  # fmt: skip
-LIMIT_MS = 20_000
+LIMIT_MS = 60_000
 LOST = ("net::ERR_", "WebSocket", "Failed to fetch", "did not respond")
 """What the console says of a server that is away."""
 
