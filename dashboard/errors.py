@@ -50,8 +50,8 @@ class Busy(DashboardError):
 class UnknownRun(DashboardError, LookupError):
     """No run has that id."""
 
-    def __init__(self, run_id: str) -> None:
-        super().__init__(f"there is no run {run_id[:80]!r}; a run is created by its writer's first `run` event")
+    def __init__(self, run_id: str, hint: str = "the page Runs and `runwell runs` list those there are") -> None:
+        super().__init__(f"there is no run {run_id[:80]!r}; {hint}")
         self.run_id = run_id
 
 

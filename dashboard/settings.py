@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dashboard.errors import SettingsError
-from runwell.home import SettingError, read_environment
+from runwell.home import DEFAULT_PORT, SettingError, read_environment
 
 __all__ = ["Settings", "SettingsError"]
 
-DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8420
+DEFAULT_HOST = "127.0.0.1"
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 
 
@@ -115,7 +115,7 @@ class Settings:
             raise SettingsError(str(error)) from None
         return cls(
             host=DEFAULT_HOST if host is None else host,
-            port=DEFAULT_PORT if port is None else port,
+            port=read.port if port is None else port,
             home=read.home,
             data=read.data,
             database_url=given.get("RUNWELL_DATABASE_URL") or str(read.home / "runwell.db"),

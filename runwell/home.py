@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from runwell.wire import WireError, check_run_id, shorten
 
-DEFAULT_URL = "http://127.0.0.1:8420"
+DEFAULT_PORT = 8420
+DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 DEFAULT_SPOOL_MIB = 1024
 
 
@@ -32,8 +33,10 @@ class Environment(NamedTuple):
     """Store, spool and checkpoints lie under it (`RUNWELL_HOME`, else the platform's data folder)."""
     data: Path
     """Training texts (`RUNWELL_DATA`, else `home/data`)."""
+    port: int
+    """Where a server on this machine listens (`RUNWELL_PORT`)."""
     url: str
-    """The server's address without a slash at the end (`RUNWELL_URL`)."""
+    """The server's address without a slash at the end (`RUNWELL_URL`, else this machine's at `port`)."""
     token: str
     """Sent as a bearer token when not empty (`RUNWELL_TOKEN`)."""
     run_id: str
@@ -51,10 +54,12 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
     """Read the environment. Raises `SettingError` with the variable, the value seen and what is allowed."""
     environ = os.environ if environ is None else environ
     home = Path(environ.get("RUNWELL_HOME") or default_home(environ)).expanduser().absolute()
+    port = _port(environ.get("RUNWELL_PORT") or str(DEFAULT_PORT))
     return Environment(
         home=home,
         data=Path(environ.get("RUNWELL_DATA") or home / "data").expanduser().absolute(),
-        url=check_url(environ.get("RUNWELL_URL") or DEFAULT_URL),
+        port=port,
+        url=check_url(environ.get("RUNWELL_URL") or f"http://127.0.0.1:{port}"),
         token=_token(environ.get("RUNWELL_TOKEN", "")),
         run_id=_run_id(environ.get("RUNWELL_RUN_ID", "")),
         spool_bytes=_mebibytes(environ.get("RUNWELL_SPOOL_MIB") or str(DEFAULT_SPOOL_MIB)),
@@ -75,7 +80,8 @@ def read_what_is_sound(environ: Mapping[str, str] | None = None) -> tuple[Enviro
             problems.append(problem)
             del left[problem.variable]
             continue
-        lost = any(problem.variable == "RUNWELL_URL" for problem in problems)
+        bad = {problem.variable for problem in problems}
+        lost = "RUNWELL_URL" in bad or ("RUNWELL_PORT" in bad and not left.get("RUNWELL_URL"))
         return (sound._replace(url="") if lost else sound), problems
 
 
@@ -106,6 +112,14 @@ def check_url(url: str) -> str:
             "RUNWELL_URL", "RUNWELL_URL must be a plain address without user, query or fragment; use RUNWELL_TOKEN"
         )
     return url.rstrip("/")
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and 0 < int(text) < 65536):
+        raise SettingError(
+            "RUNWELL_PORT", f"RUNWELL_PORT = {shorten(text)} is not allowed; it takes a number from 1 to 65535"
+        )
+    return int(text)
 
 
 def _token(token: str) -> str:

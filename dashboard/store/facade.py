@@ -370,7 +370,7 @@ def _append(
     if run is None:
         # A refused first record may have been the `run` event: the rest of the batch is not lost for that.
         if not any(event["type"] in ("run", REFUSED) for _, event in delivery.others):
-            raise UnknownRun(run_id)
+            raise UnknownRun(run_id, "a run is created by its writer's first `run` event")
         runs.create(connection, run_id, now, state=State.STARTING.value)
         run = runs.find(connection, run_id, lock=True)
     writer = runs.writer(connection, run.key, delivery.writer)

@@ -8,6 +8,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from runwell.commands.numbers import whole
+
 STATES = ("finished", "stopped", "crashed", "cancelled")
 """Runs that go on are never deleted."""
 
@@ -21,18 +23,12 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("runs", nargs="*", metavar="RUN", help="these runs only (default: all that the flags choose)")
     parser.add_argument("--older-than", type=_days, metavar="DAYS", help="only runs made more than so many days ago")
-    parser.add_argument("--keep", type=_count, metavar="N", help="keep the N newest of those chosen")
+    parser.add_argument("--keep", type=whole(), metavar="N", help="keep the N newest of those chosen")
     parser.add_argument("--project", help="only this project's runs")
     parser.add_argument("--state", choices=STATES, action="append", help="only runs that ended so (may be repeated)")
     parser.add_argument("--yes", action="store_true", help="delete; without it, only what would go is said")
     parser.add_argument("--home", metavar="DIR", help="where the store lies (default: $RUNWELL_HOME)")
     parser.set_defaults(run=run)
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; it takes a whole number")
-    return int(text)
 
 
 def _days(text: str) -> float:

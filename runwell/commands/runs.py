@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from runwell.commands.numbers import whole
+
 COLUMNS = ("id", "name", "state", "health", "step", "train loss", "val loss", "age")
 
 
@@ -15,7 +17,9 @@ def add_parser(subparsers: Any) -> None:
     """Flags of `runwell runs`."""
     parser = subparsers.add_parser("runs", help="list the runs that the server knows")
     parser.add_argument("--project", help="only this project's runs")
-    parser.add_argument("--limit", type=int, default=50, help="at most this many, newest first (default 50)")
+    parser.add_argument(
+        "--limit", type=whole(1, 10_000), metavar="N", default=50, help="at most this many, newest first (default 50)"
+    )
     parser.add_argument("--format", choices=("text", "json"), default="text")
     parser.set_defaults(run=run)
 

@@ -13,6 +13,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from runwell.commands.numbers import whole
+
 EXAMPLE = """tables: runs, points (run, name, step, time, value), latest, findings; `SELECT * FROM runs LIMIT 1` shows the columns.
 Times are seconds since 1970: datetime(time, 'unixepoch') reads them. A value that is NaN is the text 'NaN'; infinities are
 numbers. Points that a resume has hidden are left out. A question without run and name unpacks every point there is.
@@ -33,17 +35,10 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("question", metavar="SELECT", help="one SELECT statement")
     parser.add_argument("--format", choices=("table", "csv", "json"), default="table")
-    parser.add_argument("--limit", type=_positive, default=1000, help="rows at most (default 1000)")
-    parser.add_argument("--seconds", type=_positive, default=30, help="how long it may take (default 30)")
+    parser.add_argument("--limit", type=whole(1), default=1000, help="rows at most (default 1000)")
+    parser.add_argument("--seconds", type=whole(1), default=30, help="how long it may take (default 30)")
     parser.add_argument("--home", metavar="DIR", help="where the store lies (default: $RUNWELL_HOME)")
     parser.set_defaults(run=run)
-
-
-def _positive(text: str) -> int:
-    number = int(text) if text.isascii() and text.isdigit() else 0
-    if not 0 < number <= 10**9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; it takes a whole number of at least 1")
-    return number
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,12 +6,16 @@ import argparse
 import sys
 from typing import Any
 
+from runwell.commands.numbers import whole
+
 
 def add_parser(subparsers: Any) -> None:
     """Flags of `runwell up`; what is not given comes from the environment."""
     parser = subparsers.add_parser("up", help="start the server and its pages")
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1; any other needs RUNWELL_TOKEN)")
-    parser.add_argument("--port", type=int, help="port to listen on (default 8420)")
+    parser.add_argument(
+        "--port", type=whole(0, 65535), metavar="PORT", help="port to listen on (default $RUNWELL_PORT, else 8420)"
+    )
     parser.add_argument("--home", metavar="DIR", help="where store, spool and checkpoints lie (default $RUNWELL_HOME)")
     parser.add_argument("--no-first-run", action="store_true", help="launch nothing on an empty store")
     parser.set_defaults(run=run)

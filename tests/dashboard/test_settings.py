@@ -26,10 +26,12 @@ def test_the_environment_is_heard(tmp_path: Path) -> None:
         {
             "RUNWELL_DATA": "/texts", "RUNWELL_DATABASE_URL": "postgresql://u@h/d", "RUNWELL_TOKEN": "long enough", "FIRST_RUN": "0",
             "RUNWELL_MAX_ACTIVE_RUNS": "5", "RUNWELL_ALLOWED_HOSTS": "server, box.lan",
+            "RUNWELL_PORT": "8499",
         },
     )  # fmt: skip
     assert (found.data, found.database_url, found.token) == (Path("/texts"), "postgresql://u@h/d", "long enough")
     assert (found.first_run, found.max_active_runs, found.allowed_hosts) == (False, 5, ("server", "box.lan"))
+    assert found.port == 8499 and read(tmp_path, {"RUNWELL_PORT": "8499"}, port=1).port == 1
 
 
 def test_flags_win(tmp_path: Path) -> None:
@@ -61,6 +63,7 @@ def test_loopback_needs_none(tmp_path: Path, host: str) -> None:
         ({"RUNWELL_TOKEN": "short"}, {}, "at least 8"),
         ({"RUNWELL_TOKEN": "a\nb"}, {}, "RUNWELL_TOKEN"),
         ({"FIRST_RUN": "no"}, {}, "FIRST_RUN"),
+        ({"RUNWELL_PORT": "http"}, {}, "RUNWELL_PORT = 'http' is not allowed; it takes a number from 1 to 65535"),
         ({"RUNWELL_URL": "nonsense"}, {}, "RUNWELL_URL"),
     ],
 )

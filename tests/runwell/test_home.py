@@ -23,13 +23,25 @@ def test_every_variable() -> None:
         {
             "RUNWELL_HOME": "~/x",
             "RUNWELL_DATA": "/d",
+            "RUNWELL_PORT": "8499",
             "RUNWELL_URL": "https://host:1/prefix/",
             "RUNWELL_TOKEN": " t ",
             "RUNWELL_RUN_ID": "r-1",
             "RUNWELL_SPOOL_MIB": "8",
         }
     )
-    assert environment == (Path.home() / "x", Path("/d"), "https://host:1/prefix", "t", "r-1", 8 * 2**20)
+    assert environment == (Path.home() / "x", Path("/d"), 8499, "https://host:1/prefix", "t", "r-1", 8 * 2**20)
+
+
+def test_the_port_is_where_a_server_on_this_machine_is_looked_for() -> None:
+    assert read_environment({"RUNWELL_PORT": "8499"}).url == "http://127.0.0.1:8499"
+    assert read_environment({"RUNWELL_PORT": "8499", "RUNWELL_URL": "http://box:1"}).url == "http://box:1"
+    for bad in ("0", "65536", "-1", "84 20", "x", "٣"):
+        with pytest.raises(SettingError, match="RUNWELL_PORT"):
+            read_environment({"RUNWELL_PORT": bad})
+        sound, problems = read_what_is_sound({"RUNWELL_PORT": bad})
+        assert sound.url == "" and [problem.variable for problem in problems] == ["RUNWELL_PORT"]
+    assert read_what_is_sound({"RUNWELL_PORT": "x", "RUNWELL_URL": "http://box:1"})[0].url == "http://box:1"
 
 
 def test_the_platforms_folder() -> None:

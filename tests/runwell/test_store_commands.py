@@ -125,3 +125,19 @@ def test_no_store_is_one_sentence_and_makes_none(
     assert main([*command, "--home", str(nowhere)]) == 1
     assert f"there is no store at {nowhere / 'runwell.db'}; say where it lies with --home" in capsys.readouterr().err
     assert not nowhere.exists()
+
+
+def test_a_run_that_is_not_there_and_a_number_that_is_none_are_told_with_what_to_do(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["prune", "nosuch"]) == 1
+    assert "there is no run 'nosuch'; the page Runs and `runwell runs` list" in capsys.readouterr().err
+    for command in (
+        ["prune", "--keep", "-1"],
+        ["sql", "--limit", "0", "SELECT 1"],
+        ["runs", "--limit", "x"],
+        ["up", "--port", "http"],
+    ):
+        with pytest.raises(SystemExit):
+            main(command)
+        assert "is not allowed; it takes a whole number from" in capsys.readouterr().err
