@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from dashboard.axes import Places
 from dashboard.fixes import Child
 from dashboard.outcomes import Outcome
 from dashboard.receipts import WriterReceipt
@@ -56,6 +57,11 @@ def series(record: Series) -> dict[str, Any]:
         "count": record.count.tolist(), "nonfinite": record.nonfinite.tolist(), "min_step": record.min_step.tolist(),
         "max_step": record.max_step.tolist(),
     }  # fmt: skip
+
+
+def places(axis: str, record: Places) -> dict[str, Any]:
+    """Where a series lies on another x axis: columns beside its own."""
+    return {"axis": axis, "x": record.x.tolist(), "min_x": record.min_x.tolist(), "max_x": record.max_x.tolist()}
 
 
 def sample(record: Sample) -> dict[str, Any]:

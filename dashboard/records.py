@@ -89,7 +89,8 @@ class Series:
 
     `min`, `max`, `mean` are over the finite values of a bucket (NaN when it has none), `last` is the bucket's last value
     as it was logged, `count` all its points, `nonfinite` how many of them are NaN or ±Inf. Raw points have count 1.
-    `step` is the step of the bucket's last point; `min_step` and `max_step` are where its extremes lie.
+    `step` is the step of the bucket's last point; `min_step` and `max_step` are where its extremes lie, `min_time` and
+    `max_time` when those were logged (None unless they were asked for: they cost more than the rest together).
     """
 
     name: str
@@ -103,11 +104,13 @@ class Series:
     nonfinite: Ints
     min_step: Ints
     max_step: Ints
+    min_time: Floats | None = None
+    max_time: Floats | None = None
 
 
 def joined(parts: Sequence[Series]) -> Series:
-    """Pieces of one series, in order of their steps, as one."""
-    columns = [one.name for one in fields(Series) if one.name != "name"]
+    """Pieces of one series, in order of their steps, as one. All or none of them know the times of their extremes."""
+    columns = [one.name for one in fields(Series) if one.name != "name" and getattr(parts[0], one.name) is not None]
     return Series(
         name=parts[0].name,
         **{column: np.concatenate([getattr(part, column) for part in parts]) for column in columns},

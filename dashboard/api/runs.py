@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from dashboard import present
 from dashboard.api.border import Json, read_object, services
+from dashboard.axes import AXES, AxisKind, TokenAxis, places
 from dashboard.commands import check_command
 from dashboard.deletion import delete
 from dashboard.errors import Conflict, Refused
@@ -26,6 +27,9 @@ Name = Annotated[
     list[str] | None, Query(description="series; may be given several times; without it: the names there are")
 ]
 Step = Annotated[int | None, Query(ge=0, le=MAX_STEP)]
+Axis = Annotated[
+    str | None, Query(description="; ".join(AXES) + ": adds where each row and its extremes lie on that axis")
+]
 
 
 @router.get("/runs")
@@ -65,6 +69,7 @@ def get_series(
     start: Annotated[Step, Query(alias="from", description="first step")] = None,
     stop: Annotated[Step, Query(alias="to", description="last step, included")] = None,
     buckets: Annotated[int, Query(ge=1, le=10_000, description="at most so many rows a series")] = 1000,
+    x: Axis = None,
 ) -> Json:
     """Chart columns of equal length. One name gives its columns, several give `{"series": [...]}`, none the names."""
     store = services(request).store
@@ -74,8 +79,20 @@ def get_series(
         raise Refused(f"from = {start} is after to = {stop}")
     if len(name) > MAX_NAMES:
         raise Refused(f"{len(name)} names are too many; ask for at most {MAX_NAMES} at once")
-    found = [present.series(store.series(run_id, one, start=start, stop=stop, buckets=buckets)) for one in name]
+    axis = _axis(x)
+    tokens = TokenAxis(store, store.run(run_id)) if axis == "tokens" else None
+    found = []
+    for one in name:
+        series = store.series(run_id, one, start=start, stop=stop, buckets=buckets, times=axis == "time")
+        found.append(present.series(series) | (present.places(axis, places(series, axis, tokens)) if axis else {}))
     return Json(found[0] if len(found) == 1 else {"series": found})
+
+
+def _axis(x: str | None) -> AxisKind | None:
+    axis = next((axis for axis in AXES if axis == x), None)
+    if x is not None and axis is None:
+        raise Refused(f"x = {shorten(x)} is unknown; it takes one of {', '.join(AXES)}")
+    return axis
 
 
 @router.get("/runs/{run_id}/samples")

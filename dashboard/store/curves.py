@@ -8,7 +8,7 @@ buckets hold few points.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -282,6 +282,44 @@ def _contents(connection: sa.Connection, series_key: int, keys: Sequence[int]) -
         .where(columns.c.series_key == series_key)
     )
     return _by_key(connection, query, columns.c.block_key, keys)
+
+
+def with_times(connection: sa.Connection, run_key: int, series_key: int, found: Series) -> Series:
+    """The same columns, and when the extremes of each row were logged."""
+    if not len(found.step):
+        return replace(found, min_time=found.time, max_time=found.time)
+    wanted = np.unique(np.concatenate([found.min_step, found.max_step]))
+    times = _times_at(connection, run_key, series_key, wanted)
+    low, high = (times[np.searchsorted(wanted, steps)] for steps in (found.min_step, found.max_step))
+    raw = found.count == 1  # points at one step were logged at times of their own
+    return replace(found, min_time=np.where(raw, found.time, low), max_time=np.where(raw, found.time, high))
+
+
+def _times_at(connection: sa.Connection, run_key: int, series_key: int, wanted: Ints) -> Floats:
+    """When the visible point at each of those steps (sorted) was logged; of several the last that arrived."""
+    found = _overview(connection, series_key, int(wanted[0]), int(wanted[-1]), hidden_after(connection, run_key))
+    asked = np.searchsorted(wanted, found.first) < np.searchsorted(wanted, found.stop, side="right")
+    found = found[asked]
+    query = sa.select(blocks.c.key, blocks.c.arrivals, blocks.c.steps, blocks.c.times)
+    contents = _by_key(connection, query, blocks.c.key, found.key.tolist())
+    told: list[tuple[Ints, Ints, Ints, Floats]] = []
+    for block in range(len(found)):
+        row, count = contents[int(found.key[block])], int(found.rows[block])
+        steps = packing.unpack_integers(row.steps, count)
+        order = None if (np.diff(steps) >= 0).all() else np.argsort(steps, kind="stable")
+        ahead = steps if order is None else steps[order]
+        place = np.arange(*np.searchsorted(wanted, [found.first[block], found.stop[block] + 1]))
+        last = np.searchsorted(ahead, wanted[place], side="right") - 1  # of one step the row that arrived last
+        there = ahead[last] == wanted[place]
+        place, at = place[there], (last if order is None else order[last])[there]
+        generation = np.full(len(place), found.generation[block])
+        arrivals, times = packing.unpack_integers(row.arrivals, count), packing.unpack_times(row.times, count)
+        told.append((place, generation, arrivals[at], times[at]))
+    places, generations_of, arrivals_of, times_of = (np.concatenate(parts) for parts in zip(*told, strict=True))
+    newest_last = np.lexsort((arrivals_of, generations_of))
+    when = np.full(len(wanted), np.nan)
+    when[places[newest_last]] = times_of[newest_last]
+    return when
 
 
 def _by_key(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -269,19 +270,23 @@ class Store:
             return list(connection.scalars(query.order_by(t.series.c.key)))
 
     def series(
-        self, run_id: str, name: str, *, start: int | None = None, stop: int | None = None, buckets: int = 1000
-    ) -> Series:
+        self, run_id: str, name: str, *, start: int | None = None, stop: int | None = None, buckets: int = 1000,
+        times: bool = False,
+    ) -> Series:  # fmt: skip
         """One series from step `start` to `stop` (both included): raw when it has at most `buckets` points, else bucketed.
 
-        Points hidden by a rewind are left out. A name that the run never logged gives an empty series. Raises UnknownRun.
+        Points hidden by a rewind are left out; with `times`, it also says when each extreme was logged. A name that the
+        run never logged gives an empty series. Raises UnknownRun.
         """
         with self._database.read() as connection:
             row = runs.find(connection, run_id)
             query = sa.select(t.series.c.key).where(t.series.c.run_key == row.key, t.series.c.name == name)
             key = connection.scalar(query)
             if key is None:
-                return bucketing.empty(name)
-            return curves.read(connection, row.key, key, name, start, stop, max(1, buckets))
+                found = bucketing.empty(name)
+                return replace(found, min_time=found.time, max_time=found.time) if times else found
+            found = curves.read(connection, row.key, key, name, start, stop, max(1, buckets))
+            return curves.with_times(connection, row.key, key, found) if times else found
 
     def samples(self, run_id: str, *, limit: int | None = None) -> list[Sample]:
         """The newest `limit` samples, oldest first. Raises UnknownRun."""

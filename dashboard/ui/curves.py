@@ -10,11 +10,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from dashboard.axes import AxisKind
 from dashboard.records import Series
 from dashboard.ui import format as fmt
-
-AxisKind = Literal["step", "tokens", "time"]
-AXES: tuple[AxisKind, ...] = ("step", "tokens", "time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +87,19 @@ def _add_bucket(line: Line, series: Series, index: int) -> None:
     if bad == count:
         _add_point(line, step, time, None)
         return
+    low_time = time if series.min_time is None else float(series.min_time[index])
+    high_time = time if series.max_time is None else float(series.max_time[index])
     extremes = {
-        int(series.min_step[index]): float(series.min[index]),
-        int(series.max_step[index]): float(series.max[index]),
+        int(series.min_step[index]): (low_time, float(series.min[index])),
+        int(series.max_step[index]): (high_time, float(series.max[index])),
     }
     if int(series.min_step[index]) == int(series.max_step[index]) and series.min[index] != series.max[index]:
         # Both extremes were logged at one step (a repeated step): the dictionary kept one, so the other goes first.
-        _add_point(line, int(series.min_step[index]), time, float(series.min[index]))
+        _add_point(line, int(series.min_step[index]), low_time, float(series.min[index]))
     if math.isfinite(last):
-        extremes.setdefault(step, last)
+        extremes.setdefault(step, (time, last))
     for at in sorted(extremes):
-        _add_point(line, at, time, extremes[at])
+        _add_point(line, at, *extremes[at])
 
 
 def _add_point(line: Line, step: int, time: float, value: float | None) -> None:

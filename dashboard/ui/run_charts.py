@@ -18,6 +18,7 @@ import numpy as np
 from dash import html
 from dash.development.base_component import Component
 
+from dashboard import axes
 from dashboard.records import FindingRecord, Run, Series, joined
 from dashboard.roles import role_of
 from dashboard.services import Services
@@ -40,7 +41,7 @@ SMOOTHING = (0, 5, 10, 25, 50, 100, 250, 500, 1000)
 
 def view(services: Services, run: Run, query: Query) -> figures.View:
     """How the address wants the curves of this run drawn."""
-    kind: Any = choice(query, "x", curves.AXES, "step")
+    kind: Any = choice(query, "x", axes.AXES, "step")
     half_life = choice(query, "smooth", tuple(str(steps) for steps in SMOOTHING), "0")
     return figures.View(
         axis=axis(services, run, kind),
@@ -50,28 +51,16 @@ def view(services: Services, run: Run, query: Query) -> figures.View:
     )
 
 
-def axis(services: Services, run: Run, kind: curves.AxisKind) -> curves.Axis:
+def axis(services: Services, run: Run, kind: axes.AxisKind) -> curves.Axis:
     """The x axis; tokens fall back to steps when nothing says how many tokens a step has."""
     if kind == "time":
         origin = run.started_at or run.created_at
         length = (run.last_event_at or origin) - origin
         return curves.Axis("time", origin=origin, seconds_per_unit=3600.0 if length > 3 * 3600 else 60.0)
     if kind == "tokens":
-        tokens = tokens_per_step(services, run)
+        tokens = axes.tokens_per_step(services.store, run)
         return curves.Axis("tokens", tokens_per_step=tokens) if tokens else curves.Axis()
     return curves.Axis()
-
-
-def tokens_per_step(services: Services, run: Run) -> float:
-    """Tokens in one optimizer step: from the logged counter, else from the config, else 0 (unknown)."""
-    counted = next((name for name in services.store.series_names(run.id) if role_of(name) == "tokens"), None)
-    if counted:
-        series = services.store.series(run.id, counted, buckets=2)
-        if len(series.step) and series.step[-1] > 0 and np.isfinite(series.last[-1]):
-            return float(series.last[-1]) / float(series.step[-1])
-    sizes = [run.config.get(key) for key in ("batch_size", "accumulation_steps", "context_length")]
-    numbers = [float(size) for size in sizes if isinstance(size, (int, float))]
-    return math.prod(numbers) if len(numbers) == len(sizes) else 0.0
 
 
 def cards(names: Sequence[str], run: Run) -> list[Component]:
@@ -138,19 +127,24 @@ def _figure(
 ) -> figures.Figure:  # fmt: skip
     large = chart.key == "loss"
     buckets = LARGE_BUCKETS if large else SMALL_BUCKETS
-    series = {name: read(services, run.id, name, buckets, steps) for name in chart.colors if name in names}
+    timed = how.axis.kind == "time"
+    series = {name: read(services, run.id, name, buckets, steps, timed) for name in chart.colors if name in names}
     # A learning rate has no noise: smoothing it would only draw a rate that was never used.
     half_life = 0.0 if chart.key == "rate" else how.half_life
     view = how if large else figures.View(axis=how.axis, half_life=half_life, log=how.log)
     return figures.draw(chart, series, view, version=version, large=large)
 
 
-def read(services: Services, run_id: str, name: str, buckets: int, steps: tuple[int, int] | None) -> Series:
+def read(
+    services: Services, run_id: str, name: str, buckets: int, steps: tuple[int, int] | None, timed: bool = False
+) -> Series:
     """A series in buckets; those steps in so many of their own, raw when they are few, and what lies around them besides.
+
+    `timed` when the x axis is time: then extremes are told with the time at which they were logged.
 
     Nothing is hidden and nothing doubled at the seams, because each part is asked for by its steps.
     """
-    ask = partial(services.store.series, run_id, name)
+    ask = partial(services.store.series, run_id, name, times=timed)
     if steps is None:
         return ask(buckets=buckets)
     first, last = steps

@@ -19,6 +19,7 @@ from dash import ClientsideFunction, Input, Output, State, ctx, dcc, html
 from dash.development.base_component import Component
 
 from dashboard import comparison
+from dashboard.axes import AXES
 from dashboard.errors import UnknownRun
 from dashboard.records import Run, RunSummary
 from dashboard.services import Services
@@ -65,7 +66,7 @@ def layout(services: Services, query: Query) -> Component:
     offered = compare.metrics([services.store.series_names(one) for one in chosen])
     asked_for = Asked(
         metric=choice(query, "metric", list(offered), next(iter(offered), "train_loss")),
-        x=choice(query, "x", curves.AXES, "step"),
+        x=choice(query, "x", AXES, "step"),
         log=flag(query, "log"),
         smooth=choice(query, "smooth", [str(steps) for steps in run_charts.SMOOTHING], "0"),
     )
@@ -105,7 +106,7 @@ def _controls(offered: dict[str, str], asked: Asked) -> Component:
     return html.Div(
         [
             _labelled("Metric", dmc.Select(id=METRIC, value=asked.metric, data=_options(offered), allowDeselect=False, searchable=True, size="xs", w=210, **{"aria-label": "Metric"})),
-            _labelled("X axis", dmc.SegmentedControl(id=X, value=asked.x, size="xs", data=[{"value": one, "label": one.title()} for one in curves.AXES])),
+            _labelled("X axis", dmc.SegmentedControl(id=X, value=asked.x, size="xs", data=[{"value": one, "label": one.title()} for one in AXES])),
             dmc.Switch(id=LOG, checked=asked.log, label="Log scale", size="sm"),
             _labelled("Smoothing", dmc.Select(id=SMOOTH, value=asked.smooth, data=words, allowDeselect=False, size="xs", w=110, **{"aria-label": "Smoothing, half-life"})),
         ],

@@ -20,6 +20,7 @@ import dash_mantine_components as dmc
 from dash import ALL, ClientsideFunction, Input, Output, State, ctx, dcc, html
 from dash.development.base_component import Component
 
+from dashboard import axes
 from dashboard.deletion import delete
 from dashboard.errors import UnknownRun
 from dashboard.fixes import Child
@@ -121,7 +122,7 @@ def _tabs(services: Services, run: Run, found: Sequence[FindingRecord], query: Q
     }
     panels = {
         "curves": [
-            run_controls.controls(how, has_tokens=run_charts.tokens_per_step(services, run) > 0),
+            run_controls.controls(how, has_tokens=axes.tokens_per_step(services.store, run) > 0),
             html.Div(run_charts.cards(names, run), id=CHARTS),
             html.Div(id="run-more"),  # filled by assets/metrics.js
             dcc.Store(id=METRICS, data=run_charts.metrics(names)),

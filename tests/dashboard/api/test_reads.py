@@ -65,6 +65,47 @@ def test_series_in_columns_of_equal_length(client: Any, run: str) -> None:
     assert client.get(f"{run}/series?name=nope").json()["step"] == []
 
 
+@pytest.mark.parametrize("counter", [True, False], ids=["counted", "by the config"])
+def test_series_by_tokens(client: Any, send: Any, counter: bool) -> None:
+    """The counter counts 10 tokens a step to step 40 and 30 after it: a batch that grows. The config would say 6."""
+    config = {"batch_size": 1, "accumulation_steps": 2, "context_length": 3}
+    tokens = [10 * step if step <= 40 else 400 + 30 * (step - 40) for step in range(100)]
+    points = [
+        {"type": "metrics", "step": step, "time": step, "a": 9 if step == 43 else "NaN" if step == 97 else 1}
+        | ({"train/tokens": tokens[step]} if counter and step % 2 == 0 else {})
+        for step in range(100)
+    ]
+    send({"type": "run", "config": config}, *points)
+    expected = tokens if counter else [6 * step for step in range(100)]
+    found = client.get("/api/v1/runs/r1/series?name=a&buckets=5&x=tokens").json()
+    assert found["axis"] == "tokens" and [*COLUMNS, "axis", "x", "min_x", "max_x"] == list(found)
+    assert found["x"][:4] == [expected[step] for step in found["step"][:4]]
+    assert found["max_x"][found["max"].index(9.0)] == expected[43]
+    assert found["x"][-1] > expected[98], "after the last count it goes on"
+    raw = client.get("/api/v1/runs/r1/series?name=a&from=95&to=98&x=tokens").json()
+    assert raw["x"] == raw["min_x"] == [expected[step] for step in range(95, 99)] and raw["last"][2] == "NaN"
+
+
+def test_series_by_time_after_a_resume(client: Any, send: Any) -> None:
+    points = [{"type": "metrics", "step": step, "time": 10 + step**2, "a": -(abs(step - 33))} for step in range(100)]
+    again = [{"type": "metrics", "step": step, "time": 20_000 + step, "a": -50} for step in range(51, 100)]
+    send({"type": "run"}, *points, {"type": "rewind", "step": 50, "time": 20_000}, *again)
+    found = client.get("/api/v1/runs/r1/series?name=a&buckets=4&x=time").json()
+    assert found["axis"] == "time" and found["x"] == found["time"] and found["x"][-1] == 20_099
+    assert found["max_x"][found["max"].index(0.0)] == 10 + 33**2
+    step = client.get("/api/v1/runs/r1/series?name=a&name=nope&buckets=4&x=step").json()["series"]
+    assert step[0]["x"] == step[0]["step"] and step[0]["max_x"] == step[0]["max_step"] and step[1]["x"] == []
+
+
+def test_an_axis_that_is_not_there_is_said(client: Any, run: str) -> None:
+    unknown = client.get(f"{run}/series?name=a&x=epoch")
+    assert unknown.status_code == 422
+    assert unknown.json()["detail"] == "x = 'epoch' is unknown; it takes one of step, tokens, time"
+    absent = client.get(f"{run}/series?name=a&x=tokens")
+    assert absent.status_code == 422 and "no token axis" in absent.json()["detail"]
+    assert "train/tokens" in absent.json()["detail"] and "x = step or x = time" in absent.json()["detail"]
+
+
 def test_samples_lines_and_timeline(client: Any, run: str) -> None:
     assert client.get(f"{run}/samples").json() == {
         "samples": [

@@ -109,4 +109,7 @@ def _check_buckets(found: Series, points: Sequence[tuple[int, float, float]], mo
         assert found.mean[row] == pytest.approx(mean, rel=1e-9, abs=1e-9 * scale)
         assert (found.min_step[row], found.min[row]) in [(step, value) for step, _, value in inside]
         assert (found.max_step[row], found.max[row]) in [(step, value) for step, _, value in inside]
+        if found.min_time is not None and found.max_time is not None:
+            logged = {(step, time) for step, time, _ in inside}
+            assert {(found.min_step[row], found.min_time[row]), (found.max_step[row], found.max_time[row])} <= logged
     assert at == len(points)

@@ -103,7 +103,7 @@ def test_every_window_shows_what_was_logged(
                 store.append("r", batch)
             for first, last in ((0, 2**53), (window[0], window[0] + window[1])):
                 seen = log.seen(first, last)
-                found = store.series("r", "a", start=first, stop=last, buckets=most)
+                found = store.series("r", "a", start=first, stop=last, buckets=most, times=True)
                 check_buckets(found, seen, most)
                 if len(seen) <= most:
                     assert found.step.tolist() == [step for step, _, _ in seen]
@@ -134,6 +134,31 @@ def test_a_wide_view_unpacks_nothing_and_a_window_only_its_edges(
     cut = store.series("r", "a", start=100, stop=4096 * 8 - 100, buckets=100)
     assert len(opened) == 2
     check_buckets(cut, everything[100 : 4096 * 8 - 99], 100)
+
+
+def test_a_spike_is_told_with_the_step_and_the_time_at_which_it_was_logged(store: Store) -> None:
+    """Steps come ever faster, so that the middle of a bucket of steps is not the middle of its time; then a resume."""
+    tall = {777: 50.0, 9001: -50.0}
+    events = [
+        {"type": "metrics", "step": s, "time": 1000 * s**0.5, "a": tall.get(s, math.nan if s % 50 == 0 else s % 7 / 7)}
+        for s in range(10_000)
+    ]
+    store.append("r", Batch("w", 1, ({"type": "run", "time": 0.0}, *events)))
+    found = store.series("r", "a", buckets=20, times=True)
+    assert found.min_time is not None and found.max_time is not None
+    high, low = int(found.max.argmax()), int(found.min.argmin())
+    assert (found.max_step[high], found.max_time[high]) == (777, 1000 * 777**0.5)
+    assert (found.min_step[low], found.min_time[low]) == (9001, 1000 * 9001**0.5)
+    again = [{"type": "metrics", "step": s, "time": 1e6 + s, "a": 60.0 if s == 600 else 0.5} for s in range(501, 9500)]
+    store.append("r", Batch("w", 10_002, ({"type": "rewind", "step": 500, "time": 1e6}, *again)))
+    found = store.series("r", "a", buckets=20, times=True)
+    assert found.max_time is not None
+    high = int(found.max.argmax())
+    assert (found.max[high], found.max_step[high], found.max_time[high]) == (60.0, 600, 1e6 + 600)
+    assert found.time[-1] == 1e6 + 9499 and (np.diff(found.step) > 0).all()
+    assert store.series("r", "a", buckets=20).min_time is None, "only who asks for it pays"
+    nothing = store.series("r", "b", times=True)
+    assert nothing.min_time is not None and len(nothing.min_time) == 0
 
 
 def test_no_bucket_is_much_wider_than_the_others(store: Store) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import given
@@ -44,6 +45,14 @@ def test_a_bucket_passes_through_its_lowest_highest_and_last_in_order() -> None:
     )
     line = curves.trace(series)
     assert list(zip(line.steps, line.values, strict=True)) == [(37, 50.0), (80, 1.0), (99, 2.2)]
+
+
+def test_extremes_lie_at_the_times_at_which_they_were_logged() -> None:
+    bucket = _bucket(
+        step=99, time=9.0, min=1.0, max=50.0, mean=2.0, last=2.2, count=100, nonfinite=0, min_step=80, max_step=37
+    )
+    line = curves.trace(replace(bucket, min_time=np.array([8.5]), max_time=np.array([3.25])))
+    assert list(zip(line.steps, line.times, strict=True)) == [(37, 3.25), (80, 8.5), (99, 9.0)]
 
 
 def test_two_extremes_at_one_repeated_step_are_both_drawn() -> None:
