@@ -3,7 +3,8 @@
 `Engine` judges one run; `RULES` is the table of what it can see; `verdict` puts findings into one word.
 """
 
-from diagnostics.engine import Coverage, Engine
+from diagnostics.coverage import Coverage
+from diagnostics.engine import Engine
 from diagnostics.finding import Cause, Evidence, Finding, Remedy, Severity
 from diagnostics.rule import HEADINGS, OptionError, Rule
 from diagnostics.rules import BY_ID, RULES

@@ -13,11 +13,11 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from diagnostics.coverage import Coverage, lacking_series
 from diagnostics.data import DataFacts, read_data
 from diagnostics.deaths import KEPT_LINES, MAX_LINE, Ending, read_ending
 from diagnostics.facts import Facts, read_facts
@@ -25,7 +25,6 @@ from diagnostics.finding import Finding, Sighting
 from diagnostics.intake import NOT_METRICS, Intake, as_number
 from diagnostics.life import Moment, Track, merge, of_earlier_run, rewound
 from diagnostics.priority import arrange
-from diagnostics.roles import BY_ID
 from diagnostics.rule import OptionError, Rule
 from diagnostics.rules import RULES
 from diagnostics.samples import SampleLog, read_sample
@@ -40,19 +39,6 @@ ENDED = ("finished", "stopped", "crashed")
 KEPT_CHECKPOINTS = 256
 BATCH = 4096
 """Events looked at together when many come at once."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Coverage:
-    """Which rules ran, which could not and why, and which broke."""
-
-    ran: tuple[str, ...]
-    skipped: Mapping[str, str]
-    failed: Mapping[str, str]
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {"ran": list(self.ran), "skipped": dict(self.skipped), "failed": dict(self.failed)}
 
 
 class Engine:
@@ -85,6 +71,8 @@ class Engine:
         self._ending: Ending | None = None
         self._end_event: Mapping[str, Any] = {}
         self._ends = 0
+        self._known: tuple[frozenset[str], bool] | None = None
+        self._known_ready: tuple[Rule, ...] = ()
 
     def observe(self, event: Mapping[str, Any]) -> None:
         """Take one event, as `runwell.runlog` or the store gives it. Unknown types and fields are passed over."""
@@ -310,13 +298,22 @@ class Engine:
         """Let the rules that look at this kind of thing look. The others' lives are counted in looks of their own."""
         with np.errstate(all="ignore"):
             view = self._view()
-            # What is known of the data is held against every look at the curves.
-            kinds = ("series", "data") if kind == "series" else (kind,)
-            for rule in self._rules:
-                if rule.looks_at in kinds and self._missing(rule) is None:
-                    self._apply(rule, view)
+            for rule in self._ready(kind, view):
+                self._apply(rule, view)
             if kind == "series":
                 self._set_guards(view)
+
+    def _ready(self, kind: str, view: RunView) -> tuple[Rule, ...]:
+        """The rules that look at this kind of thing and have what they need."""
+        # What is known of the data is held against every look at the curves.
+        kinds = ("series", "data") if kind == "series" else (kind,)
+        known = frozenset(view.series), view.data is None
+        if kind != "series" or known != self._known:
+            ready = tuple(rule for rule in self._rules if rule.looks_at in kinds and self._missing(rule) is None)
+            if kind != "series":
+                return ready
+            self._known, self._known_ready = known, ready
+        return self._known_ready
 
     def _apply(self, rule: Rule, view: RunView) -> None:
         try:
@@ -371,12 +368,7 @@ class Engine:
             return f"{why}: {rule.blind}; log `time`, seconds of a clock" if why else None
         if rule.looks_at == "data" and self._data is None:
             return f"nothing is known of the data: {rule.blind}; log `run.data({{…}})`"
-        lacking = [roles for roles in rule.needs if not any(self._intake.has(role) for role in roles)]
-        if not lacking:
-            return None
-        words = " and ".join("no " + " or ".join(BY_ID[role].words for role in roles) for roles in lacking)
-        names = " and ".join(" or ".join(f"`{BY_ID[role].log}`" for role in roles) for roles in lacking)
-        return f"{words}: {rule.blind}; log {names}"
+        return lacking_series(rule, self._intake.has)
 
 
 def _events_from(table: Table, start: int) -> Callable[[int], Mapping[str, Any]]:

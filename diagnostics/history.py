@@ -93,6 +93,8 @@ class History:
         self._tail_steps: Ints = np.zeros(4 * TAIL, dtype=np.int64)
         self._tail_values: Floats = np.zeros(4 * TAIL)
         self._tail_end = 0
+        self._blocked = 0
+        """Where in the tail's buffer the points begin that are not in blocks yet."""
         self._blocks = Blocks()
         self._open_steps: list[int] = []
         self._open_sum, self._open_min, self._open_max = 0.0, math.inf, -math.inf
@@ -127,8 +129,18 @@ class History:
             self._first_values += values[:room].tolist()
         self._note_nonfinite(steps, values)
         self._note_lowest(steps, values)
-        self._extend_tail(steps, values)
-        self._extend_blocks(steps, values)
+        if steps.size > TAIL:
+            self._settle_blocks()
+            self._extend_tail(steps, values)
+            self._extend_blocks(steps, values)
+            self._blocked = self._tail_end
+        else:
+            self._extend_tail(steps, values)  # into blocks when they are asked for, or leave the buffer
+
+    def _settle_blocks(self) -> None:
+        start, self._blocked = self._blocked, self._tail_end
+        if start < self._tail_end:
+            self._extend_blocks(self._tail_steps[start : self._tail_end], self._tail_values[start : self._tail_end])
 
     def first(self) -> tuple[Ints, Floats]:
         """The first points (at most 256), non-finite ones included."""
@@ -149,6 +161,7 @@ class History:
         The last, unfinished block is included.
         """
         self.settle()
+        self._settle_blocks()
         used = self._blocks.used
         if self._open_finite:  # shown in the first free row; the next block to be closed overwrites it
             self._blocks.table[used] = self._open_row()
@@ -183,6 +196,7 @@ class History:
             self._blocks.append(row)
         self._note_nonfinite(tail_steps, tail_values)
         self._extend_tail(tail_steps, tail_values)
+        self._blocked = self._tail_end
         if lowest.step <= step:
             self.lowest = lowest
             return
@@ -198,10 +212,11 @@ class History:
             self.lowest = Lowest(low, int(steps[int(finite.argmin())]))
 
     def _note_nonfinite(self, steps: Ints, values: Floats) -> None:
-        note, bad = self.nonfinite, ~np.isfinite(values)
-        if not bad.any():
+        note, finite = self.nonfinite, np.isfinite(values)
+        if np.logical_and.reduce(finite):
             note.trailing = 0
             return
+        bad = ~finite
         where = np.flatnonzero(bad)
         if not note.count:
             note.first_step, note.first_value = int(steps[where[0]]), float(values[where[0]])
@@ -214,10 +229,11 @@ class History:
     def _extend_tail(self, steps: Ints, values: Floats) -> None:
         steps, values = steps[-TAIL:], values[-TAIL:]
         if self._tail_end + steps.size > self._tail_steps.size:
+            self._settle_blocks()
             kept = min(TAIL, self._tail_end)
             for buffer in (self._tail_steps, self._tail_values):
                 buffer[:kept] = buffer[self._tail_end - kept : self._tail_end].copy()
-            self._tail_end = kept
+            self._tail_end = self._blocked = kept
         end = self._tail_end + steps.size
         self._tail_steps[self._tail_end : end] = steps
         self._tail_values[self._tail_end : end] = values
@@ -260,12 +276,14 @@ class History:
                     self._open_sum += value
                     self._open_min, self._open_max = min(self._open_min, value), max(self._open_max, value)
             return
-        part = part[np.isfinite(part)]
+        finite = np.isfinite(part)
+        if not np.logical_and.reduce(finite):
+            part = part[finite]
         if part.size:
             self._open_finite += part.size
-            self._open_sum = float(np.cumsum(np.concatenate(([self._open_sum], part)))[-1])
-            self._open_min = min(self._open_min, float(part.min()))
-            self._open_max = max(self._open_max, float(part.max()))
+            self._open_sum = float(np.concatenate(([self._open_sum], part)).cumsum()[-1])
+            self._open_min = min(self._open_min, float(np.minimum.reduce(part)))
+            self._open_max = max(self._open_max, float(np.maximum.reduce(part)))
 
     def _open_row(self) -> tuple[float, ...]:
         mean = self._open_sum / self._open_finite if self._open_finite else math.nan

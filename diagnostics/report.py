@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from diagnostics import say, stats
-from diagnostics.engine import Coverage, Engine
+from diagnostics.coverage import Coverage
+from diagnostics.engine import Engine
 from diagnostics.finding import Finding
 from diagnostics.history import Floats
 
