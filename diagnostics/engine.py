@@ -212,7 +212,8 @@ class Engine:
     @property
     def _takes_stretches(self) -> bool:
         """Whether nothing is going on that each event may change."""
-        return self._ending is None and not self._samples.open and not self._stalled
+        usual = not self._intake.perplexities
+        return self._ending is None and not self._samples.open and not self._stalled and usual
 
     def _observe_stretch(self, rows: Stretch, event: Callable[[int], Mapping[str, Any]]) -> int:
         """Take metrics events, of which `event` gives each, as columns; how many. 0 where the first must go by itself."""

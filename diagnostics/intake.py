@@ -15,7 +15,7 @@ import numpy as np
 from diagnostics.anew import begins_anew
 from diagnostics.clock import PATIENCE, StepClock
 from diagnostics.history import History
-from diagnostics.roles import RoleMap
+from diagnostics.roles import AFTER_ALL, RoleMap
 from diagnostics.schedule import LookSchedule
 from diagnostics.series import SeriesView
 from diagnostics.stretch import MAX_STEP, NOTHING, Cells, Stretch
@@ -46,6 +46,8 @@ class Intake:
         self.histories: dict[str, History] = {}
         self.targets: dict[str, str | None] = {}
         """Name → its role, None for what no rule asks for; names that are not settled yet are missing."""
+        self.perplexities: set[str] = set()
+        """Names of perplexities whose logarithm stands for a loss."""
         self.next_step = 0
         """The step of a row that has none."""
         self._judged, self._roles = judged, RoleMap(roles)
@@ -89,7 +91,7 @@ class Intake:
                 continue
             number = value if type(value) is float else as_number(value)
             if number is not None:
-                watched[role] = number
+                watched[role] = number if name not in self.perplexities else _logarithm(number)
         if not watched:
             return None
         if (step, watched) == self._previous and all(number - number == 0 != number for number in watched.values()):
@@ -158,7 +160,11 @@ class Intake:
         return evaluated and self._loss_alone and not self._loss_beside
 
     def _bind(self, event: Mapping[str, Any]) -> None:
-        """Give the new names of an event their roles. One name feeds a role: the first seen, the most telling of its line."""
+        """Give the new names of an event their roles. One name feeds a role: the first seen, the most telling of its line.
+
+        But a perplexity gives way to a loss; and a training loss of which one point has come, beside an evaluation before
+        the first step, to the one that is logged while training goes on.
+        """
         fresh = [name for name in event if name not in self.targets]
         found = {name: None if name in NOT_METRICS else self._roles.find(str(name)) for name in fresh}
         for name in sorted(fresh, key=lambda name: found[name][1] if found[name] else 0):  # type: ignore[index]
@@ -166,14 +172,27 @@ class Intake:
             if (
                 match is None
                 or match[0] not in self._judged
-                or (match[0] in self.names and self.names[match[0]] != name)
+                or (self.names.get(match[0], name) != name and not self._gives_way(match, event))
             ):
                 self.targets[name] = None
                 continue
             if as_number(event[name]) is None:
                 continue  # an empty cell or a word: the name may still bring numbers later
+            if match[0] in self.names:
+                self.targets[self.names[match[0]]] = None
+                self.perplexities.discard(self.names[match[0]])
             self.targets[name], self.names[match[0]] = match[0], str(name)
             self.histories[match[0]] = History()
+            if match[1] >= AFTER_ALL:
+                self.perplexities.add(name)
+
+    def _gives_way(self, match: tuple[str, int], event: Mapping[str, Any]) -> bool:
+        """Whether the name that feeds a role so far is to be replaced by another one, which has come with an event."""
+        role, rank = match
+        bound = self.names[role]
+        if rank >= AFTER_ALL or bound in event:
+            return bound in self.perplexities and rank < AFTER_ALL
+        return bound in self.perplexities or (role == "train_loss" and self.histories[role].count <= 1)
 
     def _begin_anew(self, restarted: bool, watched: Mapping[str, float]) -> bool:
         """Forget what came before if another run begins in the same log; whether it does."""
@@ -198,6 +217,10 @@ class Intake:
             self.histories[role].append(step, value)
         self.schedule = LookSchedule()
         return True
+
+
+def _logarithm(perplexity: float) -> float:
+    return math.log(perplexity) if perplexity > 0 else math.nan
 
 
 def as_number(value: object) -> float | None:

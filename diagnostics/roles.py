@@ -55,27 +55,28 @@ ROLES: tuple[Role, ...] = (
           "train_loss training_loss loss_train training/loss loss tr_loss train_loss_step loss/train losses/train "
           "loss_metrics/global_avg_loss train/loss_step train/ce_loss ce_loss train/cross_entropy_loss lm_loss lm/loss "
           "train/lm_loss train/total_loss total_loss train_ce train/ce train/nll nll_loss step_loss batch_loss iter_loss train_nll "
-          "train_mean_nll mean_nll",
+          "train_mean_nll mean_nll loss/train/total metrics/train/LanguageCrossEntropy LanguageCrossEntropy xent train/xent losses train_losses",
           "some trainers log a moving average or the last micro-batch; Hugging Face's final `train_loss` is the mean of the run"),
     _role("val_loss", "validation loss", "nats/token", "loss on held-out data", "every evaluation", "val/loss",
           "val_loss valid_loss validation_loss eval_loss eval/loss valid/loss validation/loss dev_loss dev/loss test_loss "
           "test/loss loss_val loss/val loss/valid loss/validation loss/eval losses/val losses/validation loss_eval "
           "validation_metrics/loss validation_metrics/global_avg_loss val_ce val/ce val/bpb val_bpb eval/ce_loss "
           "eval/lm_loss val/lm_loss lm_loss_validation lm_loss/validation heldout_loss holdout_loss val_loss_epoch "
-          "val_nll eval_nll test_nll valid_nll",
+          "val_nll eval_nll test_nll valid_nll val_losses valid_losses test_losses eval_losses metrics/eval/LanguageCrossEntropy "
+          "eval/LanguageCrossEntropy val/lm_loss_value val/xent val_xent",
           "few evaluation batches make it noisy; bits per byte have another scale than the training loss"),
     _role("grad_norm", "gradient norm", "", "total L2 norm of the gradients, before clipping", "every logged step",
           "train/grad_norm",
           "grad_norm gradient_norm train/gradient_norm grad/norm gradnorm total_grad_norm train/total_grad_norm "
           "global_grad_norm optim/grad_norm optim/total_grad_norm grad_norm_total grad_2.0_norm_total "
-          "grad_2_0_norm_total gradients/norm gnorm grad_l2 grad_l2_norm norm"),
+          "grad_2_0_norm_total gradients/norm l2_norm/grad/global gnorm grad_l2 grad_l2_norm norm"),
     _role("grad_norm_first", "first block's gradient norm", "", "L2 norm of the first block's gradients", "every logged step",
           "train/grad_norm_first", "grad_norm_first_layer grad_norm/first"),
     _role("grad_norm_last", "last block's gradient norm", "", "L2 norm of the last block's gradients", "every logged step",
           "train/grad_norm_last", "grad_norm_last_layer grad_norm/last"),
     _role("learning_rate", "learning rate", "", "rate used for the step", "every logged step", "train/learning_rate",
           "learning_rate lr train/lr lr-AdamW lr-Adam lr-SGD lr/AdamW lr-AdamW/pg1 lr_group_0 lr/group0 optim/lr "
-          "optim/learning_rate optim/learning_rate_group0 lr_0 lr0 lr/pg0 current_lr learning-rate scheduler/lr opt/lr",
+          "optim/learning_rate optim/learning_rate_group0 lr_0 lr0 lr/pg0 current_lr lr-DecoupledAdamW/group0 learning-rate scheduler/lr opt/lr",
           "a multiplier of the peak, such as nanochat's `train/lrm`, is not a rate"),
     _role("update_ratio", "update ratio", "", "norm of the weight update ÷ norm of the weights", "every logged step",
           "train/update_ratio", "update_ratio update_to_weight update_to_weight_ratio update_weight_ratio"),
@@ -87,7 +88,8 @@ ROLES: tuple[Role, ...] = (
     _role("tokens_per_second", "tokens per second", "tokens/s", "training throughput", "every logged step",
           "perf/tokens_per_second",
           "tokens_per_second tokens_per_sec tok_per_sec train/tok_per_sec throughput(tps) tps throughput/tokens_per_sec "
-          "train/tokens_per_second throughput tok_s tok/sec toks_per_sec train_tokens_per_second"),
+          "train/tokens_per_second throughput tok_s tok/sec toks_per_sec train_tokens_per_second "
+          "tokens_per_second_per_gpu"),
     _role("step_seconds", "step time", "s", "wall time of an optimizer step", "every logged step", "perf/step_seconds",
           "step_seconds step_time iter_time time_per_step train/step_time sec_per_step step_time_s "
           "time_metrics/end_to_end(s) seconds_per_step"),
@@ -102,7 +104,21 @@ ROLES: tuple[Role, ...] = (
 )  # fmt: skip
 
 BY_ID = {role.id: role for role in ROLES}
-_BY_ALIAS = {alias: (role.id, rank) for role in ROLES for rank, alias in enumerate(role.aliases)}
+
+PERPLEXITIES = {
+    "train_loss": "train/perplexity train/ppl train_perplexity train_ppl perplexity ppl training_perplexity metrics/train/LanguagePerplexity",
+    "val_loss": "val/perplexity val/ppl val_perplexity val_ppl valid_perplexity valid_ppl validation_perplexity eval/perplexity "
+    "eval/ppl eval_perplexity eval_ppl test_perplexity test_ppl dev_ppl dev_perplexity valid/ppl metrics/eval/LanguagePerplexity",
+}  # fmt: skip
+"""Names of perplexities: their logarithm is the loss, where no loss is logged."""
+AFTER_ALL = 1000
+"""The rank from which on the names of perplexities count: after every name of a loss."""
+
+_BY_ALIAS = {
+    normal(alias): (role, AFTER_ALL + rank)
+    for role, names in PERPLEXITIES.items()
+    for rank, alias in enumerate(names.split())
+} | {alias: (role.id, rank) for role in ROLES for rank, alias in enumerate(role.aliases)}
 
 
 class RoleMap:

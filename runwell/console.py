@@ -41,16 +41,31 @@ _COUNT = re.compile(r"\b(\d+)/ *\d+ (?:\[|batches)|^\s*(\d+)/\d+ ")
 _BARE_ROW = re.compile(r"\s*(\d+) (train|val) (\S+)\s*")
 """The shortest form there is: `250 val 6.25`."""
 
-_HEADING = re.compile(r"\[step=(\d+)/\d+[^\]]*\]\s*$")
-_UNDER_IT = re.compile(rf"\s+([\w./() -]+?)=({_NUMBER})\s*", re.IGNORECASE)
-"""OLMo's form: the step on a line of its own, `[step=5/90,epoch=0]`, and its numbers on lines below that are set in."""
+_HEADING = re.compile(r"\[(?:step|batch)=(\d+)/\d+[^\]]*\]:?\s*$")
+_EVALUATION = re.compile(r"\[Eval batch=\d+/\d+\]")
+_UNDER_IT = re.compile(rf"(?:\d+:)?\s+(?:(Train|Eval) )?([\w./() -]+?)(?:=|: )({_NUMBER})\s*", re.IGNORECASE)
+"""OLMo's and Composer's forms: the step on a line of its own, `[step=5/90,epoch=0]` or `[batch=5/90]:`, and its numbers on
+lines below that are set in, each behind the word Train or Eval in Composer's."""
+
+_EPOCH_HEADING = re.compile(r"\s*Epoch:? +(\d+)(?:/\d+)?\s*", re.IGNORECASE)
+_BATCHES = re.compile(r"^\s*(\d+)/(\d+) ")
+"""Keras: the epoch on a line of its own, and bars below it that count its batches."""
+
+_AT = re.compile(
+    rf"\b(val|valid|validation|test|train|training) loss at (?:step|iteration|iter) (\d+)\s*[:=]\s*({_NUMBER})",
+    re.IGNORECASE,
+)
+_MEGATRONS = re.compile(r"\b(?:validation|test) loss at iteration (\d+)", re.IGNORECASE)
+
+_ROW = re.compile(r"\s*\|(.+)\|\s*")
+"""A row of a table in Markdown, as model cards have them."""
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _WRAPPED = re.compile(r"\b(?:np\.float\d+|tensor)\(([^(),]*)[^()]*\)")
 """Numbers as their libraries print them: `np.float64(0.5)`."""
 
 _COUNTING = frozenset(STEP_NAMES) | {"it", "update"}
-_LOSSES = frozenset({"loss", "nll", "losses"})
+_LOSSES = frozenset({"loss", "nll", "losses", "xent"})
 _BARE = _COUNTING | _LOSSES | {"epoch", "lr", "norm", "gnorm", "grad_norm", "ppl", "mfu"}
 """Last words of names that need no sign before their number."""
 
@@ -60,20 +75,25 @@ def numbers_in(line: str) -> dict[str, float]:
     line = _WRAPPED.sub(r"\1", _COLOURS.sub("", line[:LONGEST]))
     if (row := _BARE_ROW.fullmatch(line)) and (number := parse_number(row[3])) is not None:
         return {"step": float(row[1]), f"{row[2]}/loss": number}
+    if (at := _AT.search(line)) and (number := parse_number(at[3].replace(",", ""))) is not None:
+        return {"step": float(at[2]), f"{'train' if at[1].lower().startswith('train') else 'val'}/loss": number}
     found: dict[str, float] = {}
-    evaluation = False
+    evaluation = _MEGATRONS.search(line) is not None
     for match in _PAIR.finditer(line):
         name, number = match["name"], parse_number(match["number"].replace(",", ""))
         words = name.lower().split(" ")
         if number is None or (not match["sign"].strip() and not _is_bare(words[-1])):
             continue
-        if words[-1] in _COUNTING:
-            found.setdefault("step", number)
+        if words[-1].removeprefix("valid_") in _COUNTING:
+            # fairseq tells its epochs as `update`, with a fraction, before its steps
+            found["step"] = number if words[-1] == "num_updates" else found.get("step", number)
             evaluation = evaluation or parts.is_validation(words[0])  # `Eval Step 200: Loss=2.5`
         elif words[-1] == "epoch":
             found.setdefault("epoch", number)
         elif words[-1] not in TIME_NAMES:  # here a time is how long something took, not when it was
             found.setdefault(_shortest(name, words, match["sign"]), number)
+    if "val" in found and "loss train" in found:  # litgpt: `loss train: 2.5, val: 2.6`
+        found["val loss"] = found.pop("val")
     if HUGGING_FACES_END in found or not any(_is_loss(name) for name in found):
         return {}
     if "step" not in found and (count := _COUNT.search(line)):
@@ -137,6 +157,9 @@ class _Reports:
         self._rows = Rows()
         self._name = name
         self._open: dict[str, float] = {}
+        self._step = 0.0
+        self._epoch = 0
+        self._columns: list[str] = []
         self.any = False
         """Whether there was one."""
 
@@ -144,13 +167,18 @@ class _Reports:
         """Those of the lines; of one over several lines when it is known to be over, by a line or by `rest`."""
         for number, line in lines:
             if self._open and (below := _UNDER_IT.fullmatch(line)):
-                self._open[below[1]] = float(below[2].replace(",", ""))
+                self._open[_under_word(below[1], below[2])] = float(below[3].replace(",", ""))
                 continue
             yield from self.rest()
             if heading := _HEADING.search(line):
-                self._open = {"step": float(heading[1])}
+                self._step = float(heading[1])
+                self._open = {"step": self._step}
+            elif _EVALUATION.search(line):
+                self._open = {"step": self._step}
+            elif epoch := _EPOCH_HEADING.fullmatch(line):
+                self._epoch = int(epoch[1])
             # what begins as JSON is no print: it is read as JSON, or was found to be broken
-            elif not line.lstrip().startswith('{"') and (numbers := numbers_in(line)):
+            elif not line.lstrip().startswith('{"') and (numbers := self._of_table(line) or self._of_line(line)):
                 yield from self._event(number, numbers)
 
     def rest(self) -> Iterator[Event | str]:
@@ -158,6 +186,28 @@ class _Reports:
         numbers, self._open = self._open, {}
         if len(numbers) > 1:
             yield from self._event(0, numbers)
+
+    def _of_line(self, line: str) -> dict[str, float]:
+        """The numbers of a line. Batches that are counted anew in each epoch, whose heading stands above, are counted on."""
+        numbers = numbers_in(line)
+        if self._epoch and numbers and "epoch" not in numbers and (batches := _BATCHES.match(line)):
+            epoch, done, of_all = self._epoch, int(batches[1]), int(batches[2])
+            return {**numbers, "step": float((epoch - 1) * of_all + done), "epoch": float(epoch)}
+        return numbers
+
+    def _of_table(self, line: str) -> dict[str, float]:
+        """The numbers of a row of a table whose header, with a loss among its names, has gone before."""
+        row = _ROW.fullmatch(line)
+        if row is None:
+            self._columns = []
+            return {}
+        cells = [cell.strip() for cell in row[1].split("|")]
+        if not any(char.isdigit() for char in row[1]) and any(_is_loss(cell) for cell in cells):
+            self._columns = cells
+        elif len(cells) == len(self._columns):
+            pairs = zip(self._columns, map(parse_number, cells), strict=True)
+            return {name: number for name, number in pairs if name and number is not None}
+        return {}
 
     def _event(self, number: int, numbers: dict[str, float]) -> Iterator[Event | str]:
         try:
@@ -167,3 +217,8 @@ class _Reports:
             return
         self.any = True
         yield event
+
+
+def _under_word(word: str | None, name: str) -> str:
+    """A name of Composer's without the word before it, which says nothing that the name does not, unless it is bare."""
+    return f"eval/{name}" if word and word.lower() == "eval" and "/" not in name else name

@@ -9,7 +9,8 @@ import csv
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
-from runwell import parts
+from runwell import parts, shapes
+from runwell.apart import OneRun
 from runwell.lines import Lines
 from runwell.loglines import Item
 from runwell.rows import Rows, parse_number
@@ -20,16 +21,17 @@ FIELD_BYTES = 16 * 1024 * 1024
 END = "the end of the block"
 
 
-def read_csv(lines: Lines, name: str, *, bulk: bool = False) -> Iterator[Item]:
+def read_csv(lines: Lines, name: str, *, bulk: bool = False, one: OneRun | None = None) -> Iterator[Item]:
     """Events of the rows under a header row, or a sentence for each bad one.
 
-    `bulk` reads ahead once there was an event, and gives rows that are alike as tables; what comes out is the same.
+    `bulk` reads ahead once there was an event, and gives rows that are alike as tables; what comes out is the same. Of
+    several runs the one that `one` lets pass.
     """
     first = next(lines, (1, ""))
     lines.back(first)
     before = csv.field_size_limit(FIELD_BYTES)
     try:
-        yield from _Reader(lines, name, max(",\t;", key=first[1].count)).read(bulk)
+        yield from _Reader(lines, name, max(",\t;", key=first[1].count), one or OneRun()).read(bulk)
     finally:
         csv.field_size_limit(before)
 
@@ -37,8 +39,9 @@ def read_csv(lines: Lines, name: str, *, bulk: bool = False) -> Iterator[Item]:
 class _Reader:
     """Reads the rows of one table, in order."""
 
-    def __init__(self, lines: Lines, name: str, delimiter: str) -> None:
-        self._lines, self._name, self._delimiter = lines, name, delimiter
+    def __init__(self, lines: Lines, name: str, delimiter: str, one: OneRun) -> None:
+        self._lines, self._name, self._delimiter, self._one = lines, name, delimiter, one
+        self._decimal_commas = delimiter != ","
         # it takes no line before a row needs it: `lines.number` is that of the row's last line
         self._cells = csv.reader(map(itemgetter(1), lines), delimiter=delimiter)
         self._rows = Rows()
@@ -57,10 +60,16 @@ class _Reader:
         if any(parse_number(cell) is not None for cell in header):
             yield self._told("the first row must name the columns, it holds numbers")
             return
-        self._header, self._part = header, parts.column_of(header)
+        exported = shapes.runs_exported(header)
+        if len(exported) > 1:
+            chosen = self._one.choose(exported, "names of columns")
+            header = ["" if " - " in name and not name.startswith(f"{chosen} - ") else name for name in header]
+        header = shapes.renamed(header, self._name)
+        self._header, self._part, self._melted = header, parts.column_of(header), shapes.Melted(header)
+        self._run = "" if self._melted else self._one.column_of(header)
         names = [name for name in header if name]
         # of two columns with one name each row has the last that holds a number
-        ahead = bulk and len(set(names)) == len(names)
+        ahead = bulk and len(set(names)) == len(names) and not self._melted and not self._run
         for item in self._one_by_one():
             yield item
             if ahead and not isinstance(item, str):
@@ -86,11 +95,20 @@ class _Reader:
                     yield event
 
     def _event(self, cells: list[str]) -> Event | None:
-        """The event of a row; None when it is empty. Raises `BadEvent`."""
-        found = _numbers_of(self._header, cells)
+        """The event of a row; None when it is empty, or another run's. Raises `BadEvent`."""
+        header = self._header
+        if self._melted:
+            header, cells = self._melted.spread(header, cells)
+        found = _numbers_of(header, cells, self._decimal_commas)
         if self._part is not None and self._part < len(cells) and parts.is_validation(cells[self._part]):
             found = parts.as_validation(found)
-        return self._rows.metrics(found) if found or any(cell.strip() for cell in cells) else None
+        if not found and not any(cell.strip() for cell in cells):
+            return None
+        if not self._run or (at := self._header.index(self._run)) >= len(cells):
+            return self._rows.metrics(found)
+        found.pop(self._run, None)
+        event = self._rows.metrics(found)
+        return event if self._one.passes(self._run, cells[at], float(event["step"])) else None
 
     def _together(self, texts: list[str]) -> Iterator[Item]:
         """The rows of many lines, read at a stroke where each line is a row."""
@@ -124,7 +142,11 @@ class _Reader:
         """The numbers by column; rows that tell of an evaluation are added to `odd`. `plain`: no cell has an underscore."""
         if self._part is not None:
             odd.update(at for at, word in enumerate(found[self._part]) if parts.is_validation(word))
-        columns = {name: _numbers(cells, plain) for name, cells in zip(self._header, found, strict=True) if name}
+        columns = {
+            name: _numbers(cells, plain, self._decimal_commas)
+            for name, cells in zip(self._header, found, strict=True)
+            if name
+        }
         return {name: column for name, column in columns.items() if column.count(None) < len(column)}
 
 
@@ -138,18 +160,18 @@ def _parsed_together(texts: list[str], delimiter: str) -> list[list[str]] | None
     return rows[:-1] if len(rows) == len(texts) + 1 and rows[-1] == [END] else None
 
 
-def _numbers(cells: Sequence[str], plain: bool) -> Column:
+def _numbers(cells: Sequence[str], plain: bool, decimal_commas: bool) -> Column:
     """The numbers of a column, as `_numbers_of` reads them."""
     try:
         if plain or "_" not in "".join(cells):
             return [float(cell) if cell else None for cell in cells] if "" in cells else list(map(float, cells))
     except ValueError:
         pass
-    known = {cell: parse_number(cell.replace("\0", "")) for cell in set(cells)}
+    known = {cell: _number(cell, decimal_commas) for cell in set(cells)}
     return [known[cell] for cell in cells]
 
 
-def _numbers_of(header: list[str], cells: list[str]) -> dict[str, float]:
+def _numbers_of(header: list[str], cells: list[str], decimal_commas: bool) -> dict[str, float]:
     """The numbers of a row by column; cells that are empty or hold words are left out."""
     if "_" not in "".join(cells):  # Python would read 1_000 as a number, which no logger means
         try:
@@ -158,7 +180,14 @@ def _numbers_of(header: list[str], cells: list[str]) -> dict[str, float]:
             return found
         except ValueError:
             pass  # a word, or a number in a spelling that float() does not know
-    pairs = (
-        (column, parse_number(cell.replace("\0", ""))) for column, cell in zip(header, cells, strict=False) if column
-    )
+    pairs = ((column, _number(cell, decimal_commas)) for column, cell in zip(header, cells, strict=False) if column)
     return {column: number for column, number in pairs if number is not None}
+
+
+def _number(cell: str, decimal_commas: bool) -> float | None:
+    """The number in a cell; with a decimal comma where the comma does not part the cells, as spreadsheets write it."""
+    cell = cell.replace("\0", "")
+    number = parse_number(cell)
+    if number is None and decimal_commas and cell.count(",") == 1:
+        return parse_number(cell.replace(",", "."))
+    return number

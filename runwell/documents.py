@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from runwell import shapes
 from runwell.loglines import event_of
 from runwell.rows import Rows
 from runwell.wire import BadEvent, Event, WireError, loads, validate_event
@@ -37,7 +38,9 @@ def read_document(text: str, name: str, line: int = 1) -> Iterator[Event | str]:
     state = value if isinstance(value, dict) else {}
     history = value if isinstance(value, list) else next((state[n] for n in HISTORIES if _is_list(state.get(n))), None)
     if history is None:
-        yield f"{name}: a JSON document needs a list of rows under one of {', '.join(HISTORIES)}"
+        history = shapes.rows_of_lists(state) or None
+    if history is None:
+        yield f"{name}: a JSON document needs a list of rows under one of {', '.join(HISTORIES)}, or lists of numbers with a loss among them"
         return
     settings = {name: item for name, item in state.items() if isinstance(item, int | float | str)}
     if settings:

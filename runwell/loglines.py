@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from types import NoneType
 from typing import Any
 
-from runwell import parts
+from runwell import parts, shapes
+from runwell.apart import COLUMNS, OneRun
 from runwell.lines import Lines
 from runwell.rows import Rows, number_of, parse_number
 from runwell.table import Column, Cutter, Table
@@ -23,23 +24,31 @@ FEW = 64
 """Lines that are not halved any further to find the one that is broken."""
 SPARSE = 4
 """Names in a block, as a multiple of those in a row, above which columns would be mostly empty."""
+READ_ALONE = frozenset({*COLUMNS, "value"})
+"""Names of which a row that has one is read by itself: it may be another run's, or name its series in another cell."""
 BETWEEN = '"##"'
 """Put between lines. Whoever writes that text in JSON writes `##`, or one of them as `\\u0023`: else it stands there alone."""
 
 
-def read_json_lines(lines: Lines, name: str, *, bulk: bool = False) -> Iterator[Item]:
+def read_json_lines(lines: Lines, name: str, *, bulk: bool = False, one: OneRun | None = None) -> Iterator[Item]:
     """Events of JSON lines, or a sentence for each bad one. A last line without its end is passed over in silence.
 
     `bulk` reads ahead once there was an event, which a log that is still being written does not allow, and gives rows that
-    are alike as tables; what comes out is the same.
+    are alike as tables; what comes out is the same. Of several runs the one that `one` lets pass.
     """
-    reader = _Reader(name)
+    reader = _Reader(name, one or OneRun())
     for number, line in lines:
         yield from reader.of_line(number, line)
         if bulk and reader.any:
             break
     while texts := lines.many() if bulk else None:
         yield from reader.of_lines(lines.number - len(texts), texts)
+
+
+def _is_of(value: dict[str, Any], event: Event, one: OneRun) -> bool:
+    """Whether an object is of the run that is read."""
+    column = one.column_of([name for name, item in value.items() if isinstance(item, str | int) and item != ""])
+    return not column or one.passes(column, value[column], float(event["step"]))
 
 
 def event_of(value: Any, rows: Rows) -> Event:
@@ -56,8 +65,8 @@ def event_of(value: Any, rows: Rows) -> Event:
 class _Reader:
     """Reads the lines of one log, in order."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, one: OneRun) -> None:
+        self._name, self._one = name, one
         self._rows = Rows()
         self._cutter = Cutter(self._rows)
         self._first = True
@@ -69,14 +78,21 @@ class _Reader:
         if not line.strip():
             return
         try:
-            event = event_of(parsed[0] if parsed else loads(line), self._rows)
+            value = parsed[0] if parsed else loads(line)
+            if isinstance(value, dict) and "value" in value and not parts.is_record(value.get("type")):
+                value = shapes.named(value)
+            if self._first and isinstance(value, dict) and (curves := shapes.rows_of_lists(value)):
+                yield from (event_of(row, self._rows) for row in curves)
+                return
+            event = event_of(value, self._rows)
         except WireError as error:
             # a line without its end is being written, or its writer was killed: that is no fault of the log
             if line.endswith("\n") or self._first:
                 yield f"{self._name}, line {number}: {error}"
         else:
             self.any = True
-            yield event
+            if not self._one.tells(value) or event["type"] != "metrics" or _is_of(value, event, self._one):
+                yield event
         finally:
             self._first = False
 
@@ -132,6 +148,8 @@ def _columns(objects: list[Any], odd: set[int]) -> dict[str, Column] | None:
     for name in names:
         cells = [value.get(name) for value in objects]
         odd.update(parts.apart(name, cells))
+        if name in READ_ALONE:
+            odd.update(at for at, cell in enumerate(cells) if cell is not None)
         column = _numbers(cells, odd)
         if column is not None:
             columns[name] = column

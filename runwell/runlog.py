@@ -16,6 +16,7 @@ from os import PathLike
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
+from runwell.apart import OneRun
 from runwell.console import or_printed
 from runwell.csvrows import read_csv
 from runwell.documents import begins_document, read_document
@@ -44,13 +45,17 @@ class UnreadableLog(ValueError):
     """Nothing in the file can be read as a run log. The message says what was seen and what is allowed."""
 
 
-def read_events(source: Source, *, name: str = "", on_problem: Problem | None = None) -> Iterator[Event]:
+def read_events(
+    source: Source, *, name: str = "", on_problem: Problem | None = None, one: OneRun | None = None
+) -> Iterator[Event]:
     """The events of a file, of a folder's event files, of an open stream, or of any iterable of lines, one at a time.
 
-    A file is read ahead; a stream line by line as it comes. `on_problem` hears of skipped lines. Raises
+    A file is read ahead; a stream line by line as it comes. `on_problem` hears of skipped lines. Of a table of several
+    runs one is read: that of `one`, which knows the others afterwards; without it `on_problem` hears of them. Raises
     `UnreadableLog` when nothing can be read, `OSError` from opening.
     """
-    for item in read_tables(source, name=name, on_problem=on_problem, ahead=isinstance(source, str | PathLike)):
+    ahead = isinstance(source, str | PathLike)
+    for item in read_tables(source, name=name, on_problem=on_problem, ahead=ahead, one=one):
         if isinstance(item, Table):
             yield from item.events()
         else:
@@ -58,19 +63,32 @@ def read_events(source: Source, *, name: str = "", on_problem: Problem | None = 
 
 
 def read_tables(
-    source: Source, *, name: str = "", on_problem: Problem | None = None, ahead: bool = True
+    source: Source,
+    *,
+    name: str = "",
+    on_problem: Problem | None = None,
+    ahead: bool = True,
+    one: OneRun | None = None,
 ) -> Iterator[Event | Table]:
     """The same as `read_events` for those who read to the end, several times as fast: many events in a row as one table.
 
     Without `ahead` nothing is read before it is asked for, and all are single events.
     """
+    told, one = one is None, one or OneRun()
     if isinstance(source, str | PathLike):
-        items, name = _of_path(Path(source), name or str(source), bulk=ahead), name or str(source)
+        items, name = _of_path(Path(source), name or str(source), one, bulk=ahead), name or str(source)
     elif isinstance(source, io.BufferedIOBase):
-        items = _of_bytes(source, name or "the log", bulk=ahead)
+        items = _of_bytes(source, name or "the log", one, bulk=ahead)
     else:
-        items = _of_lines(source, name or "the log", bulk=ahead)  # type: ignore[arg-type]
-    yield from _guarded(items, name or "the log", on_problem)
+        items = _of_lines(source, name or "the log", one, bulk=ahead)  # type: ignore[arg-type]
+    name = name or "the log"
+    yield from _guarded(_with_word_of_others(items, name, one, told), name, on_problem)
+
+
+def _with_word_of_others(items: Iterator[Item], name: str, one: OneRun, told: bool) -> Iterator[Item]:
+    yield from items
+    if one.others and (told or not one.read):
+        yield one.sentence(name)
 
 
 def write_events(events: Iterable[Mapping[str, Any]], file: IO[str]) -> int:
@@ -84,10 +102,10 @@ def write_events(events: Iterable[Mapping[str, Any]], file: IO[str]) -> int:
 # -- what it is ----------------------------------------------------------------------------------------------------
 
 
-def _of_path(path: Path, name: str, *, bulk: bool) -> Iterator[Item]:
+def _of_path(path: Path, name: str, one: OneRun, *, bulk: bool) -> Iterator[Item]:
     if not path.is_dir():
         with path.open("rb") as file:
-            yield from _of_bytes(file, name, bulk=bulk)
+            yield from _of_bytes(file, name, one, bulk=bulk)
         return
     files = event_files(path)
     if not files:
@@ -95,12 +113,12 @@ def _of_path(path: Path, name: str, *, bulk: bool) -> Iterator[Item]:
     for inner in files:
         with inner.open("rb") as file:
             try:
-                yield from _of_bytes(file, str(inner), bulk=bulk)
+                yield from _of_bytes(file, str(inner), one, bulk=bulk)
             except UnreadableLog as error:  # begun and never written: the others are read all the same
                 yield str(error)
 
 
-def _of_bytes(file: Any, name: str, *, bulk: bool) -> Iterator[Item]:
+def _of_bytes(file: Any, name: str, one: OneRun, *, bulk: bool) -> Iterator[Item]:
     file = _peekable(file)
     if file.peek(len(GZIP))[: len(GZIP)] == GZIP:
         file = _peekable(gzip.GzipFile(fileobj=file))
@@ -113,7 +131,7 @@ def _of_bytes(file: Any, name: str, *, bulk: bool) -> Iterator[Item]:
         return
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
     try:
-        yield from _of_lines(text, name, bulk=bulk)
+        yield from _of_lines(text, name, one, bulk=bulk)
     finally:
         text.detach()  # whoever opened the file closes it
 
@@ -122,7 +140,7 @@ def _peekable(file: Any) -> Any:
     return file if hasattr(file, "peek") else io.BufferedReader(file)
 
 
-def _of_lines(texts: Iterable[str], name: str, *, bulk: bool) -> Iterator[Item]:
+def _of_lines(texts: Iterable[str], name: str, one: OneRun, *, bulk: bool) -> Iterator[Item]:
     lines = Lines(texts)
     try:
         first = next((line for line in lines if line[1].strip()), None)
@@ -136,8 +154,8 @@ def _of_lines(texts: Iterable[str], name: str, *, bulk: bool) -> Iterator[Item]:
             lambda lines: read_document("".join(line for _, line in lines), name, first[0]), lines, name, PATIENCE
         )
     if first[1].lstrip().startswith("{"):
-        return or_printed(lambda lines: read_json_lines(lines, name, bulk=bulk), lines, name, PATIENCE)
-    return or_printed(lambda lines: read_csv(lines, name, bulk=bulk), lines, name, PATIENCE)
+        return or_printed(lambda lines: read_json_lines(lines, name, bulk=bulk, one=one), lines, name, PATIENCE)
+    return or_printed(lambda lines: read_csv(lines, name, bulk=bulk, one=one), lines, name, PATIENCE)
 
 
 def _guarded(items: Iterator[Item], name: str, on_problem: Problem | None) -> Iterator[Event | Table]:

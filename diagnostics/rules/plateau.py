@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from diagnostics import say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
-from diagnostics.progress import read_progress, settled, unmoved_since
+from diagnostics.progress import Progress, read_progress, settled, unmoved_since
 from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
 from diagnostics.view import CHARACTERS, RunView
@@ -13,6 +13,9 @@ MOVED = 0.85
 """Sum of the rates of all steps after which no healthy run from scratch was seen to rest at the commonest tokens."""
 HALF_MOVED, LONG = 0.5, 500
 """The same where the rest is also long in steps: those that rest until 0.75 do so at a high rate, within 300 steps."""
+
+CREEP, FEW_TOKENS = 0.0125, 30
+"""A fall over three fifths of a long run that is none, however sure; and a vocabulary in which frequencies are worth little."""
 
 FREQUENCIES = 0.93
 """Loss ÷ unigram entropy of the training text above which a model knows hardly more than how often each token occurs."""
@@ -103,8 +106,10 @@ def _stuck_early(view: RunView, train: SeriesView, high: float) -> bool:
     Every small model does for some hundred steps: until the rates of its steps sum up to 0.5 to 0.75, where they are known.
     """
     seen = read_progress(view)
-    if seen is None or seen.warm_points < 60 or not settled(train):
+    if seen is None or seen.warm_points < 60:
         return False
+    if not settled(train):
+        return _creeps(view, seen)
     curve = train.curve
     # Of the whole rest, for bad batches lift the last points.
     level = stats.median(curve[-max(3, round(0.4 * curve.size)) :])
@@ -121,6 +126,14 @@ def _stuck_early(view: RunView, train: SeriesView, high: float) -> bool:
     # Without a vocabulary: begun where characters begin, at a rate that no fine-tune is given.
     scratch = view.facts.from_scratch is not False and train.start >= CHARACTERS and (view.known_rate or 0) >= BOLD
     return scratch and enough and level > 1.03 * high * train.start
+
+
+def _creeps(view: RunView, seen: Progress) -> bool:
+    """Whether it does fall there, as surely as noise lets it be seen, but over most of a long run by next to nothing."""
+    far = (view.rate_sum or 0) >= HALF_MOVED and seen.warm_steps >= LONG and seen.uniform
+    gain, _trend = seen.series.flatness(0.6)
+    tokens = view.facts.vocab_size or FEW_TOKENS + 1
+    return far and tokens > FEW_TOKENS and -0.05 < gain < CREEP and seen.series.level > HIGHER * seen.reference
 
 
 def _unmoved_sighting(view: RunView, since: int) -> Sighting:

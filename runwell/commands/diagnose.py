@@ -18,6 +18,11 @@ from runwell.commands.judging import STATUS, UNREADABLE, BadArgument, Judging, a
 
 if TYPE_CHECKING:
     from diagnostics.report import Report
+    from runwell.apart import OneRun
+
+
+MAX_RUNS = 50
+"""Runs of one table that are judged without being asked for by name."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -30,6 +35,9 @@ def add_parser(subparsers: Any) -> None:
         epilog="exit status: 0 healthy, 1 warning, 2 critical (the worst of all files), 3 could not read",
     )
     parser.add_argument("files", metavar="FILE", nargs="+", help="a run log or a folder; - reads standard input")
+    parser.add_argument(
+        "--run", dest="only", metavar="NAME", default="", help="of a table of several runs, judge this one alone"
+    )
     parser.add_argument("--format", choices=("text", "json", "markdown"), default="text")
     add_flags(parser)
     parser.set_defaults(run=run)
@@ -43,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"runwell diagnose: {error}", file=sys.stderr)
         return UNREADABLE
     with _rare_collections():
-        results = [result for file in args.files for result in _judge_all(file, judging)]
+        results = [result for file in args.files for result in _judge_all(file, judging, args.only)]
     _print(results, args.format)
     return max(UNREADABLE if isinstance(result, Unread) else STATUS[result.verdict] for result in results)
 
@@ -71,17 +79,17 @@ class Unread:
         return {"source": self.source, "verdict": "unreadable", "error": self.why, "findings": [], "coverage": coverage}
 
 
-def _judge_all(file: str, judging: Judging) -> list[Report | Unread]:
+def _judge_all(file: str, judging: Judging, only: str) -> list[Report | Unread]:
     """The reports on one argument: on itself, or on the logs in it."""
     from runwell.logfolder import find_logs
 
     if file == "-" or not Path(file).is_dir():
-        return [_judge(file, judging)]
+        return _judge_runs(file, judging, only)
     try:
         logs = [str(path) for path in find_logs(Path(file))]
     except OSError as error:
         return [Unread(file, f"{file} cannot be read: {error.strerror or error}")]
-    results = [_judge(log, judging) for log in with_progress(logs, sys.stderr)]
+    results = [result for log in with_progress(logs, sys.stderr) for result in _judge_runs(log, judging, only)]
     found = [result for result in results if not isinstance(result, Unread)]
     if not found:
         why = results[0].why if len(results) == 1 and isinstance(results[0], Unread) else ""
@@ -105,7 +113,24 @@ def with_progress(files: list[str], terminal: TextIO) -> Iterator[str]:
         print("\r\x1b[K", end="", file=terminal, flush=True)
 
 
-def _judge(file: str, judging: Judging) -> Report | Unread:
+def _judge_runs(file: str, judging: Judging, only: str) -> list[Report | Unread]:
+    """The report on a log, or one for each of the runs that a table tells of, in their order."""
+    from runwell.apart import OneRun
+
+    one = OneRun(only)
+    results = [_judge(file, judging, one)]
+    if only or not one.others or file == "-":
+        if not only and one.others:
+            print(f"runwell diagnose: {one.sentence('standard input')}", file=sys.stderr)
+        return results
+    for other in one.others[: MAX_RUNS - 1]:
+        results.append(_judge(file, judging, OneRun(other)))
+    if len(one.others) >= MAX_RUNS:
+        print(f"runwell diagnose: {file} tells of more than {MAX_RUNS} runs; name others with --run", file=sys.stderr)
+    return results
+
+
+def _judge(file: str, judging: Judging, one: OneRun) -> Report | Unread:
     from diagnostics.report import make_report
     from runwell.runlog import UnreadableLog, read_tables
 
@@ -113,7 +138,7 @@ def _judge(file: str, judging: Judging) -> Report | Unread:
     problems: list[str] = []
     source, name = (_standard_input(), "standard input") if file == "-" else (file, "")
     try:
-        engine.observe_all(read_tables(source, name=name, on_problem=problems.append))
+        engine.observe_all(read_tables(source, name=name, on_problem=problems.append, one=one))
     except UnreadableLog as error:
         return Unread(file, str(error))
     except OSError as error:
@@ -122,7 +147,7 @@ def _judge(file: str, judging: Judging) -> Report | Unread:
         print(f"runwell diagnose: {problem}", file=sys.stderr)
     if not engine.coverage().ran:
         return Unread(file, f"{file} holds no series that a rule knows; name one with --map NAME=train_loss")
-    return make_report(file, engine)
+    return make_report(f"{file} ({one.read})" if one.others else file, engine)
 
 
 def _standard_input() -> Any:

@@ -37,6 +37,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="each becomes a run of its own")
     parser.add_argument("--project", default="imported", help="the runs' project (default imported)")
     parser.add_argument("--name", help="the run's name (default: the file's)")
+    parser.add_argument(
+        "--run", dest="only", metavar="NAME", default="", help="of a table of several runs, store this one"
+    )
     parser.add_argument("--home", metavar="DIR", help="where the store lies (default: $RUNWELL_HOME)")
     parser.set_defaults(run=run)
 
@@ -63,7 +66,9 @@ def run(args: argparse.Namespace) -> int:
     watcher = Watcher(store, Hub(), engine=engine)
     for name in args.files:
         try:
-            run_id, count = _import(store, Path(name), args.project, args.name or Path(name).name)
+            run_id, count = _import(
+                store, Path(name), args.project, args.name or args.only or Path(name).name, args.only
+            )
             print(f"{name}: run {run_id}, {count:,} records, {watcher.judge_whole(run_id)}")
         except OSError as error:
             failed = 1
@@ -75,17 +80,17 @@ def run(args: argparse.Namespace) -> int:
     return failed
 
 
-def _import(store: Any, path: Path, project: str, name: str) -> tuple[str, int]:
+def _import(store: Any, path: Path, project: str, name: str, only: str) -> tuple[str, int]:
     """The new run's id and how many records it has. The file is read twice: nothing is stored of one that is refused."""
     from runwell.api import new_run_id
     from runwell.wire import Batch
 
     began = None
-    for record in _records(path):
+    for record in _records(path, only):
         began = record.get("time") if began is None else began
     run_id = new_run_id()
     begin = {"type": "run", "project": project, "name": name}
-    records = _told_whole(_records(path), begin, began)
+    records = _told_whole(_records(path, only), begin, began)
     seq = 1
     try:
         while events := tuple(islice(records, BATCH)):
@@ -122,8 +127,9 @@ def _told_whole(
         yield {"type": "state", "state": "finished", "reason": "imported"} | ({} if now is None else {"time": now})
 
 
-def _records(path: Path) -> Iterator[dict[str, Any]]:
+def _records(path: Path, only: str) -> Iterator[dict[str, Any]]:
     """What the file holds, checked as the server checks what it is sent. Raises BrokenFile, OSError."""
+    from runwell.apart import OneRun
     from runwell.runlog import UnreadableLog, read_events
     from runwell.wire import BadEvent, validate_event
 
@@ -135,7 +141,9 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
         _check_packing(path)
     problems: list[str] = []
     try:
-        for number, event in enumerate(read_events(path, on_problem=problems.append), 1):
+        for number, event in enumerate(
+            read_events(path, on_problem=problems.append, one=OneRun(only) if only else None), 1
+        ):
             if problems:
                 continue  # the rest is read for its bad lines alone
             try:
