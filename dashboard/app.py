@@ -21,6 +21,7 @@ from starlette.routing import Match
 from dashboard.api import events, findings, launches, live_socket, login, reference, rules, runs
 from dashboard.api.border import ERRORS, MAX_BODY, Json, add_error_answers, error, not_found
 from dashboard.api.intake import Intake
+from dashboard.api.newcomers import Newcomers
 from dashboard.collector import Collector
 from dashboard.errors import DashboardError
 from dashboard.judgement import engines_with
@@ -60,6 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.services = services
     app.state.intake = Intake()
+    app.state.newcomers = Newcomers(settings.max_new_runs)
     add_error_answers(app)
     for module in (runs, events, findings, launches, rules, live_socket):
         app.include_router(module.router, prefix=API, responses=ERRORS)

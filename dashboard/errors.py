@@ -7,6 +7,8 @@ DashboardError
 │   └── CorruptStore     a stored block cannot be read back
 ├── UnknownRun           (also a LookupError) no run of that id
 ├── UnknownFinding       (also a LookupError) no such finding on that run
+├── Busy                 more comes in than can be stored just now
+├── TooManyRuns          a client begins more runs than it may
 ├── SequenceGap          a batch leaves out records that were never stored
 └── Refused              a request is understood and not allowed as it is
     └── TooLarge         a request is bigger than the server reads
@@ -45,6 +47,17 @@ class Busy(DashboardError):
             f"{batches:,} batches of {size / 2**20:.0f} MiB wait to be stored already; "
             f"nothing of this one was taken, send it again in {self.retry_after_seconds} s"
         )
+
+
+class TooManyRuns(DashboardError):
+    """A client begins more runs in a minute than it may; its sender keeps the records and comes back."""
+
+    def __init__(self, most_a_minute: int, retry_after_seconds: int) -> None:
+        super().__init__(
+            f"more than {most_a_minute:,} new runs a minute from one machine are not taken (RUNWELL_MAX_NEW_RUNS of the server); "
+            f"nothing was stored, send it again in {retry_after_seconds} s"
+        )
+        self.retry_after_seconds = retry_after_seconds
 
 
 class UnknownRun(DashboardError, LookupError):

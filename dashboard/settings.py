@@ -39,6 +39,8 @@ class Settings:
     """What pages, API and WebSocket ask for (`RUNWELL_TOKEN`); None: nothing, on loopback only."""
     max_active_runs: int = 2
     """Launched runs at once (`RUNWELL_MAX_ACTIVE_RUNS`); the others wait."""
+    max_new_runs: int = 600
+    """Runs that one machine may begin in a minute (`RUNWELL_MAX_NEW_RUNS`); its senders wait with what is more."""
     first_run: bool = True
     """Whether an empty store gets one healthy run at the start (`--no-first-run`, `FIRST_RUN=0`)."""
     allowed_hosts: tuple[str, ...] = ()
@@ -50,6 +52,10 @@ class Settings:
         if not 1 <= self.max_active_runs <= 1000:
             raise SettingsError(
                 f"RUNWELL_MAX_ACTIVE_RUNS = {self.max_active_runs} is not allowed; it takes a number from 1 to 1000"
+            )
+        if not 1 <= self.max_new_runs <= 999_999:
+            raise SettingsError(
+                f"RUNWELL_MAX_NEW_RUNS = {self.max_new_runs} is not allowed; it takes a number from 1 to 999999"
             )
         if not self.host or not (_NAME.fullmatch(self.host) or _address(self.host)):
             raise SettingsError(
@@ -121,6 +127,7 @@ class Settings:
             database_url=given.get("RUNWELL_DATABASE_URL") or str(read.home / "runwell.db"),
             token=read.token or None,
             max_active_runs=_whole_number(given, "RUNWELL_MAX_ACTIVE_RUNS", 2),
+            max_new_runs=_whole_number(given, "RUNWELL_MAX_NEW_RUNS", 600),
             first_run=_switch(given, "FIRST_RUN") if first_run is None else first_run,
             allowed_hosts=tuple(
                 name.strip() for name in given.get("RUNWELL_ALLOWED_HOSTS", "").split(",") if name.strip()

@@ -21,6 +21,7 @@ from dashboard.errors import (
     SequenceGap,
     StoreError,
     TooLarge,
+    TooManyRuns,
     UnknownFinding,
     UnknownRun,
 )
@@ -74,6 +75,11 @@ async def read_body(request: Request, limit: int = MAX_BODY) -> bytes:
     return bytes(body)
 
 
+def client_of(request: Request) -> str:
+    """The address that asks; behind a proxy all clients have the proxy's."""
+    return request.client.host if request.client else ""
+
+
 def announced_size(request: Request, limit: int = MAX_BODY) -> int:
     """How large the body says that it is; the limit when it does not, or says more."""
     announced = request.headers.get("content-length", "")
@@ -102,6 +108,7 @@ STATUS: dict[type[DashboardError], int] = {
     Refused: 422,
     StoreError: 503,
     Busy: 503,
+    TooManyRuns: 429,
 }
 
 
@@ -143,7 +150,7 @@ def _of_ours(exception: DashboardError) -> Response:
     status = next((STATUS[kind] for kind in type(exception).__mro__ if kind in STATUS), 400)
     if isinstance(exception, SequenceGap):
         return error(status, str(exception), expected_seq=exception.expected_seq)
-    if isinstance(exception, Busy):
+    if isinstance(exception, Busy | TooManyRuns):
         answer = error(status, str(exception))
         answer.headers["Retry-After"] = str(exception.retry_after_seconds)
         return answer

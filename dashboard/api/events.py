@@ -9,12 +9,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from dashboard import present
-from dashboard.api.border import Json, announced_size, read_body, services
+from dashboard.api.border import Json, announced_size, client_of, read_body, services
 from dashboard.api.intake import Intake
+from dashboard.api.newcomers import Newcomers
 from dashboard.deliveries import Delivery
 from dashboard.errors import Refused
 from dashboard.frames import decode_delivery
-from dashboard.services import Services
 from runwell.fields import event_schemas
 from runwell.report import HEADER, Report, decode
 from runwell.wire import FRAMES_TYPE, MAX_STEP, RUN_ID, Batch, check_run_id, decode_json_batch, shorten
@@ -68,12 +68,16 @@ async def post_events(run_id: str, request: Request) -> Json:
         async with intake.turn():
             if await request.is_disconnected():
                 raise ClientDisconnect  # it has given up waiting, and sends this again
-            return Json(await run_in_threadpool(_store, services(request), run_id, content_type, body, report))
+            return Json(await run_in_threadpool(_store, request, run_id, content_type, body, report))
 
 
-def _store(parts: Services, run_id: str, content_type: str, body: bytes, report: Report | None) -> dict[str, Any]:
+def _store(request: Request, run_id: str, content_type: str, body: bytes, report: Report | None) -> dict[str, Any]:
     """Decode and store on a thread: neither may hold up the event loop."""
-    receipt = parts.collector.accept(run_id, _decode(run_id, content_type, body), report)
+    parts = services(request)
+    batch = _decode(run_id, content_type, body)
+    newcomers: Newcomers = request.app.state.newcomers
+    newcomers.admit(client_of(request), run_id, parts.store.has_run)
+    receipt = parts.collector.accept(run_id, batch, report)
     return {
         "stored_through": receipt.stored_through,
         "stored": receipt.stored,

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from dashboard import present
-from dashboard.api.border import Json, read_object, services
+from dashboard.api.border import Json, client_of, read_object, services
+from dashboard.api.newcomers import Newcomers
 from dashboard.errors import Conflict, Refused
 from dashboard.services import Services
 from runwell.wire import shorten
@@ -45,6 +46,8 @@ _BODY = {
 async def post_launch(request: Request) -> Json:
     """Queue a training run; answers with the run. A wrong value is refused with `{"detail", "setting"}`."""
     body = await read_object(request)
+    newcomers: Newcomers = request.app.state.newcomers
+    newcomers.begin(client_of(request))
     return Json(await run_in_threadpool(_launch, services(request), body), 201)
 
 

@@ -131,6 +131,11 @@ class Store:
         with self._database.read() as connection:
             return runs.to_record(runs.find(connection, run_id))
 
+    def has_run(self, run_id: str) -> bool:
+        """Whether there is such a run."""
+        with self._database.read() as connection:
+            return runs.find_or_none(connection, run_id) is not None
+
     def runs(
         self, *, project: str | None = None, states: Collection[State] | None = None, limit: int | None = None
     ) -> list[Run]:

@@ -59,6 +59,11 @@ def test_loopback_needs_none(tmp_path: Path, host: str) -> None:
         ({}, {"host": ""}, "--host"),
         ({"RUNWELL_MAX_ACTIVE_RUNS": "many"}, {}, "RUNWELL_MAX_ACTIVE_RUNS"),
         ({"RUNWELL_MAX_ACTIVE_RUNS": "0"}, {}, "from 1 to 1000"),
+        (
+            {"RUNWELL_MAX_NEW_RUNS": "0"},
+            {},
+            "RUNWELL_MAX_NEW_RUNS = 0 is not allowed; it takes a number from 1 to 999999",
+        ),
         ({"RUNWELL_ALLOWED_HOSTS": "http://x"}, {}, "RUNWELL_ALLOWED_HOSTS"),
         ({"RUNWELL_TOKEN": "short"}, {}, "at least 8"),
         ({"RUNWELL_TOKEN": "a\nb"}, {}, "RUNWELL_TOKEN"),

@@ -91,6 +91,26 @@ def test_a_server_that_is_away_is_asked_less_and_less_often(
     assert [event["type"] for event in collector.of("r1")] == ["run"]
 
 
+def test_a_run_that_may_not_begin_yet_waits_in_the_spool(
+    make_spool: MakeSpool, make_sender: Any, collector: Any, clock: Clock
+) -> None:
+    """429: too many new runs from this machine. The records are not at fault, so none is halved, refused or dropped."""
+    spool = make_spool()
+    sender = make_sender(spool, clock=clock)
+    log(spool, range(5))
+    collector.script = [Answer(429, {"detail": "more than 2 new runs a minute"}, 30.0)] * 2
+    began = clock.now
+    sender.turn()
+    while collector.script or not collector.steps("r1"):
+        clock.now += 0.5
+        log(spool, [int(clock.now * 2) + 100])
+        sender.turn()
+    assert clock.now - began >= 60.0
+    steps = collector.steps("r1")
+    assert steps[:5] == [0, 1, 2, 3, 4] and len(steps) == len(set(steps)) > 100
+    assert not (spool.folder / "refused.jsonl").exists() and spool.dropped == 0
+
+
 def test_a_server_that_asks_for_rest_gets_it_with_jitter(
     make_spool: MakeSpool, make_sender: Any, collector: Any, clock: Clock
 ) -> None:
