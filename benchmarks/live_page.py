@@ -1,7 +1,7 @@
 """From `log()` to the pixel: a real server, real Chromium, a run that logs, and pages that watch it.
 
     python benchmarks/live_page.py                 every table that docs/benchmarks.md holds, a few minutes
-    python benchmarks/live_page.py --only latency  one of: latency, metrics, opening
+    python benchmarks/live_page.py --only latency  one of: latency, hops, metrics, opening
 
 A point's way is measured on one clock: the time that `log()` wrote into the point, and the page's clock in the frame after
 plotly has drawn it. Each page is asked at the end which points its charts hold: missing, wrong and doubled ones are
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,6 +21,7 @@ sys.path[:0] = [str(ROOT)] if str(ROOT) not in sys.path else []
 
 from benchmarks.ending import end_on_sigterm  # noqa: E402 (the repository's root is not on the path of a script)
 from benchmarks.live.browser import browsing  # noqa: E402
+from benchmarks.live.hops import hops  # noqa: E402
 from benchmarks.live.latency import Latency, watching  # noqa: E402
 from benchmarks.live.smooth import Scrolling, scrolling, time_to_chart  # noqa: E402
 from benchmarks.live.source import fill, serving  # noqa: E402
@@ -28,7 +30,7 @@ from benchmarks.live.source import fill, serving  # noqa: E402
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=("latency", "metrics", "opening"))
+    parser.add_argument("--only", choices=("latency", "hops", "metrics", "opening"))
     parser.add_argument("--seconds", type=float, default=15.0, help="how long each phase lasts")
     parser.add_argument(
         "--phases", nargs="*", default=["1+19", "0+20", "4+16", "20+0"], help="pages seen + pages hidden"
@@ -42,6 +44,8 @@ def main() -> None:
         if options.only in (None, "latency"):
             phases = [(int(seen), int(hidden)) for seen, hidden in (phase.split("+") for phase in options.phases)]
             _print_latency(watching(served, phases, seconds=options.seconds))
+        if options.only in (None, "hops"):
+            _print_hops(options.seconds)
         if options.only in (None, "metrics"):
             _print_scrolling([scrolling(served, count) for count in (50, 1000)])
         if options.only in (None, "opening"):
@@ -63,6 +67,16 @@ def _print_latency(rows: list[Latency]) -> None:
     for row in rows:
         times = " | ".join("–" if math.isnan(one) else f"{one:,.0f}" for one in (row.p50, row.p95, row.worst))
         print(f"| {row.pages} | {times} | {row.points:,} | {row.server_core:.3f} | {row.browser_core:.3f} |")
+
+
+def _print_hops(seconds: float) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        stamps = Path(folder) / "stamps"
+        with serving("-m", "benchmarks.live.hop_server", str(stamps)) as served:
+            rows = hops(served, stamps, seconds)
+    print("| from `log()` on | p50 ms | p95 ms | worst ms |\n|---|---:|---:|---:|")
+    for row in rows:
+        print(f"| {row.name} | {row.p50:,.1f} | {row.p95:,.1f} | {row.worst:,.1f} |")
 
 
 def _print_scrolling(rows: list[Scrolling]) -> None:

@@ -21,19 +21,22 @@ RECORD = """() => {
     for (const gd of document.querySelectorAll('.rw-run .js-plotly-plot')) {
       if (gd.rwWatched || !gd.on || gd.layout.meta.still) continue;
       gd.rwWatched = true;
-      gd.on('plotly_afterplot', () => {
-        for (const trace of gd.data || []) {
-          if (!trace.meta || trace.meta.draws !== 'raw' || !trace.x.length) continue;
-          waiting.push([trace.meta.series, trace.x[trace.x.length - 1]]);
-        }
-        requestAnimationFrame(() => painted.port2.postMessage(0));
-      });
+      gd.on('plotly_afterplot', () => note(gd));
     }
   };
+  const note = (gd) => {
+    for (const trace of gd.data || []) {
+      if (!trace.meta || trace.meta.draws !== 'raw' || !trace.x.length) continue;
+      waiting.push([trace.meta.series, trace.x[trace.x.length - 1]]);
+    }
+    requestAnimationFrame(() => painted.port2.postMessage(0));
+  };
+  const lengthen = window.runwellLines && runwellLines.lengthen;
+  if (lengthen) runwellLines.lengthen = (gd) => { const done = lengthen(gd); if (done) note(gd); return done; };
   watch();
   setInterval(watch, 500);
 }"""
-"""Notes, in the task after the frame in which plotly drew, the newest x of every line: from then on it is on the screen."""
+"""Notes, in the task after the frame in which a chart was drawn or its lines lengthened, the newest x of every line: from then on it is on the screen."""
 
 DRAWN = """() => {
   const found = {};

@@ -38,8 +38,8 @@ class Served(NamedTuple):
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[Served]:
-    """`runwell up` on a free port with an empty home of its own."""
+def serving(*program: str) -> Iterator[Served]:
+    """`runwell up` on a free port with an empty home of its own; `program` is what Python runs in its place."""
     with (
         tempfile.TemporaryDirectory(prefix="runwell-live-", ignore_cleanup_errors=True) as folder,
         socket.socket() as free,
@@ -47,18 +47,8 @@ def serving() -> Iterator[Served]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         free.close()
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            "runwell.cli",
-            "up",
-            "--port",
-            str(port),
-            "--home",
-            folder,
-            "--no-first-run",
-        ]
+        command = [sys.executable, *(program or ("-P", "-m", "runwell.cli")), "up"]
+        command += ["--port", str(port), "--home", folder, "--no-first-run"]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         url = f"http://127.0.0.1:{port}"
         try:
@@ -102,6 +92,8 @@ import json, math, sys, time
 import runwell
 names, seconds, each = sys.argv[1].split(","), float(sys.argv[2]), 0.1
 run = runwell.init("bench", name="live")
+posts, post = [], run._courier._transport.post
+run._courier._transport.post = lambda *args: (posts.append(time.time()), post(*args))[1]
 value = lambda place, step: place + 1 + 3 / (1 + step / 50) + 0.05 * math.sin(step)
 for step in range(1, 21):
     run.log({name: value(place, step) for place, name in enumerate(names)}, step=step)
@@ -116,10 +108,13 @@ while time.time() - began < seconds:
     run.log(values, step=step)
     time.sleep(max(0.0, began + (step - 20) * each - time.time()))
 print(json.dumps(logged), flush=True)
+time.sleep(0.5)
+print(json.dumps(posts), flush=True)
 sys.stdin.readline()
 run.finish()
 """
-"""A process that logs twenty steps, then ten a second, and says when: the clock of step k is the k-th number (0: at once)."""
+"""A process that logs twenty steps, then ten a second, and says when: the clock of step k is the k-th number (0: at once).
+In a second line, when each of its POSTs began."""
 
 
 @contextlib.contextmanager

@@ -118,7 +118,13 @@ def traces_of(name: str, color: str, line: curves.Line, view: View) -> list[dict
             "opacity": 0.45 if smoothing else 1.0,
             "hovertemplate": "%{y:.5~g}<extra>" + label + "</extra>",
             "hoverinfo": "skip" if smoothing else "all",
-            "meta": {"series": name, "draws": "raw", "exp": view.perplexity},
+            # `few` points are drawn as dots until there are so many of them
+            "meta": {
+                "series": name,
+                "draws": "raw",
+                "exp": view.perplexity,
+                "few": FEW_POINTS if few and not line.lonely else 0,
+            },
         },
         _marks(name, label, line, view),
     ]

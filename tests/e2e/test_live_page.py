@@ -141,6 +141,41 @@ def test_points_of_a_slower_rank_are_drawn_where_they_belong(server: Any, visit:
     assert tab.evaluate(LINE) == steps
 
 
+NUMBERS = f"""() => {{ const paths = {LARGE}.querySelectorAll('.scatterlayer path.js-line');
+  return paths[paths.length - 1].getAttribute('d').split(/[ML,]/).slice(1).map(Number); }}"""
+
+
+def test_a_line_is_lengthened_without_plotly_as_plotly_would_draw_it_and_settles(server: Any, visit: Any) -> None:
+    run = Writer(server, "lengthened")
+    run.log(200, value=2.0)
+    run.log(1, value=4.0)
+    tab = visit().open("/run/lengthened")
+    tab.wait_for_selector(DRAWN)
+    tab.evaluate("""() => {
+      window.rwDone = { lengthened: 0, laidOut: 0 };
+      const lengthen = runwellLines.lengthen, redraw = Plotly.redraw;
+      runwellLines.lengthen = (gd) => { const done = lengthen(gd); rwDone.lengthened += done; return done; };
+      Plotly.redraw = (gd) => { rwDone.laidOut++; return redraw(gd); };
+      Math.random = () => 1e6;  // once laid out, a chart is left alone for so long
+    }""")
+    last = run.step
+    while tab.evaluate("rwDone.lengthened") < 3:
+        run.log(1, value=2.5 + run.step % 7 / 10)
+        last = run.step
+        tab.wait_for_function(REACHES, arg=last)
+        assert last < 260, "the room on the right is never used"
+    ours = tab.evaluate(NUMBERS)
+    assert tab.evaluate(f"{LARGE}.layout.xaxis.autorangeoptions.include") >= last
+    tab.evaluate(f"Plotly.redraw({LARGE})")
+    assert tab.evaluate(NUMBERS) == pytest.approx(ours, abs=0.02)
+
+    laid_out = tab.evaluate("rwDone.laidOut")
+    run.log(1, value=99.0)  # outside of the axes
+    tab.wait_for_function(f"() => ({LARGE}.layout.yaxis.range || {LARGE}._fullLayout.yaxis.range)[1] >= 99")
+    assert tab.evaluate("rwDone.laidOut") > laid_out
+    tab.wait_for_function(f"() => {LARGE}.layout.xaxis.autorangeoptions.include === undefined")
+
+
 def test_a_hidden_tab_hears_and_draws_nothing_and_catches_up_when_it_is_seen(server: Any, visit: Any) -> None:
     run = Writer(server, "away")
     run.log(20)

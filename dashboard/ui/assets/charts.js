@@ -11,14 +11,18 @@
   var AT_ONCE = 12;           // charts in one request
   var MOST_DRAWN = 40;        // charts out of sight that stay drawn
   var TOO_MANY = 8000;        // points on one line before it is fetched again in buckets
-  var SLICE = 12;             // ms of drawing in one frame, about
+  var SLICE = 12;             // ms of drawing in one frame, about, while somebody scrolls, points or types
+  var CALM_SLICE = 60;        // and while nobody does: charts that are drawn in one frame are on the screen sooner
+  var CALM_AFTER = 400;       // ms since the last of that
   var REST = 0.4;             // of the time that drawing took, left to others when all is calm
+  var LAID_OUT = 1000;        // ms for which a live chart may go without plotly: its axes and what a pointer reads off it are as old
+  var SETTLED = 1500;         // ms after the last point, when a chart gets its last layout, without room for more
   var SLOWEST = 500;          // ms between two such frames, at most
   var ZOOM_WAIT = 120;        // ms after the last zoom or pan before its window is asked for
   var RETRY = 2000;           // ms after a request that failed
 
   var run = "", charts = new Map(), known = null, layers = {}, focused = "";
-  var asking = false, askTimer = null, drawTimer = null, pause = 0, drawnAt = 0, best = 0;
+  var asking = false, askTimer = null, drawTimer = null, settleTimer = null, pause = 0, drawnAt = 0, touchedAt = 0;
 
   // -- plotly ---------------------------------------------------------------------------------------------------------
   // Loaded from the first moment on, beside everything else. Dash's own charts wait for `window.Plotly` when it is a promise.
@@ -68,7 +72,7 @@
     document.querySelectorAll(".rw-run [data-chart]").forEach(function (host) {
       var chart = charts.get(host), key = host.dataset.chart;
       if (!chart) {
-        chart = homeless[key] || { key: key, series: host.dataset.series, gd: null, near: false, seen: false, stale: true, hole: false, window: null, drawnAt: 0 };
+        chart = homeless[key] || { key: key, series: host.dataset.series, gd: null, near: false, seen: false, stale: true, hole: false, window: null, drawnAt: 0, layAt: 0, loose: false, best: 0 };
         delete homeless[key];
         chart.host = host;
         if (chart.gd) host.replaceChildren(chart.gd);
@@ -161,11 +165,16 @@
     chart.hole = window.runwellGrow.grow(figure.data, meta.axis) === "hole";
     if (chart.hole) chart.stale = true;
     overlay(figure.layout, meta.key);
-    if (chart.gd) return window.Plotly.react(chart.gd, figure.data, figure.layout, config);
+    chart.layAt = 0;
+    if (chart.gd) {
+      window.Plotly.react(chart.gd, figure.data, figure.layout, config);
+      return window.runwellLines.drawn(chart.gd);
+    }
     chart.gd = document.createElement("div");
     chart.host.replaceChildren(chart.gd);
     chart.gd.style.height = "100%";
     window.Plotly.newPlot(chart.gd, figure.data, figure.layout, config);
+    window.runwellLines.drawn(chart.gd);
     chart.gd.on("plotly_relayout", function (change) { zoomed(chart, change); });
     focus(chart);
   }
@@ -185,20 +194,26 @@
     }, Math.max(0, drawnAt + pause - performance.now()));
   }
 
-  // One chart after the other, the one drawn longest ago first, a few milliseconds in a frame: so each is on the screen as
-  // soon as it is drawn. The page then rests for a part of the time that it took, and for longer where drawing takes longer than it
-  // did at best: then others want the machine, too.
+  ["wheel", "scroll", "pointermove", "pointerdown", "touchmove", "keydown"].forEach(function (kind) {
+    addEventListener(kind, function () { touchedAt = performance.now(); }, { capture: true, passive: true });
+  });
+
+  // One chart after the other, the one drawn longest ago first, all in one frame unless the page is being used or they are many.
+  // It then rests for a part of the time that this took, and for longer where a chart takes longer than it did at best: then
+  // others want the machine, too.
   function flush() {
     if (document.hidden) return;
-    var start = performance.now(), more = false;
+    var start = performance.now(), before = start, least = 0, more = false;
+    var slice = touchedAt && start - touchedAt < CALM_AFTER ? SLICE : CALM_SLICE;
     inOrder().forEach(function (chart) {
-      var spent = performance.now() - start;
-      if (spent > SLICE) more = true; else extend(chart);
+      if (before - start > slice) { more = true; return; }
+      var laidOut = extend(chart), took = performance.now() - before;
+      before += took;
+      if (laidOut) chart.best = Math.min(took, chart.best * 1.01 || took);
+      least += laidOut ? chart.best : took;
     });
-    drawnAt = performance.now();
-    var took = drawnAt - start;
-    if (took > 1) best = best ? Math.min(best * 1.01, took) : took;
-    pause = Math.min(SLOWEST, REST * took * Math.pow(Math.max(1, took / (best || took)), 2));
+    drawnAt = before;
+    pause = least ? Math.min(SLOWEST, REST * (before - start) * Math.pow((before - start) / least, 2)) : 0;
     if (more) soon();
   }
 
@@ -207,15 +222,36 @@
       .sort(function (one, other) { return one.drawnAt - other.drawnAt; });
   }
 
+  // Draws what is new; whether plotly had to lay the chart out for it.
   function extend(chart) {
     var meta = chart.gd.layout.meta, result = window.runwellGrow.grow(chart.gd.data, meta.axis);
-    if (result === "same") return;
+    if (result === "same") return false;
+    var lengthened = result !== "hole" && performance.now() < chart.layAt && window.runwellLines.lengthen(chart.gd);
     if (result === "hole") chart.hole = true;
-    else window.Plotly.redraw(chart.gd);
+    else if (!lengthened) layOut(chart, LAID_OUT * (0.75 + Math.random() / 2));
+    settle();
     chart.drawnAt = performance.now();
     // A chart that was empty gets its axes back, one that has grown long fresh buckets.
     var long = chart.gd.data.some(function (trace) { return trace.x.length > TOO_MANY; });
     if (chart.hole || meta.empty || long) stale(chart);
+    return !lengthened && !chart.hole;
+  }
+
+  // `wait` is how long, in ms, the chart then lives of lengthened lines; charts of one page take turns.
+  function layOut(chart, wait) {
+    window.runwellLines.makeRoom(chart.gd, wait / 1000);
+    window.Plotly.redraw(chart.gd);
+    window.runwellLines.drawn(chart.gd);
+    chart.layAt = performance.now() + wait;
+    chart.loose = wait > 0;
+  }
+
+  function settle() {
+    clearTimeout(settleTimer);
+    settleTimer = setTimeout(function () {
+      if (document.hidden) return;
+      charts.forEach(function (chart) { if (chart.gd && chart.loose) layOut(chart, 0); });
+    }, SETTLED);
   }
 
   // -- a closer look --------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 //
 // A trace says in its `meta` which series it draws, how, up to which step (`last`), and how many points of the stream it has
 // taken or had from the store (`taken`); see dashboard/ui/figures.py. These numbers lie beside the points themselves, so that they
-// cannot disagree, whoever replaces the trace.
+// cannot disagree, whoever replaces the trace. `fresh` and `bent` say what lines.js has to know of what is not drawn yet.
 (function () {
   "use strict";
 
@@ -65,6 +65,7 @@
     var meta = trace.meta;
     trace.x.push(place(axis, point));
     trace.y.push(height(meta, meta.draws === "smooth" ? smoothed(meta, point) : isFinite(point[2]) ? point[2] : null));
+    meta.fresh = (meta.fresh || 0) + 1;
     return true;
   }
 
@@ -78,13 +79,14 @@
     if (at > 0 && trace.x[at - 1] === x) return false;
     trace.x.splice(at, 0, x);
     trace.y.splice(at, 0, height(trace.meta, isFinite(point[2]) ? point[2] : null));
+    trace.meta.bent = true;
     return true;
   }
 
   function mark(trace, axis, point) {
     var value = point[2], x = place(axis, point);
     if (isFinite(value) || trace.x.indexOf(x) >= 0) return false;
-    trace.visible = true;
+    trace.visible = trace.meta.bent = true;
     trace.x.push(x);
     trace.y.push(value === -Infinity ? 0 : 1);
     trace.text.push((isNaN(value) ? "NaN" : value > 0 ? "+Inf" : "−Inf") + " at step " + point[0].toLocaleString("en"));
