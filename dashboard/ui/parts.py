@@ -20,6 +20,15 @@ from dashboard.ui import format as fmt
 Children: TypeAlias = Component | str | Sequence[Any] | None
 
 
+FIRST_DATE = 1e8
+"""Seconds since 1970 before which a time is no date but a clock that began with the run (1e8 is in 1973)."""
+
+
+def began(run: Run) -> float:
+    """When a run began; when it was stored, for one whose log counts from its own start."""
+    return run.started_at if run.started_at is not None and run.started_at >= FIRST_DATE else run.created_at
+
+
 def icon(name: str) -> Component:
     """A drawing from assets/30-icons.css, in the colour of the text around it. Decoration: a word always stands beside it."""
     return html.Span(className=f"rw-icon rw-icon-{name}", **{"aria-hidden": "true"})
@@ -114,8 +123,8 @@ def empty(icon_name: str, title: str, says: str, action: Children = None) -> Com
 
 
 def age(then: float | None, now: float) -> Component | str:
-    """How long ago, kept fresh in the browser by assets/live.js."""
-    if then is None:
+    """How long ago, kept fresh in the browser by assets/live.js; nothing where `then` is no date."""
+    if then is None or then < FIRST_DATE:
         return fmt.MISSING
     return html.Time(fmt.age(then, now), className="rw-age", **{"data-then": f"{then:.0f}"})
 

@@ -120,7 +120,7 @@ def stats(summary: RunSummary, now: float) -> Component:
             parts.stat("Training loss", fmt.loss(loss), _perplexity(loss), tone="" if _fine(loss) else "critical"),
             parts.stat("Best validation", fmt.loss(summary.best_val_loss), best),
             parts.stat("Speed", _speed(latest_of(latest, "tokens_per_second")), "tokens per second"),
-            parts.stat("Age", parts.age(run.started_at or run.created_at, now), _duration(run, now)),
+            parts.stat("Age", parts.age(parts.began(run), now), _duration(run, now)),
         ],
         className="rw-stats",
     )

@@ -110,6 +110,12 @@ def test_time_left_needs_a_plan_a_start_and_two_steps() -> None:
     assert parts.time_left(_summary(_run(state=State.FINISHED, started_at=0.0))) is None
 
 
+def test_a_log_that_counts_from_its_own_start_is_as_old_as_its_import() -> None:
+    assert parts.began(_run(started_at=0.5, created_at=1.5e9)) == 1.5e9 == parts.began(_run(created_at=1.5e9))
+    assert parts.began(_run(started_at=1.4e9, created_at=1.5e9)) == 1.4e9
+    assert parts.age(0.5, 1.5e9) == "–" and "5 min ago" in _text(parts.age(1.5e9, 1.5e9 + 300))
+
+
 def test_buttons_without_sense_are_hidden_but_there() -> None:
     for state in State:
         buttons = {one.id: one.hidden for one in run_header.actions(_run(state=state, launched=True))}

@@ -17,7 +17,7 @@ def _json(component: Any) -> str:
 
 
 def _entry(**data: Any) -> TimelineEntry:
-    return TimelineEntry(kind="alert", step=data.pop("step", None), time=data.pop("time", 100.0), data=data)
+    return TimelineEntry(kind="alert", step=data.pop("step", None), time=data.pop("time", 1.5e9), data=data)
 
 
 def test_nothing_told_shows_nothing() -> None:
@@ -25,7 +25,7 @@ def test_nothing_told_shows_nothing() -> None:
 
 
 def test_a_card_says_title_text_level_step_and_age() -> None:
-    said = _json(told.card([_entry(title="Half\nway", text="line 1\nline 2", level="info", step=1200)], 400.0))
+    said = _json(told.card([_entry(title="Half\nway", text="line 1\nline 2", level="info", step=1200)], 1.5e9 + 300))
     for words in ("Half way", "line 1\\nline 2", "Info", "step 1,200", "5 min ago", "told by the script"):
         assert words in said
 
