@@ -221,6 +221,14 @@ class RunView:
         return max(self.step * data.planned_tokens / planned / data.train_tokens, logged or 0.0)
 
     @property
+    def readings(self) -> float | None:
+        """How often each different passage has been read so far: `passes`, with copies counted as one; None when unknown."""
+        passes, data = self.passes, self.data
+        if passes is None or data is None or not data.different_tokens or not data.train_tokens:
+            return passes
+        return passes * data.train_tokens / data.different_tokens
+
+    @property
     def rising_validation(self) -> bool:
         """Whether the validation loss stands clearly above its best: a sign of overfitting, not yet the finding."""
         return self.val is not None and self.val.size >= 3 and self.val.level > 1.03 * self.val.best.value

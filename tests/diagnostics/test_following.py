@@ -1,0 +1,173 @@
+"""Overfitting is told within four evaluations after the best one, and runs that look like it at first are left alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from diagnostics import Engine, Finding, Severity, following
+from diagnostics.history import History
+from diagnostics.series import SeriesView
+
+EVERY = 20
+"""Steps between evaluations."""
+SCRATCH = {"vocab_size": 64, "max_steps": 1000}
+START = np.log(64)
+
+
+def events(train: np.ndarray, val: np.ndarray, seed: int = 0, jitter: float = 0.03) -> list[dict[str, Any]]:
+    """A run that evaluates at step 0 and then at every twentieth; its training loss is logged at every second step."""
+    noise = np.random.default_rng(seed + 1000).normal(0, jitter, EVERY * val.size)
+    steps = np.arange(EVERY * (val.size - 1) + 1)
+    level = np.interp(steps, EVERY * np.arange(val.size), train)
+    rows = []
+    for step in steps.tolist():
+        row = {"type": "metrics", "step": step}
+        if step and step % 2 == 0:
+            row["train/loss"] = float(level[step] * (1 + noise[step]))
+        if step % EVERY == 0:
+            row["val/loss"] = float(val[step // EVERY])
+        if len(row) > 2:
+            rows.append(row)
+    return rows
+
+
+def learned(evaluations: int, floor: float) -> np.ndarray:
+    return np.asarray(floor + (START - floor) * np.exp(-np.arange(evaluations) / 3) - 0.02 * np.arange(evaluations))
+
+
+def turning(evaluations: int, at: int, slope: float) -> np.ndarray:
+    """Validation that falls to 2.5 at one evaluation and climbs from there by a share of it each."""
+    n = np.arange(evaluations)
+    return np.asarray(2.5 * (1 + slope * np.clip(n - at, 0, None)) + (START - 2.5) * np.exp(-n / 2) * (n < at))
+
+
+def judged(rows: list[dict[str, Any]]) -> tuple[Engine, list[Finding | None]]:
+    """The engine, and what it said of overfitting after each evaluation."""
+    engine, seen = Engine(SCRATCH), []
+    for row in rows:
+        engine.observe(row)
+        if "val/loss" in row:
+            seen.append(next((f for f in engine.findings() if f.rule == "overfitting"), None))
+    assert engine.coverage().failed == {}
+    return engine, seen
+
+
+def first_word(seen: list[Finding | None]) -> int | None:
+    return next((at for at, finding in enumerate(seen) if finding is not None), None)
+
+
+@pytest.mark.parametrize("at", [8, 14])
+@pytest.mark.parametrize("slope", [0.006, 0.012, 0.03])
+@pytest.mark.parametrize("noise", [0.0, 0.003])
+def test_a_turn_is_told_within_four_evaluations(at: int, slope: float, noise: float) -> None:
+    val = turning(30, at, slope) * (1 + np.random.default_rng(at).normal(0, noise, 30))
+    _, seen = judged(events(learned(30, 2.0), val))
+    word = first_word(seen)
+    assert word is not None
+    best = int(np.argmin(val))
+    assert best < word <= best + 4
+    told = seen[word]
+    assert told is not None
+    assert told.severity is Severity.WARNING
+    assert f"at step {EVERY * best:,}" in told.title
+    assert all(finding is not None and finding.status == "open" for finding in seen[word:]), "it does not flap"
+
+
+def test_what_began_as_a_warning_becomes_critical() -> None:
+    _, seen = judged(events(learned(30, 2.0), turning(30, 10, 0.02)))
+    last = seen[-1]
+    assert last is not None
+    assert last.severity is Severity.CRITICAL
+
+
+def test_it_is_over_when_validation_finds_a_new_best() -> None:
+    val = np.concatenate([turning(18, 10, 0.006), np.linspace(2.45, 2.2, 8)])
+    _, seen = judged(events(learned(26, 2.0), val))
+    assert first_word(seen) in range(13, 15)
+    last = seen[-1]
+    assert last is not None
+    assert (last.status, last.severity, last.occurrences) == ("resolved", Severity.INFO, 1)
+
+
+@pytest.mark.parametrize("tokens", [400, 3_000])
+def test_a_text_read_again_and_again_is_told_of_a_rise_of_any_size(tokens: int) -> None:
+    data = {"type": "data", "step": 0, "train_tokens": tokens, "planned_tokens": 100_000, "characters": 50_000}
+    rows = events(learned(40, 2.0), turning(40, 12, 0.0008))
+    _, seen = judged([data, *rows])
+    assert first_word(seen) == 16
+    later = first_word(judged(rows)[1])
+    assert later is not None
+    assert later > 20, "where it is not known how often the text was read, a hundredth is asked for"
+
+
+def test_what_is_read_once_cannot_be_learned_by_heart() -> None:
+    rows = events(learned(30, 2.0), turning(30, 12, 0.0012))
+    assert first_word(judged(rows)[1]) is not None
+    data = {"type": "data", "step": 0, "train_tokens": 200_000, "planned_tokens": 100_000, "characters": 900_000}
+    assert judged([data, *rows])[1] == [None] * 30
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("follows", [1.0, 0.5])
+def test_noisy_validation_that_follows_is_left_alone(seed: int, follows: float) -> None:
+    train = learned(40, 2.0)
+    noise = np.random.default_rng(seed).normal(0, 0.01, 40)
+    val = 1.35 * train[10] * (train / train[10]) ** follows * (1 + noise)
+    assert judged(events(train, val, seed))[1] == [None] * 40
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_validation_at_rest_with_a_training_loss_at_rest_is_left_alone(seed: int) -> None:
+    """Far below validation as it lies: validation text is harder, and both have learned what they could."""
+    train = np.concatenate([learned(10, 2.0), np.full(30, 1.9)])
+    val = np.concatenate([turning(10, 10, 0), np.full(30, 2.5)]) * (
+        1 + np.random.default_rng(seed).normal(0, 0.005, 40)
+    )
+    assert judged(events(train, val, seed))[1] == [None] * 40
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_validation_that_rests_close_to_training_is_left_alone(seed: int) -> None:
+    val = turning(30, 12, 0) * (1 + np.random.default_rng(seed).normal(0, 0.006, 30))
+    train = np.concatenate([learned(12, 2.5), np.linspace(2.45, 2.25, 18)])
+    assert judged(events(train, val, seed))[1] == [None] * 30
+
+
+def test_a_warm_restart_that_lifts_both_is_left_alone() -> None:
+    train, val = learned(30, 2.0), turning(30, 40, 0.0) - 0.005 * np.arange(30)
+    lift = np.where(np.arange(30) >= 15, 0.06 * np.exp(-(np.arange(30) - 15) / 4), 0)
+    assert judged(events(train + 3 * lift, val + lift))[1] == [None] * 30
+
+
+def test_a_training_loss_on_another_scale_is_left_alone() -> None:
+    """A mean against a sum: a validation that goes on falling is far above it, and nothing is wrong."""
+    train = learned(30, 2.0)
+    assert judged(events(train / 2.5, 1.1 * train))[1] == [None] * 30
+
+
+@given(arrays(np.float64, st.integers(6, 20), elements=st.floats(-100, 100)), st.integers(5, 6))
+def test_slopes_are_scipys(values: np.ndarray, width: int) -> None:
+    values = values + np.random.default_rng(0).normal(0, 1, values.size)  # no window is without noise
+    for start, t in enumerate(following.slopes(values, width)):
+        line = scipy.stats.linregress(np.arange(width), values[start : start + width])
+        assert t == pytest.approx(line.slope / line.stderr, rel=1e-6, abs=1e-9)
+
+
+def test_levels_between_are_medians_and_of_blocks_where_the_points_are_past() -> None:
+    history = History()
+    for step in range(100):
+        history.append(step, float(step % 10))
+    view = SeriesView("train/loss", history)
+    assert following.levels_between(view, np.array([-1, 9, 19, 99])).tolist() == [4.5, 4.5, 4.5]
+    assert np.isnan(following.levels_between(view, np.array([99, 120]))[0]), "no point there"
+    for step in range(100, 6000):
+        history.append(step, step / 1000)
+    early, late = following.levels_between(SeriesView("train/loss", history), np.array([999, 1999, 2999])).tolist()
+    assert (early, late) == (pytest.approx(1.5, rel=0.02), pytest.approx(2.5, rel=0.02))
