@@ -5,6 +5,8 @@
 The background sender is on in every row. Calls come as fast as they can ("flat out", the worst case for the sender's
 share of the interpreter) or 1,000 a second (a fast training loop). The server is a process of its own that stores in
 memory, so that the numbers are the SDK's and not some disk's. `pack` is the floor: `struct.pack_into` a mapped file.
+
+A second table tells what a pause before the call costs, whatever is called: its rows take turns, one a millisecond.
 """
 
 from __future__ import annotations
@@ -84,6 +86,42 @@ def floor(scalars: int, calls: int, folder: Path) -> Row:
     return Row(scalars, "–", "pack", calls, *percentiles(taken), 0)
 
 
+def after_a_pause(calls: int, folder: Path) -> list[tuple[str, float, float, float]]:
+    """(what, p50, p90, p99 in microseconds) of what is called a millisecond after anything was; the rows take turns."""
+    import runwell
+    from runwell.spool import Spool
+
+    names = [f"train/metric_{number}" for number in range(6)]
+    run = runwell.init("benchmark")
+    alone = Spool(folder / "alone", "r", "w", limit_bytes=2**30, warn=lambda *_: None, meta={})
+    packer = struct.Struct("<IBBHqd6d")
+    memory = mmap.mmap(-1, packer.size * calls * 5)
+
+    def pack(values: dict[str, float], step: int) -> None:
+        packer.pack_into(memory, step * packer.size, 0, 2, 0, 0, step, time.time(), *values.values())
+
+    turns = {
+        "an empty function": lambda values, step: None,
+        "packing into mapped memory": pack,
+        "the spool alone, no sender": lambda values, step: alone.metrics(values, step, time.time()),
+        "run.log()": lambda values, step: run.log(values, step=step),
+    }
+    again = "run.log() at once after it"
+    taken: dict[str, list[int]] = {name: [] for name in (*turns, again)}
+    clock, began = time.perf_counter_ns, time.perf_counter_ns()
+    for step, name in enumerate(list(turns) * calls):
+        values = dict.fromkeys(names, step * 0.5)
+        while (ahead := began + step * 1_000_000 - clock()) > 0:
+            time.sleep(ahead / 1e9)
+        for called in (name, again) if name == "run.log()" else (name,):
+            before = clock()
+            turns[name](values, step)
+            taken[called].append(clock() - before)
+    run.finish(timeout=60)
+    rank = lambda times, share: sorted(times)[int(len(times) * share)] / 1000  # noqa: E731 (a shorthand of this line)
+    return [(name, rank(times, 0.5), rank(times, 0.9), rank(times, 0.99)) for name, times in taken.items()]
+
+
 class _Sink(BaseHTTPRequestHandler):
     """Takes every batch and says how far it is."""
 
@@ -109,7 +147,7 @@ def serve() -> None:
     server.serve_forever()
 
 
-def all_rows(scale: float) -> list[Row]:
+def all_rows(scale: float) -> tuple[list[Row], list[tuple[str, float, float, float]]]:
     """Every measurement, one after the other."""
     rows = []
     with (
@@ -126,9 +164,11 @@ def all_rows(scale: float) -> list[Row]:
                     for calls, per_second in ((flat, 0), (paced, 1000 if scalars == 6 else 100)):
                         os.environ["RUNWELL_HOME"] = str(Path(folder) / f"{scalars}-{server}-{per_second}")
                         rows.append(measure(scalars, int(calls * scale), server, per_second))
+            os.environ["RUNWELL_HOME"] = str(Path(folder) / "pause")
+            paused = after_a_pause(int(2500 * scale), Path(folder))
         finally:
             process.terminate()
-    return rows
+    return rows, paused
 
 
 def table(rows: list[Row]) -> str:
@@ -155,7 +195,12 @@ def main() -> None:
     import logging
 
     logging.getLogger("runwell").setLevel(logging.ERROR)  # that records wait while the server is away is the point
-    print(table(all_rows(args.scale)))
+    rows, paused = all_rows(args.scale)
+    print(
+        f"{table(rows)}\n\n| called after a pause of a millisecond | p50 µs | p90 µs | p99 µs |\n|---|---:|---:|---:|"
+    )
+    for name, *times in paused:
+        print(f"| {name} | {' | '.join(f'{value:.1f}' for value in times)} |")
 
 
 if __name__ == "__main__":

@@ -76,6 +76,7 @@ class Spool:
         self._descriptor = self._open_folder()
         self._current = self._new_segment(SEGMENT_BYTES) or segments.create(None)
         self._adopt(self._current)
+        self._current.touch()
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -212,6 +213,8 @@ class Spool:
         if self._spare is not None or self._current.end < self._current.size // 4:
             return
         spare = self._new_segment(SEGMENT_BYTES)
+        if spare is not None:
+            spare.touch()
         with self.lock:
             if spare is not None:
                 self._spare, self._stuck = spare, False

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import math
+import mmap
 import os
+import resource
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from runwell import spool as spool_module
 from runwell.folder import bytes_under, read_json, remove_folder, try_lock
 from runwell.frames import decode_frames
 from runwell.outbox import Ack, Hole, LeftSpool, cut, load_ack, open_left, save_ack
+from runwell.segment import Segment
 from runwell.spool import Spool
 from runwell.wire import BadEvent, Event
 
@@ -176,6 +180,28 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, make_spool: MakeSpool, sai
     assert "cannot be written" in said[0] and "kept in memory, at most 16 MiB, and sent from there" in said[0]
     found = decode_frames(cut(spool, 1, writer="w-1", wire_seq=1).body)
     assert [event.get("step") for event in found.batch.events] == [None, *range(10)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be asked for pages")
+def test_no_page_of_a_segment_is_met_for_the_first_time_by_the_training_thread(make_spool: MakeSpool) -> None:
+    def faults(segment: Segment) -> int:
+        before = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
+        for page in range(0, segment.size, mmap.PAGESIZE):
+            segment.memory[page] = segment.memory[page]
+        return resource.getrusage(resource.RUSAGE_THREAD).ru_minflt - before
+
+    spool, untouched = make_spool(), segments.create(None)
+    try:
+        untouched.memory.madvise(segments._POPULATE_WRITE, 0, mmap.PAGESIZE)
+    except OSError:
+        pytest.skip("a kernel before 5.14 cannot be asked")
+    pages = untouched.size // mmap.PAGESIZE
+    assert faults(untouched) > pages / 2, "the count sees them"
+    untouched.close(keep=False)
+    spool._current.end = spool._current.size // 2
+    spool.prepare()
+    assert spool._spare is not None
+    assert faults(spool._current) < pages / 8 and faults(spool._spare) < pages / 8
 
 
 def test_memory_is_bounded_too(tmp_path: Path, make_spool: MakeSpool, said: list[str]) -> None:
