@@ -274,6 +274,10 @@ ROWS = [
     '{"type":"train","step":16,"loss":1}',
     '{"type":"config","lr":1}',
     '{"type":7,"step":17,"loss":1}',
+    '{"run":"a","step":30,"loss":1}',
+    '{"run":"b","step":0,"loss":1}',
+    '{"name":"loss","value":2.5,"step":31}',
+    '{"seed":1,"step":32,"loss":1}',
     "",
     "junk",
     '{"a":1},{"b":2}',
@@ -314,6 +318,7 @@ HEADERS = [
     "epoch,loss,lr",
     "Step,step,a",
     "step,,loss",
+    "run,step,loss",
     "a,time,iter",
 ]
 
