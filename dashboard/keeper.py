@@ -6,13 +6,15 @@ The only place where a run's state is changed by the server. Knows neither the q
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from dashboard.lifecycle import STOP_GRACE_SECONDS, Decision, Facts, Presence, decide, kill_due
+from dashboard.lifecycle import GONE_AFTER_SECONDS, STOP_GRACE_SECONDS, Decision, Facts, Presence, decide, kill_due
 from dashboard.output import last_lines
 from dashboard.processes import Exit, Process, hostname, writes_to
 from dashboard.records import Run, State
@@ -48,6 +50,8 @@ class Keeper:
     """Seconds that only ever pass: a grace time must not be cut short by a clock that is set."""
     watching_since: float = 0.0
     """When this server began, or its clock last jumped: silence before that is its own, not the runs'."""
+    url: str = ""
+    """This server's own address."""
     _ticks: tuple[float, float] | None = None
     _first_seen: dict[tuple[str, str], float] = field(default_factory=dict)
     _lost_at: dict[str, float] = field(default_factory=dict)
@@ -111,18 +115,29 @@ class Keeper:
         heard_at = run.last_event_at or run.created_at
         if heard_at > now:
             heard_at = self.watching_since  # by a clock that has been set back since
+        silent_seconds = now - max(heard_at, self.watching_since)
         asked = folder is not None and folder.stop_asked_at is not None
         return Facts(
             state=run.state,
             launched=folder is not None,
             presence=presence,
-            silent_seconds=now - max(heard_at, self.watching_since),
+            silent_seconds=silent_seconds,
+            sends_to=self._sends_to(run.id) if silent_seconds >= GONE_AFTER_SECONDS else "",
             heard_since_decision=heard_at > self._lost_at.get(run.id, self.watching_since),
             exit=end,
             killed_by_us=folder is not None and folder.killed,
             stop_asked_seconds=self._since(run.id, "asked", asked),
             ended_seconds=self._since(run.id, "ended", run.state.ended),
         )
+
+    def _sends_to(self, run_id: str) -> str:
+        """The address that a run's newest writer was given, when its port is not this server's; else, or unknown, empty."""
+        found = (self.home / "spool" / run_id).glob("*/writer.json")
+        try:
+            url = json.loads(max(found, key=lambda path: path.stat().st_mtime).read_text(encoding="utf-8"))["url"]
+            return url if urlsplit(url).port != urlsplit(self.url).port else ""
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return ""
 
     def _since(self, run_id: str, what: str, true: bool) -> float | None:
         """Seconds since this server first saw it so; None while it is not."""

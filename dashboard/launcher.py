@@ -58,7 +58,9 @@ class Launcher:
         self._command = command
         self._environ = os.environ if environ is None else environ
         passing = monotonic or (time.monotonic if clock is time.time else clock)
-        self._keeper = Keeper(store, settings.home, self._ingest, self._announce, clock, passing, clock())
+        self._keeper = Keeper(
+            store, settings.home, self._ingest, self._announce, clock, passing, clock(), settings.url
+        )  # fmt: skip
         self._lock = threading.RLock()
         self._folders: dict[str, WorkerFolder] = {}
         self._holding: set[str] = set()

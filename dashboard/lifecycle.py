@@ -67,6 +67,8 @@ class Facts:
     """Since a person asked the run to stop; None when nobody did."""
     ended_seconds: float | None = None
     """Since the worker said that it had ended; None when it did not."""
+    sends_to: str = ""
+    """Where its process sends what it logs, when that is another port than this server's."""
     last_words: Sequence[str] = ()
     """The last lines of its output, oldest first."""
 
@@ -151,6 +153,12 @@ def _silent(facts: Facts) -> Decision | None:
     """Its process lives; whether its training does is told by its heartbeats."""
     if facts.state is State.LOST:
         return Decision(State.RUNNING, "") if facts.heard_since_decision else None
+    if facts.state is State.RUNNING and facts.sends_to and facts.silent_seconds >= GONE_AFTER_SECONDS:
+        return Decision(
+            State.LOST,
+            f"lost contact: it sends to {facts.sends_to}, and this server is at another address; what it logs waits on this "
+            "machine, and comes when a server is started there again, or when it ends",
+        )
     if facts.state is not State.RUNNING or facts.silent_seconds < SILENT_AFTER_SECONDS:
         return None
     return Decision(

@@ -85,3 +85,37 @@ def test_a_clock_that_jumps_cuts_no_grace_time_short(store: Store, tmp_path: Pat
     clock.pass_(1e6)
     passed.pass_(STOP_GRACE_SECONDS - 1)
     assert keeper._since("mine", "asked", True) == STOP_GRACE_SECONDS - 1
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ('{"url": "http://127.0.0.1:8420"}', True),
+        ('{"url": "http://localhost:9000"}', False),
+        ('{"url": "http://[x"}', False),
+        ("[]", False),
+        ("{", False),
+    ],
+)
+def test_a_live_process_that_sends_to_another_port_is_told_from_one_that_hangs(
+    store: Store, clock: Any, passed: Any, tmp_path: Path, written: str, told: bool
+) -> None:
+    keeper = Keeper(
+        store, tmp_path, store.append, lambda _: None, clock, passed, clock(), "http://127.0.0.1:9000"
+    )  # fmt: skip
+    folder = tmp_path / "spool" / "mine" / "w-1"
+    folder.mkdir(parents=True)
+    (folder / "writer.json").write_text(written)
+    begin(store, clock, host=hostname(), pid=os.getpid())
+    for seconds in (GONE_AFTER_SECONDS / 2, GONE_AFTER_SECONDS / 2):
+        assert keeper.look(store.run("mine"), None)[0].state is State.RUNNING
+        clock.pass_(seconds)
+        passed.pass_(seconds)
+    run = keeper.look(store.run("mine"), None)[0]
+    assert (run.state is State.LOST) is told
+    assert run.state_reason.startswith("lost contact: it sends to http://127.0.0.1:8420") is told
+    store.append("mine", Batch("w-1", 2, ()))
+    clock.pass_(1)
+    passed.pass_(1)
+    store.append("mine", Batch("w-1", 2, ()))
+    assert keeper.look(store.run("mine"), None)[0].state is State.RUNNING, "it is heard again"
