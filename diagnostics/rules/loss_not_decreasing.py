@@ -122,7 +122,7 @@ def loss_not_decreasing(
 def _flat_through_noise(view: RunView, seen: Progress, fall: float) -> Sighting | None:
     """The same of a loss that swings: its halves, each all points together, where the rate was up and much is to gain."""
     values = seen.series.values
-    long = (view.progress or 0) >= 0.3 if view.progress is not None else values.size >= 400
+    long = view.progress >= 0.3 if view.progress is not None else values.size >= 250
     plain = seen.series.size == values.size and values.size >= 200 and long
     if not plain or seen.falling or view.rate_share < 0.5 or seen.series.start < LANGUAGE_FROM_SCRATCH:
         return None

@@ -65,6 +65,15 @@ def test_with_losses_alone_a_flat_start_is_told_after_250_steps(
     assert_silent(run(train_loss=2.9 + NOISE[:60], steps=(5 * STEPS[:60]).tolist()))
 
 
+def test_a_flat_loss_that_swings_needs_no_plan_to_be_told(assert_finds: Any, assert_silent: Any, run: Any) -> None:
+    swings = 12 * NOISE[:300]
+    decaying = 5e-7 * (1 - STEPS[:300] / 600)
+    assert_finds(run(train_loss=5.2 + swings, lr=decaying), "loss-not-decreasing")
+    learns = 5.2 - 0.6 * STEPS[:300] / 300 + swings
+    assert_silent(run(train_loss=learns, lr=decaying), "loss-not-decreasing")
+    assert_silent(run(train_loss=2.4 + swings, lr=decaying))  # may have nothing left to learn
+
+
 # -- far moved, little gained -------------------------------------------------------------------------------------------
 
 
