@@ -280,3 +280,45 @@ def test_a_script_with_the_sdk_shows_up_live(server: Any, visit: Any, monkeypatc
     with runwell.init(project="p", name="another script") as run:
         run.alert("a second warning", level="critical")
     alerts.get_by_text("a second warning").wait_for()  # live, without a reload
+
+
+CONTRAST = """(least) => {
+  const numbers = text => { const found = text.match(/[\\d.]+/g).map(Number); return found.length > 3 ? found : [...found, 1]; };
+  const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3])).concat(1);
+  const light = color => color.slice(0, 3).map(v => v / 255).map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = element => {
+    const layers = [];
+    for (; element; element = element.parentElement) layers.push(numbers(getComputedStyle(element).backgroundColor));
+    return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255, 1]);
+  };
+  const weak = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  let count = 0;
+  while (texts.nextNode()) {
+    const element = texts.currentNode.parentElement;
+    if (!texts.currentNode.textContent.trim() || !element.offsetParent || element.closest('svg, script, style, :disabled')) continue;
+    const below = ground(element), ink = over(numbers(getComputedStyle(element).color), below);
+    const [dark, bright] = [light(below), light(ink)].sort((one, other) => one - other);
+    count += 1;
+    if ((bright + 0.05) / (dark + 0.05) < least) weak.push(texts.currentNode.textContent.trim());
+  }
+  return [count, weak];
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_stands_out_and_the_keyboards_place_is_seen(server: Any, visit: Any, scheme: str) -> None:
+    _report(server, "sick", [3.0 - 0.01 * step for step in range(60)] + [math.nan] * 30)
+    watched = visit(scheme=scheme)
+    for path in ("/", "/launch", "/alerts", "/run/sick?tab=diagnosis", "/compare?runs=sick", "/rules/plateau"):
+        count, weak = watched.open(path).evaluate(CONTRAST, 4.5)
+        assert count > 15 and weak == [], path
+    tab = watched.open("/")
+    frame = "(() => { const style = getComputedStyle(document.activeElement); return [style.outlineStyle, style.boxShadow]; })()"
+    search = tab.get_by_label("Search runs")
+    search.wait_for()
+    search.focus()
+    assert tab.evaluate(frame) != ["none", "none"]
+    tab.get_by_role("link", name="Launch", exact=True).focus()
+    tab.keyboard.press("Tab")
+    assert tab.evaluate(frame)[0] == "solid"

@@ -97,7 +97,7 @@ def _choose(summaries: Sequence[RunSummary], chosen: Sequence[str]) -> Component
         id=RUNS, value=list(chosen), searchable=True, maxValues=compare.MOST, hidePickedOptions=True, clearable=True,
         data=[{"value": one.run.id, "label": f"{parts.run_name(one.run)} · {one.run.id}"} for one in summaries],
         placeholder="" if chosen else "Choose runs", nothingFoundMessage="No run has this in its name",
-        className="rw-choose-runs", **{"aria-label": f"Runs to compare, at most {compare.MOST}"},
+        className="rw-choose-runs", clearButtonProps={"aria-label": "Choose none"}, **{"aria-label": f"Runs to compare, at most {compare.MOST}"},
     )  # fmt: skip
 
 
