@@ -14,9 +14,10 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
+from runwell.about import describe, end_of
 from runwell.home import Environment, read_what_is_sound
 from runwell.notice import LOGGER
-from runwell.run import Run, describe, end_of
+from runwell.run import Run
 from runwell.wire import check_run_id
 
 

@@ -11,24 +11,23 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from itertools import islice
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
+from runwell.about import begin_event, end_of
 from runwell.courier import Courier
 from runwell.devices import Held, Late, elsewhere
 from runwell.fields import LEVELS
 from runwell.home import Environment
+from runwell.later import Later
 from runwell.notice import LOGGER, Notices
 from runwell.outbox import LeftSpool
-from runwell.process import started_at
 from runwell.sender import Sender
 from runwell.spool import Spool
 from runwell.transport import HttpTransport
-from runwell.values import flatten, show, to_json, to_number
+from runwell.values import flatten, show, to_json, to_number, whole
 from runwell.wire import (
-    MAX_EVENT_BYTES,
     MAX_STEP,
     RESERVED,
     BadEvent,
@@ -37,7 +36,6 @@ from runwell.wire import (
     check_name,
     check_step,
     clean_text,
-    dumps,
     shorten,
     validate_event,
 )
@@ -45,11 +43,8 @@ from runwell.wire import (
 FINISH_SECONDS = 10.0
 MAX_TEXT = 64 * 1024
 """Characters of one sample or log text that are kept."""
-MAX_TAGS = 100
 MAX_TYPES = 100
 """Types of values that are remembered to be plain."""
-MAX_RUN_EVENT = MAX_EVENT_BYTES // 2
-"""Bytes of the record that introduces a run; it also lies in `writer.json` and may be sent again."""
 
 
 class Run:
@@ -73,7 +68,7 @@ class Run:
         self._heard: set[int] = set()
         self._finish_lock = threading.RLock()
         self._owner = os.getpid()
-        self._spool: Spool | _Later
+        self._spool: Spool | Later
         self._open()
 
     def __repr__(self) -> str:
@@ -97,7 +92,7 @@ class Run:
             if step is None:
                 step = self._step + 1
             elif type(step) is not int or not 0 <= step <= MAX_STEP:
-                step = check_step(_whole(step))
+                step = check_step(whole(step))
         except Exception as error:
             self._complain(f"step {type(step).__name__}", f"log() wrote nothing: {error}", error)
             return
@@ -180,7 +175,7 @@ class Run:
         """Say that training goes on from a checkpoint at `step`: later points from before are kept and hidden."""
         self._late.settle()  # what was logged before belongs before it
         if self._write("rewind", dict, step, need_step=True) and step is not None:
-            self._step = check_step(_whole(step))
+            self._step = check_step(whole(step))
 
     # -- what the server asks --------------------------------------------------------------------------------------
 
@@ -209,7 +204,7 @@ class Run:
     def flush(self, timeout: float = FINISH_SECONDS) -> int:
         """Wait until the server has all that was logged; returns how many records still wait."""
         self._late.settle()
-        if isinstance(self._spool, _Later):
+        if isinstance(self._spool, Later):
             return 0
         return self._sender.flush(timeout)
 
@@ -229,7 +224,7 @@ class Run:
 
     def _end(self, state: str, reason: str, timeout: float) -> None:
         self._late.settle()
-        if isinstance(self._spool, _Later):
+        if isinstance(self._spool, Later):
             return  # a forked child that never wrote anything has nothing to end
         if self._owner == os.getpid():
             # only the process that began the run may say that it is over
@@ -267,7 +262,7 @@ class Run:
     def _open(self) -> None:
         """Make this process's writer: a spool, a courier and a sender."""
         writer = f"w-{os.urandom(6).hex()}"
-        event = self._run_event()
+        event = begin_event(self._about, self._warn)
         environment = self._environment
         spool = self._spool = Spool(
             environment.spool,
@@ -304,29 +299,13 @@ class Run:
         self._warn = Notices()
         self._late = Late(self._write_late, self._refuse_late)  # what waited is the parent's
         if not self.ended:
-            self._spool = _Later(self)
+            self._spool = Later(self._open_in_child)
 
-    def _open_in_child(self, later: _Later) -> Spool | _Later:
+    def _open_in_child(self, later: Later) -> Spool | Later:
         with self._finish_lock:
             if self._spool is later:  # else another thread of the child was first
                 self._open()
             return self._spool
-
-    def _run_event(self) -> Event:
-        event = {"type": "run", "time": time.time(), **self._about, "host": socket.gethostname(), "pid": os.getpid()}
-        began = started_at()
-        if began is not None:
-            event["pid_started_at"] = began
-        size = len(dumps(event).encode())
-        if size > MAX_RUN_EVENT:
-            self._warn(
-                "config",
-                f"the config of {size:,} bytes is too large ({MAX_RUN_EVENT:,} allowed): only its keys are kept",
-            )
-            config = event.get("config")
-            keys = sorted(config)[:1000] if isinstance(config, dict) else []
-            event["config"] = {"keys": [key[:100] for key in keys]}
-        return event
 
     def _write(self, kind: str, make: Callable[[], Event], step: Any = None, *, need_step: bool = False) -> bool:
         """Write the record that `make` gives the fields of; whether it was written."""
@@ -336,7 +315,7 @@ class Run:
             if step is None and need_step:
                 step = max(self._step, 0)
             if step is not None:
-                event["step"] = check_step(_whole(step))
+                event["step"] = check_step(whole(step))
             event["time"] = time.time()
             event.update(make())
             self._spool.event(validate_event(event))  # the reader's own check: what it would refuse is said here, now
@@ -412,71 +391,9 @@ class Run:
         return clean[:MAX_TEXT] + "…"
 
 
-class _Later:
-    """Stands for the spool of a forked child until it writes something: most children never do."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-
-    def metrics(self, values: Mapping[str, float], step: int, time: float) -> None:
-        """Open the child's spool and write there."""
-        self._run._open_in_child(self).metrics(values, step, time)
-
-    def event(self, event: Event, *, reserve: bool = False) -> None:
-        """Open the child's spool and write there."""
-        self._run._open_in_child(self).event(event, reserve=reserve)
-
-    def nudge(self) -> None:
-        """Open the child's spool: its sender reads what is on its way from a device."""
-        self._run._open_in_child(self).nudge()
-
-
 class _OnDevice(Exception):
     """A value lies on another device: the quick way would wait for it."""
 
 
 def _read_or_hold(value: Any) -> Any:
     return Held(value) if elsewhere(value) else to_number(value)
-
-
-def _whole(step: Any) -> Any:
-    """A plain int of anything that stands for one (numpy integers, 12.0); otherwise the thing itself, to be named."""
-    if isinstance(step, bool):
-        return shorten(step)
-    if isinstance(step, float):
-        return step
-    item = step.item() if hasattr(step, "item") else step
-    return item.__index__() if hasattr(item, "__index__") else item
-
-
-def end_of(kind: type[BaseException] | None, error: BaseException | None) -> tuple[str, str]:
-    """(state, reason) for a run that ends with this exception, or with none."""
-    if kind is None:
-        return "finished", ""
-    if issubclass(kind, KeyboardInterrupt):
-        return "stopped", "interrupted from the keyboard"
-    if issubclass(kind, SystemExit):
-        code = getattr(error, "code", None)
-        return ("finished", "") if code in (None, 0) else ("crashed", f"SystemExit: {shorten(code, 200)}")
-    text = clean_text(str(error)).strip()
-    return "crashed", (f"{kind.__name__}: {text}" if text else kind.__name__)[:2000]
-
-
-def describe(project: str, name: str | None, config: Any, tags: Iterable[str]) -> dict[str, Any]:
-    """What the run says about itself, as plain JSON data with secrets hidden."""
-    about: dict[str, Any] = {"project": show(project)[:200], "tags": _tags(tags)}
-    if name is not None and name != "":
-        about["name"] = show(name)[:200]
-    if config is not None:
-        plain = to_json(config)
-        about["config"] = plain if isinstance(plain, dict) else {"config": plain}
-    return about
-
-
-def _tags(tags: Any) -> list[str]:
-    """Texts of whatever was given: one text is one tag."""
-    try:
-        given = [tags] if isinstance(tags, str | bytes) else list(islice(tags, MAX_TAGS))
-    except Exception:  # no list of anything: it is shown as the one tag that it is
-        given = [] if tags is None else [tags]
-    return [show(tag)[:200] for tag in given]

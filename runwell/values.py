@@ -150,3 +150,13 @@ def is_secret(key: str) -> bool:
 def _described(value: Any) -> str:
     shown = USER_IN_URL.sub(HIDDEN, clean_text(repr(value)))
     return shown if len(shown) <= MAX_REPR else shown[:MAX_REPR] + "…"
+
+
+def whole(step: Any) -> Any:
+    """A plain int of anything that stands for one (numpy integers, 12.0); otherwise the thing itself, to be named."""
+    if isinstance(step, bool):
+        return shorten(step)
+    if isinstance(step, float):
+        return step
+    item = step.item() if hasattr(step, "item") else step
+    return item.__index__() if hasattr(item, "__index__") else item

@@ -14,8 +14,9 @@ import pytest
 
 import runwell
 from runwell import api
+from runwell.about import end_of
 from runwell.frames import decode_frames
-from runwell.run import Run, end_of
+from runwell.run import Run
 
 
 @pytest.fixture
