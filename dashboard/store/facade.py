@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dashboard.deliveries import Delivery
-from dashboard.errors import CorruptStore, SequenceGap, StoreError, UnknownRun
+from dashboard.errors import CorruptStore, StoreError
 from dashboard.records import (
     Command,
     FindingRecord,
@@ -33,20 +33,13 @@ from dashboard.records import (
 from dashboard.store import buckets as bucketing
 from dashboard.store import care, curves, journal, orders, replay, runs, sql, texts, verdicts
 from dashboard.store import tables as t
+from dashboard.store.append import Appending
 from dashboard.store.database import Database, open_engine, sqlite_file
-from dashboard.store.ingest import Ingest, intern_names
 from dashboard.store.migrations import migrate
-from dashboard.store.peers import Kind, News, Peers, peers_of
-from dashboard.store.together import Together
-from runwell.wire import REFUSED, Batch
+from dashboard.store.peers import News, Peers, peers_of
+from runwell.wire import Batch
 
 Event = dict[str, Any]
-CLOCK = "clock"
-"""Type of the events with which the server says of a silent run that time has passed."""
-
-# Built once: every batch asks these, and building a statement takes longer than answering it.
-_CHANGE_RUN = t.runs.update().where(t.runs.c.key == sa.bindparam("run"))
-_CHANGE_WRITER = t.writers.update().where(t.writers.c.key == sa.bindparam("writer"))
 
 
 class Store:
@@ -55,13 +48,12 @@ class Store:
     def __init__(self, engine: sa.Engine, clock: Callable[[], float] = time.time) -> None:
         """Use an engine from `open_engine`; creates or migrates the schema. Raises StoreError."""
         self._database = Database(engine)
-        self._together = Together(self._database)
         self._clock = clock
-        self._names: dict[tuple[int, tuple[str, ...]], tuple[int, tuple[int, ...]]] = {}
         self.backup: Path | None = migrate(self._database, clock())
         """Where the database was copied before it was migrated at this start, if it was."""
         self.peers: Peers = peers_of(engine)
         """The other servers on this database, who are told what is new."""
+        self._appending = Appending(self._database, self.peers)
 
     @classmethod
     def open(cls, url_or_path: str | Path, clock: Callable[[], float] = time.time) -> Store:
@@ -217,30 +209,7 @@ class Store:
         between the mark and the batch are missing. Refused records advance the mark.
         """
         now = self._clock()
-        delivery = batch if isinstance(batch, Delivery) else Delivery.of(batch, now)
-        learned: dict[tuple[int, tuple[str, ...]], tuple[int, tuple[int, ...]]] = {}
-
-        def names(connection: sa.Connection, run_key: int, wanted: tuple[str, ...]) -> tuple[int, tuple[int, ...]]:
-            key = run_key, wanted
-            found = self._names.get(key) or learned.get(key)
-            if found is None:
-                found = learned[key] = intern_names(connection, run_key, wanted)
-            return found
-
-        def work(connection: sa.Connection) -> Receipt:
-            receipt = _append(connection, run_id, delivery, now, names)
-            if receipt.stored:
-                last = receipt.first_arrival + receipt.stored - 1
-                kind: Kind = "events" if receipt.current else "older"
-                self.peers.tell(connection, News(kind, run_id, receipt.first_arrival, last))
-            return receipt
-
-        receipt = self._together.do(work)
-        # Only now: keys of a transaction that was undone are worth nothing.
-        if len(self._names) > 10_000:
-            self._names.clear()
-        self._names.update(learned)
-        return receipt
+        return self._appending.store(run_id, batch if isinstance(batch, Delivery) else Delivery.of(batch, now), now)
 
     def writers(self, run_id: str) -> list[WriterRecord]:
         """The run's writers, in the order in which they first came. Raises UnknownRun."""
@@ -371,72 +340,3 @@ class Store:
         """All commands of a run, oldest first. Raises UnknownRun."""
         with self._database.read() as connection:
             return orders.read(connection, runs.find(connection, run_id), pending=False)
-
-
-def _append(
-    connection: sa.Connection, run_id: str, delivery: Delivery, now: float, names: Callable[..., Any]
-) -> Receipt:
-    run = runs.find_or_none(connection, run_id, lock=True)
-    if run is None:
-        # A refused first record may have been the `run` event: the rest of the batch is not lost for that.
-        if not any(event["type"] in ("run", REFUSED) for _, event in delivery.others):
-            raise UnknownRun(run_id, "a run is created by its writer's first `run` event")
-        runs.create(connection, run_id, now, state=State.STARTING.value)
-        run = runs.find(connection, run_id, lock=True)
-    writer = runs.writer(connection, run.key, delivery.writer)
-    through = writer.stored_through if writer else 0
-    if delivery.count and delivery.first_seq > through + 1:
-        raise SequenceGap(delivery.writer, delivery.first_seq, through + 1)
-    duplicates = min(delivery.count, through + 1 - delivery.first_seq) if delivery.count else 0
-    if writer is None:
-        writer = _new_writer(connection, run, delivery, now)
-    fresh = delivery.after(duplicates)
-    refused = tuple((delivery.first_seq + place, reason) for place, reason in fresh.refused)
-    stored = delivery.count - duplicates - len(refused)
-    changes: dict[str, Any] = {} if _only_time(delivery) else {"last_event_at": now}
-    generation = writer.generation
-    if changes and run.state == State.LOST.value:
-        changes |= {"state": State.RUNNING.value, "state_reason": ""}
-    if stored:
-        ingest = Ingest(connection, run, writer, now, names)
-        ingest.take(fresh)
-        changes, generation = {**changes, **ingest.changes}, ingest.generation
-    if changes:
-        connection.execute(_CHANGE_RUN, {"run": run.key, **changes})
-    stored_through = through + delivery.count - duplicates
-    connection.execute(
-        _CHANGE_WRITER,
-        {
-            "writer": writer.key, "stored_through": stored_through, "generation": generation, "last_contact_at": now,
-            "refused": writer.refused + len(refused), "duplicates": writer.duplicates + duplicates,
-        },
-    )  # fmt: skip
-    return Receipt(
-        stored_through=stored_through, stored=stored, duplicates=duplicates, refused=refused,
-        first_arrival=run.arrivals + 1 if stored else 0,
-        current=generation == changes.get("generation", run.generation),
-    )  # fmt: skip
-
-
-def _only_time(delivery: Delivery) -> bool:
-    """Whether it says nothing but that time has passed: the server's own word, and no sign that the run lives."""
-    return not delivery.tables and bool(delivery.others) and all(event["type"] == CLOCK for _, event in delivery.others)
-
-
-def _new_writer(connection: sa.Connection, run: sa.Row[Any], delivery: Delivery, now: float) -> sa.Row[Any]:
-    """A writer's first contact. It belongs to the generation of its first event's time: records that were on their way
-    while the run was resumed elsewhere are older than that resume, however late they come."""
-    began = delivery.first_time(now)
-    generation = connection.scalar(
-        sa.select(sa.func.max(t.generations.c.generation)).where(
-            t.generations.c.run_key == run.key, t.generations.c.time <= began
-        )
-    )
-    connection.execute(
-        t.writers.insert().values(
-            run_key=run.key, name=delivery.writer, generation=generation or 0, last_contact_at=now
-        )
-    )
-    row = runs.writer(connection, run.key, delivery.writer)
-    assert row is not None
-    return row

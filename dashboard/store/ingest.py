@@ -25,6 +25,9 @@ from runwell.wire import REFUSED, RESERVED, Event
 _KEPT_SERIES = 2000  # latest values kept beside the run; a run with more shows the first ones in lists of runs
 
 
+_HIDDEN = -1
+"""The step of a latest value that a rewind has hidden: whatever comes next is newer."""
+
 _CUTS = frozenset({"rewind", "state"})
 """Types of events that need what came before them stored first: a new generation, an end that later points undo."""
 
@@ -86,17 +89,23 @@ class Ingest:
         self._alive(float(rows.times.max()))
 
     def _summarise(self, names: tuple[str, ...], rows: points.Rows) -> None:
-        if self._latest is None:
-            self._latest = texts.unpack(self._run.latest)
-        step = int(rows.steps[-1])
+        self._latest = self._latest_now()
+        # The latest is the one of the largest step: what a slower rank says of an earlier one comes late. Of equal steps the last.
+        newest = len(rows) - 1 - int(rows.steps[::-1].argmax())
+        step = int(rows.steps[newest])
         for index, name in enumerate(names):
-            if name in self._latest or len(self._latest) < _KEPT_SERIES:
-                self._latest[name] = [step, float(rows.values[-1, index])]
+            known = self._latest.get(name)
+            if known[0] <= step if known else len(self._latest) < _KEPT_SERIES:
+                self._latest[name] = [step, float(rows.values[newest, index])]
             role = role_of(name)
             if role == "train_loss":
                 self._losses.append((rows.arrivals, rows.values[:, index]))
             elif role == "val_loss":
                 self._best(rows.steps.tolist(), rows.values[:, index].tolist())
+
+    def _latest_now(self) -> dict[str, list[float]]:
+        found: dict[str, list[float]] = texts.unpack(self._run.latest) if self._latest is None else self._latest
+        return found
 
     def _sparkline(self) -> sparkline.State:
         """With the new losses in the order in which they came, whatever else was logged beside some of them."""
@@ -166,6 +175,10 @@ class Ingest:
     def _on_rewind(self, event: Event, time: float) -> None:
         self.generation = self.changes["generation"] = self.changes["generation"] + 1
         self.changes["last_step"] = event["step"]
+        self._latest = self._latest_now()
+        for known in self._latest.values():
+            if known[0] > event["step"]:
+                known[0] = _HIDDEN
         self._connection.execute(
             generations.insert().values(
                 run_key=self._run.key, generation=self.generation, step=event["step"], time=time

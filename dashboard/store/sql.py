@@ -98,7 +98,7 @@ def _lay_out(desk: sqlite3.Connection, connection: sa.Connection, failed: list[E
     rows = runs.listed(connection, None, None, None)
     ids = {row.key: row.id for row in rows}
     _fill(desk, "runs", (_run(row) for row in rows))
-    latest = ((row.id, name, *said) for row in rows for name, said in texts.unpack(row.latest).items())
+    latest = ((row.id, name, *said) for row in rows for name, said in texts.unpack(row.latest).items() if said[0] >= 0)
     _fill(desk, "latest", ((run, name, step, plain(value)) for run, name, step, value in latest))
     _fill(desk, "findings", (_finding(record) for record in verdicts.read(connection, None, None, None)))
     named = connection.execute(sa.select(series.c.key, series.c.run_key, series.c.name))

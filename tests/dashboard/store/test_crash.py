@@ -93,11 +93,11 @@ def test_those_who_wait_together_are_stored_together_and_refused_alone(store: St
 
     commits: list[object] = []
     sa.event.listen(store._database.engine, "commit", commits.append)
-    with store._together._turn:  # as if another commit were under way
+    with store._appending._together._turn:  # as if another commit were under way
         threads = [threading.Thread(target=write, args=item) for item in batches.items()]
         for thread in threads:
             thread.start()
-        while len(store._together._waiting) < len(threads):
+        while len(store._appending._together._waiting) < len(threads):
             threading.Event().wait(0.001)
     for thread in threads:
         thread.join()
@@ -112,7 +112,7 @@ def test_what_fails_for_all_is_tried_for_each_alone(store: Store) -> None:
         raise RuntimeError("no room")
 
     jobs = [_Job(lambda connection: connection.execute(sa.text("SELECT 1")).scalar()), _Job(fail)]
-    store._together._do_all(jobs)
+    store._appending._together._do_all(jobs)
     assert jobs[0].value == 1 and jobs[0].error is None
     assert isinstance(jobs[1].error, RuntimeError)
 

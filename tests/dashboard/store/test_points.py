@@ -131,6 +131,34 @@ def test_late_and_repeated_steps_are_kept_and_sorted(store: Store, writer: Any, 
     assert found.step.tolist() == [1, 3, 5, 5] and found.last.tolist() == [1.0, 3.0, 5.0, 5.5]
 
 
+def test_ranks_that_come_late_are_in_order_and_do_not_take_the_latest_value_back(
+    store: Store, new_writer: Callable[..., Any], point: Any
+) -> None:
+    """Three ranks log the same series, each steps of its own, and arrive in turns that are not the order of the steps."""
+    ranks = [new_writer("r1", f"rank-{number}") for number in range(3)]
+    ranks[0]({"type": "run", "time": 1e9})
+    for start in (0, 300, 600):
+        for number in (2, 0, 1):  # the last third of each stretch comes first
+            first = start + 100 * number
+            ranks[number](*[point(step, a=float(step)) for step in range(first, first + 100)])
+    found = store.series("r1", "a")
+    assert found.step.tolist() == list(range(900)) and found.last.tolist() == [float(step) for step in range(900)]
+    few = store.series("r1", "a", buckets=7)
+    assert int(few.count.sum()) == 900 and (np.diff(few.step) > 0).all()
+    assert few.max_step.tolist() == few.step.tolist()
+    summary = store.summary("r1")
+    assert (summary.latest["a"], summary.run.last_step) == (899.0, 899)
+    assert [event["step"] for _, event in store.replay("r1") if event["type"] == "metrics"][:2] == [200, 201]
+    ranks[1](point(899, a=-1.0), point(5, a=7.0))
+    assert store.summary("r1").latest["a"] == -1.0, "of equal steps the one that arrived last"
+    ranks[0]({"type": "rewind", "step": 400, "time": 2e9}, point(390, a=1.0))
+    assert store.summary("r1").latest["a"] == 1.0, "what the resume has hidden is not newer"
+    ranks[0](point(401, a=2.0))
+    assert store.summary("r1").latest["a"] == 2.0
+    ranks[2](point(899, a=3.0))  # of a rank that did not resume: hidden
+    assert store.summary("r1").latest["a"] == 2.0
+
+
 def test_steps_up_to_the_limit(store: Store, writer: Any, point: Any) -> None:
     writer(point(0, a=1.0), point(2**53, a=2.0))
     assert store.series("r1", "a").step.tolist() == [0, 2**53]
