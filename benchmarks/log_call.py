@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
@@ -100,7 +101,7 @@ def after_a_pause(calls: int, folder: Path) -> list[tuple[str, float, float, flo
     def pack(values: dict[str, float], step: int) -> None:
         packer.pack_into(memory, step * packer.size, 0, 2, 0, 0, step, time.time(), *values.values())
 
-    turns = {
+    turns: dict[str, Callable[[dict[str, float], int], object]] = {
         "an empty function": lambda values, step: None,
         "packing into mapped memory": pack,
         "the spool alone, no sender": lambda values, step: alone.metrics(values, step, time.time()),
@@ -118,7 +119,10 @@ def after_a_pause(calls: int, folder: Path) -> list[tuple[str, float, float, flo
             turns[name](values, step)
             taken[called].append(clock() - before)
     run.finish(timeout=60)
-    rank = lambda times, share: sorted(times)[int(len(times) * share)] / 1000  # noqa: E731 (a shorthand of this line)
+
+    def rank(times: list[int], share: float) -> float:
+        return sorted(times)[int(len(times) * share)] / 1000
+
     return [(name, rank(times, 0.5), rank(times, 0.9), rank(times, 0.99)) for name, times in taken.items()]
 
 

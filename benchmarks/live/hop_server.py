@@ -43,7 +43,7 @@ def watch(file: Path) -> None:
             out.write(json.dumps({"steps": steps, **times}) + "\n")
         return receipt
 
-    take_in, Collector.accept = Collector.accept, accept  # type: ignore[method-assign]
+    take_in, Collector.accept = Collector.accept, accept  # type: ignore[method-assign, assignment]
     events._store = stamped("read", events._store, before=True)
     Store.append = stamped("stored", Store.append)  # type: ignore[method-assign]
     Hub.publish_points = stamped("told", Hub.publish_points)  # type: ignore[method-assign]

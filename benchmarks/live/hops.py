@@ -74,7 +74,7 @@ def hops(served: Served, stamps: Path, seconds: float) -> list[Hop]:
         for series in seen
         if (row := way(step, moment, posts, server[step], got, drawn.get(series, []), seen[series])) is not None
     ]
-    rows = [Hop(name, *percentiles(column)) for name, column in zip(NAMES, zip(*found, strict=True), strict=True)]
+    rows = [Hop(name, *percentiles(list(column))) for name, column in zip(NAMES, zip(*found, strict=True), strict=True)]
     return [*rows, Hop("the whole way", *percentiles([sum(row) for row in found]))]
 
 

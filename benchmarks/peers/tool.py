@@ -70,7 +70,7 @@ class Tool(Protocol):
 
 def tool(name: str) -> Tool:
     """The module of that tracker. Raises ImportError when the interpreter does not have it."""
-    return importlib.import_module(f"benchmarks.peers.in_{name}")  # type: ignore[return-value]
+    return importlib.import_module(f"benchmarks.peers.in_{name}")
 
 
 def stream(steps: int) -> Iterator[Row]:

@@ -96,7 +96,7 @@ def unwritable_folder(folder: Path, seconds: float) -> Outcome:
     """The training machine's folder cannot be written: records go through memory (`/proc`, where not even root may)."""
     server = Server(folder).start()
     writer = Writer(folder, server.url, "--steps", str(round(seconds * 1000)), home=Path("/proc/runwell"))
-    outcome, said = Outcome(), []
+    outcome, said = Outcome(), list[str]()
     result = _end(server, [writer], "sent from memory", outcome, said)
     if said[0].count("cannot be written") != 1:
         result.wrong.append("it was not said once that the folder cannot be written")

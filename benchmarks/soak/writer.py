@@ -33,7 +33,7 @@ def main() -> None:
     step = 0
     told = threading.Event()
     if given.endless:
-        threading.Thread(target=lambda: (sys.stdin.read(), told.set()), daemon=True).start()
+        threading.Thread(target=_wait_for_the_end, args=(told,), daemon=True).start()
     while not told.is_set() if given.endless else step < given.steps:
         if given.jump and step % 500 == 250:
             _set_clock(step)
@@ -62,6 +62,11 @@ def main() -> None:
                       "worst_us": took[-1] / 1e3}))  # fmt: skip
 
 
+def _wait_for_the_end(told: threading.Event) -> None:
+    sys.stdin.read()
+    told.set()
+
+
 def _set_clock(step: int) -> None:
     """What the SDK takes for the time is a day ahead, a day behind, and right again, in turn."""
     real, shift = time.time, (86_400.0, -86_400.0, 0.0)[step // 500 % 3]
@@ -72,7 +77,7 @@ def _set_clock(step: int) -> None:
         def __getattr__(self, name: str) -> object:
             return getattr(time, name)
 
-    run_module.time = Set()  # type: ignore[assignment]
+    run_module.time = Set()  # type: ignore[assignment, attr-defined]
 
 
 if __name__ == "__main__":
