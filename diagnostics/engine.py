@@ -363,7 +363,8 @@ class Engine:
         if rule.looks_at == "samples":
             return self._samples.lacking(rule.measured, rule.blind)
         if rule.looks_at == "end":
-            return None if self._ends else f"the run has not crashed: {rule.blind}; log a `state` event"
+            # A run that ended well was looked at: it did not crash. While one goes on there is nothing to look at yet.
+            return None if self._ends or self._over else f"the run has not ended yet: {rule.blind}"
         if rule.looks_at == "silence":
             why = self._silences.lacking
             return f"{why}: {rule.blind}; log `time`, seconds of a clock" if why else None

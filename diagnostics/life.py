@@ -12,6 +12,8 @@ from diagnostics.finding import Finding, Severity, Sighting, worst
 from diagnostics.rule import Rule
 
 EARLIER = "; in an earlier run of the same log"
+RETURNS = 3
+"""How often the hold doubles: what comes and goes with every bad stretch of the data is one illness, not a dozen."""
 FEW_POINTS, FEW_CLOSE = 50, 3
 """While a run has few points it also has few to close a finding with."""
 
@@ -103,8 +105,10 @@ def _resolved(track: Track, rule: Rule, now: Moment) -> Track:
 
 
 def _hold(rule: Rule, finding: Finding, now: Moment) -> float:
-    """Points without a sighting after which it is over."""
-    points = rule.life.close_after_points
+    """Points without a sighting after which it is over: twice as many each time that it came back (where returns are
+    counted: from there on that they are enough)."""
+    again = finding.occurrences - (rule.life.recurring_after or 1)
+    points: int = rule.life.close_after_points << min(max(0, again), RETURNS)
     if now.points < FEW_POINTS:
         points = min(FEW_CLOSE, points)
     return max(points, rule.life.close_after_share * now.points * finding.occurrences)

@@ -52,7 +52,8 @@ class Life:
     open_after_looks: int = 1
     """Consecutive looks that must see it before it opens."""
     close_after_points: int = 10
-    """Points without a sighting before it is called over (3 while a run has fewer than 50 points)."""
+    """Points without a sighting before it is called over (3 while a run has fewer than 50 points); twice as many
+    each time that it came back (where returns are counted: from `recurring_after` on)."""
     close_after_share: float = 0.0
     """The same as a share of all points so far, times the occurrence: for illnesses that are judged over a share of the
     history, which else would open and close again and again."""

@@ -60,6 +60,11 @@ def line_error(values: Floats) -> float:
     return float(np.sqrt(rest @ rest / (values.size - 2)))
 
 
+def line_spread(values: Floats) -> float:
+    """Spread about the Theil–Sen line: blind to outliers, and quadratic like that."""
+    return mad_sigma(values - theil_sen(values) * np.arange(values.size))
+
+
 def theil_sen(values: Floats) -> float:
     """Median slope between all pairs, per index; 0 of fewer than two values. Quadratic: give it at most ~64 values."""
     n = values.size

@@ -13,6 +13,12 @@ from diagnostics.view import RunView
 CREEP, CREEP_BOTH = 0.06, 0.04
 """Shares of the best level that the training loss must have climbed, and the validation loss, when both climb."""
 
+WORSE, WORSE_OF, WORSE_LEAST = 1.2, 10, 7
+"""Times the loss of knowing nothing that the median of so many last losses, and so many of them, must stand above."""
+
+UNBEARABLE, THROWN = 0.03, 1.25
+"""A rate that no model bears with Adam, and how far above its best its losses must stand for that to have shown."""
+
 PARTS = 20
 """Parts of a long history of which a best level has to fill more than two."""
 
@@ -40,7 +46,9 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     history: that of more than two twentieths of it, so that an easy pocket of text is not the measure) by more
     than `rise` of it, by more than `floor` nats, and by more than `sigmas` standard errors of the window. With fewer
     than 30 points: the last four all do, and the rise is at least a quarter. A run whose first points all climb to
-    twice the first loss has diverged at once. Where training and validation loss climb together, or have stepped up together, 6 % and 4 % are enough. Severity is critical when the rise exceeds half of the best level, or
+    twice the first loss has diverged at once, and so has one from scratch whose last 10 losses stand a fifth above the
+    loss of knowing nothing. Under a rate of 0.03 and more a quarter above the best is enough of few points, if the
+    gradient norm has grown fourfold. Where training and validation loss climb together, or have stepped up together, 6 % and 4 % are enough. Severity is critical when the rise exceeds half of the best level, or
     when validation or gradients agree.
 
     ## Likely causes
@@ -79,7 +87,20 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
         first = int(train.first_points[0][0])
         sentence = f"The loss went from {say.number(train.start)} to {say.number(observed)} at once."
         return _sighting(view, train, first, observed, limit, sentence, Severity.CRITICAL)
+    worse = _worse_than_nothing(view, train)
+    if worse is not None:
+        limit, observed, first = worse
+        sentence = f"The loss stands at {say.number(observed)}; knowing nothing costs {say.number(limit / WORSE)}."
+        return _sighting(view, train, first, observed, limit, sentence, Severity.CRITICAL)
     best = _best(train)
+    thrown = _thrown_off(view, train)
+    if thrown is not None:
+        limit, observed, first = thrown
+        sentence = (
+            f"The level rose from {say.number(limit / THROWN)} to {say.number(observed)} and the gradient norm with it, "
+            f"under a rate of {say.number(view.known_rate or 0)}."
+        )
+        return _sighting(view, train, first, observed, limit, sentence, Severity.WARNING)
     creeping = _creeps(view, train, best)
     if creeping is not None:
         sentence = (
@@ -144,6 +165,37 @@ def _diverged_at_once(train: SeriesView) -> tuple[float, float] | None:
     if int((recent > limit).sum()) >= 4:
         return limit, stats.median(recent)
     return None
+
+
+def _worse_than_nothing(view: RunView, train: SeriesView) -> tuple[float, float, int] | None:
+    """(limit, level, first step) when a run that began at the loss of knowing nothing has come to stand far above it."""
+    uniform = view.uniform_loss
+    if uniform is None or train.size < WORSE_OF:
+        return None
+    limit = WORSE * max(uniform, train.start)
+    recent = train.values[-WORSE_OF:]
+    above = recent > limit
+    if not stats.median(recent) > limit or int(above.sum()) < WORSE_LEAST:
+        return None
+    return limit, stats.median(recent), int(train.steps[-WORSE_OF:][int(above.argmax())])
+
+
+def _thrown_off(view: RunView, train: SeriesView) -> tuple[float, float, int] | None:
+    """(limit, level, first step) of few points that a rate nobody bears threw up, gradients with them.
+
+    Their swings are the illness, and no noise to measure a rise by.
+    """
+    grad = view.get("grad_norm")
+    if grad is None or (view.known_rate or 0) < UNBEARABLE or not 10 <= train.size < 60:
+        return None
+    smooth = stats.sliding_median(train.values, 3)
+    at = int(np.argmin(smooth))
+    limit, recent = THROWN * float(smooth[at]), train.values[-5:]
+    level = stats.median(recent)
+    if limit <= 0 or at >= smooth.size - 5 or level <= limit or int((recent > 0.96 * limit).sum()) < 4:
+        return None
+    grown = stats.median(grad.values[-5:]) > 4 * grad.near(int(train.steps[at + 1]))
+    return (limit, level, int(train.steps[-5])) if grown else None
 
 
 def _levels(train: SeriesView, best: float, asked: float, sigmas: float) -> tuple[float, float]:

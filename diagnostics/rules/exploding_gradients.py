@@ -9,6 +9,9 @@ from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
 
+CALM = 20
+"""Norms before a climb from which on it has to last one point longer."""
+
 
 @rule(
     "exploding-gradients",
@@ -32,8 +35,8 @@ def exploding_gradients(
 
     ## How it is detected
     The median of the last `recent` norms is more than `growth` times the median of the `before` ones and above
-    `least`. With few points: each of the last two norms at least triples the one before, over all by a factor of
-    `climb`, to more than 20. If the loss goes on falling undisturbed it is only info, unless the norm passes 100. With a
+    `least`. With few points: each of the last two norms (three, after 20 others) at least triples the one before, over all by a
+    factor of `climb`, to more than 20. If the loss goes on falling undisturbed it is only info, unless the norm passes 100. With a
     loss that climbs too, it is critical. A lone outlier, even 55 times the median, is healthy and stays silent.
 
     ## Likely causes
@@ -87,7 +90,8 @@ def _steep_climb(values: Floats, climb: float) -> tuple[int, float] | None:
     while start > max(0, end - 12) and values[start] >= 3 * values[start - 1] > 0:
         start -= 1
     top = float(values[end]) if end >= 0 else 0.0
-    if end - start < 2 or top <= 20:
+    # After a calm stretch two norms are a lone outlier and its echo; at the start of a log they are all there is.
+    if end - start < (3 if start >= CALM else 2) or top <= 20:
         return None
     before = values[max(0, start - 20) : start + 1]
     base = max(float(values[start]), stats.median(before))

@@ -41,8 +41,9 @@ def loss_spike(
     ## How it is detected
     At least `hot` of the last 10 points lie above the best recent level (the lowest median of 50 points among the last
     600, so that the spike is never its own baseline) by more than `sigmas` of the noise and by more than `rise` of it.
-    It is a warning when the hot points are `grave_rise` above, when the gradient norm jumped too, or when it has lasted
-    `lasting` points; else info. Once over, it is info and says how long it took, unless it is the third. Single points
+    The noise is that from point to point, or that about a line through the baseline if it is larger. It is a warning
+    when the hot points are `grave_rise` above, when the gradient norm jumped too, when an evaluation shows it (half of
+    `rise` above the lowest), or when it has lasted `lasting` points; else info. Once over, it is info and says how long it took, unless it is the third. Single points
     are data, not illness, and stay silent.
 
     ## Likely causes
@@ -81,32 +82,41 @@ def loss_spike(
     found = _baseline(train.values)
     if found is None or found[0] <= 0:
         return None
-    base, since = found
+    base, since, width = found
     earlier = int(train.steps[max(0, train.steps.size - RECENT - BASE)])
     asked = rise * (2 if view.rate_raised_since(earlier) else 1)
     # Near zero a share of the level is nothing: what is learned by heart jumps by its own size at every hard sentence.
     least = max(asked * base, LOW_FLOOR if base <= 0.1 else 0.0)
     if int((train.values[-RECENT:] > base + least).sum()) < min(hot, RECENT):
         return None  # whatever the noise is
-    limit = base + max(sigmas * _calm_noise(train), least)
+    limit = base + max(sigmas * _calm_noise(train, since + width // 2, since + width, base + least), least)
     is_hot = train.values > limit
     # Where single points have always jumped so high, that many more of the last ten must.
-    usual = float(is_hot[since:-RECENT].mean())
+    usual = _usual(is_hot[since:-RECENT])
     if int(is_hot[-RECENT:].sum()) < min(hot + 3 * RECENT * usual, RECENT):
         return None
     start = _onset(is_hot)
     spike = train.values[start:][is_hot[start:]]
     agrees = _gradient_jumped(view, int(train.steps[start]))
     grave = stats.median(spike) > (1 + grave_rise) * base or agrees or spike.size >= lasting
+    grave = grave or _validation_jumped(view, int(train.steps[start]), rise / 2)
     return _sighting(
         view, train, start, base, limit, float(spike.max()), agrees, Severity.WARNING if grave else Severity.INFO
     )
 
 
-def _baseline(values: Floats) -> tuple[float, int] | None:
+def _usual(is_hot: np.ndarray) -> float:
+    """The share of earlier points that were so high; a spike, several in a row after calm ones, counts as one jump."""
+    calm = np.flatnonzero(~is_hot)
+    start = int(calm[0]) if calm.size else is_hot.size
+    jumps = is_hot[1:] & ~is_hot[:-1]
+    return float(start + jumps.sum()) / max(1, is_hot.size)
+
+
+def _baseline(values: Floats) -> tuple[float, int, int] | None:
     """The lowest median of 50 points (fewer while there are few) among the last 600, the newest ten left out.
 
-    Of many such the fourth lowest: text in a fixed order has easy pockets. With it the index at which its points begin.
+    Of many such the fourth lowest: text in a fixed order has easy pockets. With it the index at which its points begin, and how many they are.
     """
     first = max(0, values.size - BASE_REACH)
     past = values[first:-RECENT]
@@ -116,14 +126,18 @@ def _baseline(values: Floats) -> tuple[float, int] | None:
     stride = max(1, width // 2)
     last_first = stats.windows_of(past, width)[::-1][::stride]
     medians = stats.medians(last_first)
-    at = int(np.argsort(medians, kind="stable")[min(3, medians.size // 4)])
-    return float(medians[at]), first + past.size - width - at * stride
+    at = int(np.argsort(medians, kind="stable")[min(3, medians.size // 6)])
+    return float(medians[at]), first + past.size - width - at * stride, width
 
 
-def _calm_noise(train: SeriesView) -> float:
-    """The noise without the tested points."""
-    calm = train.values[-256:-RECENT]
-    return max(stats.noise(calm), 5e-4 * abs(stats.median(calm)))
+def _calm_noise(train: SeriesView, first: int, last: int, high: float) -> float:
+    """The noise without the tested points: from point to point, and about a line through the baseline's second half.
+
+    The latter is the larger one where text in a fixed order makes neighbours alike: there the level itself wanders. What
+    stands as high as a spike is left out of it.
+    """
+    calm, base = train.values[-256:-RECENT], train.values[first:last]
+    return max(stats.noise(calm), stats.line_spread(base[base <= high]), 5e-4 * abs(stats.median(calm)))
 
 
 def _onset(is_hot: np.ndarray) -> int:
@@ -143,6 +157,12 @@ def _gradient_jumped(view: RunView, step: int) -> bool:
         and bool((~during).sum() >= 10)
         and (stats.median(grad.values[during]) > 4 * stats.median(grad.values[~during][-200:]))
     )
+
+
+def _validation_jumped(view: RunView, step: int, rise: float) -> bool:
+    """Whether the newest evaluation came with the spike and stands as much above the lowest one."""
+    val = view.val
+    return val is not None and val.size >= 3 and int(val.steps[-1]) > step and val.last > (1 + rise) * val.lowest.value
 
 
 def _sighting(

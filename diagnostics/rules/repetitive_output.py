@@ -12,8 +12,8 @@ from diagnostics.rule import Life, rule
 from diagnostics.samples import GREEDY_BELOW, Judged, Sample, excerpt, grown_up, trailing_bad
 from diagnostics.view import RunView
 
-LONG, SHORT = 200, 100
-"""Characters from which a text is judged as it is, and from which it is judged if it is nothing but a loop."""
+LONG, MIDDLE, SHORT = 200, 150, 100
+"""Characters from which a text is judged as it is, from which ever less strictly, and from which at all."""
 STRICTER = 1.5
 """Times the limit of the compression for short texts; of their repeated share, what is left of the limit is halved twice."""
 
@@ -42,8 +42,8 @@ def repetitive_output(
     Over the last 500 characters of a sample, blanks made one: bytes ÷ compressed bytes above `compression` **and** more
     than `repeated` of the 4-grams of words seen before. A round of samples counts when at least `share` of its texts are
     such; two rounds, one after the other, with `least` such texts between them make a warning. A text that is nearly all
-    blanks is a loop too. Texts of fewer than 200
-    characters must be loops through and through, those under 100 are not judged, nor are rounds before 5 % of the
+    blanks is a loop too. Texts of fewer than 150
+    characters must be loops through and through (by degrees from 200 on), those under 100 are not judged, nor are rounds before 5 % of the
     planned steps (the first two where the plan is unknown).
 
     ## Likely causes
@@ -98,8 +98,10 @@ def _repeats(sample: Sample, *, facts: Facts, compression: float, repeated: floa
         return True
     if length < SHORT:
         return None
-    if length < LONG:
-        compression, repeated = STRICTER * compression, 1 - (1 - repeated) / 4
+    # By degrees: a text of 200 characters that begins with a line end has 199.
+    short = min(1.0, max(0, LONG - length) / (LONG - MIDDLE))
+    compression *= 1 + (STRICTER - 1) * short
+    repeated += 0.75 * (1 - repeated) * short
     return texts.compression(sample.text) > compression and texts.repeated_share(sample.text) > repeated
 
 

@@ -77,3 +77,67 @@ def test_a_loss_far_below_validation_within_the_first_pass_has_seen_the_answers(
     assert_finds(story(0.5), "suspicious-loss", config=CONFIG)
     by_heart = [finding.rule for finding in findings(story(400.0), CONFIG) if finding.severity != "info"]
     assert by_heart == ["overfitting"], "what was seen hundreds of times is learned by heart"
+
+
+HALF = np.arange(150)
+CALM = 2.5 - 0.002 * HALF + 0.04 * np.random.default_rng(5).standard_normal(150)
+
+
+def test_a_run_that_is_worse_than_knowing_nothing_has_diverged(assert_finds: Any, assert_silent: Any, run: Any) -> None:
+    swings = 7.4 + 2.5 * np.sin(1.7 * np.arange(40))
+    loss = np.concatenate([[5.55, 4.75, 4.3, 4.7, 6.1, 6.4], swings])
+    finding = assert_finds(run(train_loss=loss), "divergence", config=CONFIG)
+    assert finding.detected_step <= 30
+    high_start = 7.0 - 0.08 * np.arange(60)
+    assert_silent(run(train_loss=high_start), "divergence", config=CONFIG)
+
+
+def test_few_losses_thrown_up_with_their_gradients_by_a_rate_nobody_bears(findings: Any, run: Any) -> None:
+    loss = np.concatenate([np.linspace(5.5, 3.6, 12), 5.3 + 0.6 * np.sin(2.1 * np.arange(20))])
+    grown = np.concatenate([np.full(12, 0.6), np.full(20, 6.0)])
+
+    def reasons(norms: Any, rate: float) -> list[str]:
+        found = findings(run(train_loss=loss, grad_norm=norms, lr=np.full(32, rate))[:22], CONFIG)
+        return [finding.evidence[0].sentence for finding in found if finding.rule == "divergence"]
+
+    assert any("the gradient norm with it" in sentence for sentence in reasons(grown, 0.5))
+    assert not any("the gradient norm with it" in sentence for sentence in reasons(np.full(32, 0.6), 0.5))
+    assert not any("the gradient norm with it" in sentence for sentence in reasons(grown, 1e-3))
+
+
+def test_two_norms_after_a_calm_stretch_are_an_outlier_and_three_a_climb(
+    assert_finds: Any, assert_silent: Any, run: Any
+) -> None:
+    calm, loss = np.full(40, 0.33), np.linspace(3.0, 2.5, 44)
+    echo = np.concatenate([calm, [2.6, 23.9, 0.45, 0.6]])
+    assert_silent(run(train_loss=loss, grad_norm=echo), "exploding-gradients")
+    climb = np.concatenate([calm, [2.6, 23.9, 180.0, 2000.0]])
+    assert_finds(run(train_loss=loss, grad_norm=climb), "exploding-gradients")
+
+
+def test_a_moderate_spike_is_a_warning_once_an_evaluation_shows_it(assert_finds: Any, findings: Any, run: Any) -> None:
+    loss = CALM + np.where((HALF >= 122) & (HALF < 130), 0.6, 0.0)
+
+    def story(evaluation: float) -> list[dict[str, Any]]:
+        at = {0: 2.6, 40: 2.45, 80: 2.35, 128: evaluation}
+        rows = run(train_loss=loss)[:131]
+        return [{**row, **({"val_loss": at[step]} if step in at else {})} for step, row in enumerate(rows)]
+
+    assert_finds(story(2.8), "loss-spike")
+    spoken = [finding for finding in findings(story(2.3)) if finding.rule == "loss-spike"]
+    assert [finding.severity for finding in spoken] == ["info"]
+
+
+def test_the_third_spike_is_a_warning_though_each_is_moderate(assert_finds: Any, run: Any) -> None:
+    at = np.arange(400)
+    noise = 0.04 * np.random.default_rng(6).standard_normal(400)
+    loss = 2.5 + noise + np.where((at >= 150) & (at % 60 < 5), 0.6, 0.0)
+    assert assert_finds(run(train_loss=loss), "loss-spike").occurrences >= 3
+
+
+def test_text_in_a_fixed_order_wanders_and_that_is_no_spike(findings: Any, run: Any) -> None:
+    rng = np.random.default_rng(11)
+    wander = np.zeros(300)
+    for at in range(1, 300):
+        wander[at] = 0.9 * wander[at - 1] + 0.12 * rng.standard_normal()
+    assert "loss-spike" not in [finding.rule for finding in findings(run(train_loss=3.0 + wander))]

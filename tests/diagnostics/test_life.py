@@ -136,3 +136,18 @@ def test_a_weaker_finding_explains_nothing_away() -> None:
 )
 def test_verdict_is_the_worst_that_nothing_explains(severities: tuple[Severity, ...], word: str) -> None:
     assert verdict(finding("plateau", severity) for severity in severities) == word
+
+
+def test_each_return_doubles_the_hold() -> None:
+    sick, calm = [seen()], [None]
+    tracks = play([*sick, *calm * 12, *sick, *calm * 12, *sick], rule(close_after_points=10))
+    last = tracks[-1].finding
+    assert last is not None
+    assert (last.occurrences, last.status) == (2, "open"), "the second time it would have taken 20 points to be over"
+
+
+def test_where_returns_are_counted_the_hold_grows_once_they_are_enough() -> None:
+    bout: list[Sighting | None] = [seen(), *[None] * 12]
+    tracks = play(bout * 6, rule(close_after_points=10, recurring_after=3))
+    assert tracks[-1].finding is not None
+    assert tracks[-1].finding.occurrences == 4

@@ -250,3 +250,11 @@ def test_copies_beside_a_rising_validation_loss_are_critical(findings: Any) -> N
         event["val/loss"] = loss
     (found,) = (f for f in findings(events, PLAN) if f.rule == "memorized-output")
     assert found.severity == "critical"
+
+
+@pytest.mark.parametrize(("length", "speaks"), [(200, True), (197, True), (160, False)])
+def test_a_text_a_line_end_short_of_the_window_is_judged_like_it(findings: Any, length: int, speaks: bool) -> None:
+    lines = ["311+662=100", "311+362=100", "399+992=100", "700+70=1022", "760+71=1111", "955+950=105"]
+    text = "\n".join(lines[at % 3] if at % 6 else lines[3 + at // 6 % 3] for at in range(20))[:length]
+    found = [finding.rule for finding in findings(sampled([[text] * 2] * 5), PLAN)]
+    assert ("repetitive-output" in found) is speaks
