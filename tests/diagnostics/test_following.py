@@ -64,7 +64,7 @@ def first_word(seen: list[Finding | None]) -> int | None:
 
 
 @pytest.mark.parametrize("at", [8, 14])
-@pytest.mark.parametrize("slope", [0.006, 0.012, 0.03])
+@pytest.mark.parametrize("slope", [0.012, 0.02, 0.03])
 @pytest.mark.parametrize("noise", [0.0, 0.003])
 def test_a_turn_is_told_within_four_evaluations(at: int, slope: float, noise: float) -> None:
     val = turning(30, at, slope) * (1 + np.random.default_rng(at).normal(0, noise, 30))
@@ -88,7 +88,7 @@ def test_what_began_as_a_warning_becomes_critical() -> None:
 
 
 def test_it_is_over_when_validation_finds_a_new_best() -> None:
-    val = np.concatenate([turning(18, 10, 0.006), np.linspace(2.45, 2.2, 8)])
+    val = np.concatenate([turning(18, 10, 0.012), np.linspace(2.45, 2.2, 8)])
     _, seen = judged(events(learned(26, 2.0), val))
     assert first_word(seen) in range(13, 15)
     last = seen[-1]
@@ -104,11 +104,11 @@ def test_a_text_read_again_and_again_is_told_of_a_rise_of_any_size(tokens: int) 
     assert first_word(seen) == 16
     later = first_word(judged(rows)[1])
     assert later is not None
-    assert later > 20, "where it is not known how often the text was read, a hundredth is asked for"
+    assert later > 20, "where it is not known how often the text was read, two hundredths are asked for"
 
 
 def test_what_is_read_once_cannot_be_learned_by_heart() -> None:
-    rows = events(learned(30, 2.0), turning(30, 12, 0.0012))
+    rows = events(learned(30, 2.0), turning(30, 12, 0.0015))
     assert first_word(judged(rows)[1]) is not None
     data = {"type": "data", "step": 0, "train_tokens": 200_000, "planned_tokens": 100_000, "characters": 900_000}
     assert judged([data, *rows])[1] == [None] * 30
