@@ -1,6 +1,6 @@
 """Runwell beside other tools, on the same recorded runs: one table.
 
-    python -m benchmarks.zoo.compare [--half tune|test] [--peers-python PATH] [--folder DIR]
+    python -m benchmarks.zoo.compare [--half tune|test|earlier] [--peers-python PATH] [--folder DIR]
 
 Run it from the repository's root. `--peers-python` is the interpreter of an environment that has `trainproof` and
 `training-doctor`; without it they are left out, and the table says so. How each is asked and scored: `docs/diagnosis.md`.
@@ -88,7 +88,7 @@ def _spoke(marks: Sequence[Mark]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Judge the zoo's recorded runs by Runwell and by other tools.")
-    parser.add_argument("--half", choices=("tune", "test"), default="tune", help="which half to judge")
+    parser.add_argument("--half", choices=("tune", "test", "earlier"), default="tune", help="which half to judge")
     parser.add_argument(
         "--peers-python", type=Path, metavar="PATH", help="an interpreter that has trainproof and training-doctor"
     )

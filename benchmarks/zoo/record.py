@@ -1,6 +1,6 @@
 """Record the zoo: train every planned run that has no log of its plan yet, and write the manifests.
 
-    python -m benchmarks.zoo.record [--half tune|test|all] [--jobs N] [--seconds S] [--only FAMILY] [--folder DIR] [--list]
+    python -m benchmarks.zoo.record [--half tune|test|earlier|all] [--jobs N] [--seconds S] [--only FAMILY] [--folder DIR] [--list]
 
 Beside each sick run its healthy twin is trained (the same settings and seeds without the illness), of which only how it ended
 is kept. Run it from the repository's root. Ctrl-C stops it, and the next time it goes on where it was. Each run takes a few
@@ -91,7 +91,9 @@ def _state(case: Case, anew: frozenset[str], alone: set[str]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Record the zoo's runs.")
-    parser.add_argument("--half", choices=("tune", "test", "all"), default="all", help="record this half alone")
+    parser.add_argument(
+        "--half", choices=("tune", "test", "earlier", "all"), default="all", help="record this half alone"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="runs to train at once")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no further run after this long")
     parser.add_argument("--only", default="", metavar="FAMILY", help="record this family alone")

@@ -1,6 +1,6 @@
 """Put into the kept logs what runs tell of their data, and what a server says of their silences, as today's code does.
 
-    python -m benchmarks.zoo.retell [--half tune|test|all] [--folder DIR]
+    python -m benchmarks.zoo.retell [--half tune|test|earlier|all] [--folder DIR]
 
 Neither depends on training: when the trainer learns to tell more of its text, the zoo need not be trained again. Run it from the
 repository's root.
@@ -46,7 +46,9 @@ def _tell(run: Recording, told: Sequence[Event], step: int) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Write every recorded log anew; 0."""
     parser = argparse.ArgumentParser(description="Complete the zoo's kept logs without training.")
-    parser.add_argument("--half", choices=("tune", "test", "all"), default="all", help="complete this half alone")
+    parser.add_argument(
+        "--half", choices=("tune", "test", "earlier", "all"), default="all", help="complete this half alone"
+    )
     parser.add_argument("--folder", type=Path, default=LOGS, help="where the logs lie")
     args = parser.parse_args(argv)
     from benchmarks.zoo.training import data_events

@@ -1,6 +1,6 @@
 """Judge the recorded runs of one half and print the bars, recall, right causes, delay and false alarms as Markdown.
 
-    python -m benchmarks.zoo.score [--half tune|test|all] [--family NAME] [--runs] [--folder DIR]
+    python -m benchmarks.zoo.score [--half tune|test|earlier|all] [--family NAME] [--runs] [--folder DIR]
 
 Run it from the repository's root. Thresholds are chosen on the tune half alone, which is the default; the test half is judged
 when the rules are settled, and not looked at before. A log whose plan has changed since it was recorded is refused.
@@ -52,7 +52,9 @@ def ready(planned: Sequence[Case], folder: Path) -> list[Case] | None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Judge the zoo's recorded runs.")
-    parser.add_argument("--half", choices=("tune", "test", "all"), default="tune", help="which half to judge")
+    parser.add_argument(
+        "--half", choices=("tune", "test", "earlier", "all"), default="tune", help="which half to judge"
+    )
     parser.add_argument("--family", default="", metavar="NAME", help="judge this family alone")
     parser.add_argument("--runs", action="store_true", help="say of each run what was said")
     parser.add_argument("--folder", type=Path, default=LOGS, help="where the logs lie")

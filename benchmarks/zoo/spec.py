@@ -1,8 +1,9 @@
 """Which runs the zoo plans: families of settings and seeds, what is wrong with each, and which half each is in. Pure.
 
 A family is a way to be sick or healthy; a case is one run of it. Settings are drawn from the case's own seed, so that
-adding a family changes no other. The two halves are the same families under other seeds: thresholds are chosen on `tune`,
-what is published comes from `test`, whose seeds carry a salt and whose runs nobody judges before the rules are settled.
+adding a family changes no other. The halves are the same families under other seeds: thresholds are chosen on `tune`,
+what is published comes from `test`, whose seeds carry a salt and whose runs nobody judges before the rules are settled. What
+was judged is unseen no more: the `test` of before is `earlier`, and thresholds were chosen on it too.
 """
 
 from __future__ import annotations
@@ -12,16 +13,20 @@ import hashlib
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast
 
 from benchmarks.zoo.healthy import HEALTHY
 from benchmarks.zoo.sick import SICK
 
-Half = Literal["tune", "test"]
+Half = Literal["tune", "test", "earlier"]
+KEPT: tuple[Half, ...] = ("tune", "test")
+"""The halves whose logs are kept with the project; of the third its manifest alone."""
 Harm = Literal["end", "course", "low", "injury"]
 Recipe = Callable[[random.Random], "Mapping[str, Any]"]
-SALTS: Mapping[str, str] = {"tune": "", "test": "unseen "}
+SALTS: Mapping[Half, str] = {"tune": "", "test": "unseen again ", "earlier": "unseen "}
 """What stands before family and seed where a case's random numbers come from."""
+MARKS: Mapping[Half, str] = {"tune": "", "test": "t", "earlier": "e"}
+"""What stands before the seed in a case's name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +71,7 @@ class Case:
     @property
     def name(self) -> str:
         """Unique, and a file name."""
-        return f"{self.family}-{'t' if self.half == 'test' else ''}{self.seed:02d}"
+        return f"{self.family}-{MARKS[self.half]}{self.seed:02d}"
 
     def twin(self) -> Case:
         """The same run without its illness: same settings, text and seeds."""
@@ -75,14 +80,17 @@ class Case:
 
 
 def cases(half: str = "all") -> list[Case]:
-    """Every planned run of a half, or of both: seeds in the outer order, so that a recording that ends early has some of
+    """Every planned run of a half, or (`all`) of the two that are kept: seeds in the outer order, so that a recording that ends early has some of
     each family."""
     planned: list[tuple[int, Case]] = []
-    for wanted in get_args(Half) if half == "all" else (half,):
+    for wanted in KEPT if half == "all" else (cast(Half, half),):
         for families, sick in ((SICK, True), (HEALTHY, False)):
             for family, (count, recipe) in families.items():
                 planned += [(seed, _case(family, seed, recipe, sick, wanted)) for seed in range(count)]
-    return [case for _, case in sorted(planned, key=lambda pair: (pair[1].half == "test", pair[0]))]
+    return [
+        case
+        for _, case in sorted(planned, key=lambda pair: (KEPT.index(pair[1].half) if half == "all" else 0, pair[0]))
+    ]
 
 
 def _case(family: str, seed: int, recipe: Recipe, sick: bool, half: Half) -> Case:

@@ -8,11 +8,11 @@ import pytest
 
 from benchmarks.zoo.feeds import FEEDS
 from benchmarks.zoo.shapes import SHAPES
-from benchmarks.zoo.spec import cases
+from benchmarks.zoo.spec import Half, cases
 from trainer.config import Fault, TrainConfig
 
 
-@pytest.mark.parametrize("half", ["tune", "test"])
+@pytest.mark.parametrize("half", ["tune", "test", "earlier"])
 def test_enough_sick_and_healthy_runs_are_planned(half: str) -> None:
     planned = cases(half)
     assert sum(case.sick for case in planned) >= 190, "150 must be left when the harmless are taken out"
@@ -55,11 +55,15 @@ def test_hard_cases_that_must_stay_silent_are_as_many_as_those_that_must_speak()
 
 
 def test_the_plan_is_the_same_every_time_and_the_halves_are_the_same_families_under_other_seeds() -> None:
-    tune, test = cases("tune"), cases("test")
-    assert tune == cases("tune") and tune + test == cases()
-    assert [case.family for case in tune] == [case.family for case in test]
-    assert not {case.settings["seed"] for case in tune} & {case.settings["seed"] for case in test}
-    assert {case.half for case in tune} == {"tune"} and {case.half for case in test} == {"test"}
+    halves = {half: cases(half) for half in get_args(Half)}
+    assert halves["tune"] == cases("tune") and halves["tune"] + halves["test"] == cases()
+    seeds = set[int]()
+    for half, planned in halves.items():
+        assert [case.family for case in planned] == [case.family for case in halves["tune"]]
+        assert {case.half for case in planned} == {half}
+        own = {case.settings["seed"] for case in planned}
+        assert not own & seeds
+        seeds |= own
 
 
 def test_the_shapes_stay_between_their_floor_and_the_peak() -> None:
