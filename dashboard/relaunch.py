@@ -88,4 +88,8 @@ def outcomes(
 ) -> dict[tuple[str, str], list[Outcome]]:
     """What the children say about each finding of their parent, by (rule, subject), in the order of the children."""
     theirs = [(child.run, store.findings(child.run.id)) for child in children]
-    return {(one.rule, one.subject): [judge(one, run, findings) for run, findings in theirs] for one in found}
+    # what another finding explains had no fix of its own to be judged
+    return {
+        (one.rule, one.subject): [judge(one, run, seen) for run, seen in theirs if not one.body.get("because")]
+        for one in found
+    }

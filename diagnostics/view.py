@@ -20,7 +20,7 @@ from diagnostics.series import SeriesView
 from diagnostics.silence import Silence
 
 MULTIPLIER = 1.0
-"""A peak that is a multiplier of the rate, as some trainers log it, not a rate."""
+"""A logged peak that is a multiplier of the rate, as some trainers log it, not a rate, unless the config declares it."""
 
 FIRST_STEPS, CHARACTERS = 10, 3.9
 """Steps within which a log begins with the run, and nats at which models of some dozens of characters begin."""
@@ -157,7 +157,7 @@ class RunView:
         A logged rate is summed as it is; a declared one counts for two thirds, the mean of common schedules. None also for
         optimizers whose steps are not about as large as the rate.
         """
-        if self.facts.other_rates or self.known_rate == MULTIPLIER:
+        if self.facts.other_rates or self._multiplied:
             return None
         if self.rate is not None:
             rows, _ = self.rate.blocks
@@ -205,8 +205,12 @@ class RunView:
     @property
     def step_size(self) -> float:
         """The peak rate where a step moves each weight by about the rate, as Adam's do; 0 where that is not known."""
-        other = self.facts.other_rates or self.known_rate == MULTIPLIER
-        return 0.0 if other else self.known_rate or 0.0
+        return 0.0 if self.facts.other_rates or self._multiplied else self.known_rate or 0.0
+
+    @property
+    def _multiplied(self) -> bool:
+        """Whether what is logged is no rate but its multiplier, since the config declares no such peak."""
+        return self.rate is not None and self.known_rate == MULTIPLIER != self.facts.peak_rate
 
     @property
     def passes(self) -> float | None:

@@ -248,9 +248,10 @@ def _sighting(
         and view.rate.last > view.rate.near(first)
     )
     why = "it was still rising" if rising else "the usual reason" + (f"; the peak is {rate:g}" if rate else "")
-    lower = Remedy(
-        "Resume from the last good checkpoint with a lower learning rate.", {"learning_rate": "×0.3"}, checkpoint
-    )
+    # a third of a rate that nothing bears is one as well
+    factor = "×0.1" if view.step_size >= UNBEARABLE else "×0.3"
+    way = "Start again" if checkpoint is None else "Resume from the last good checkpoint"
+    lower = Remedy(f"{way} with a lower learning rate.", {"learning_rate": factor}, checkpoint)
     clip = Remedy("Clip gradients at a norm of 1.0.", {"grad_clip": 1.0}, checkpoint)
     return Sighting(
         severity=severity,

@@ -115,3 +115,12 @@ def test_each_child_is_heard_about_each_finding(store: Store, sick: Run) -> None
     said = relaunch.outcomes(store, relaunch.children_of(store, sick), store.findings("sick"))
     assert {one.run_id: one.status.value for one in said["divergence", ""]} == {"ill": "not-fixed", "new": "waiting"}
     assert json.dumps([one.sentence for one in said["divergence", ""]])
+
+
+def test_what_another_finding_explains_had_no_fix_to_be_judged(store: Store, sick: Run) -> None:
+    plateau = {**FINDING, "rule": "plateau", "severity": "info"}
+    store.save_findings("sick", [FINDING, {**plateau, "because": {"rule": "divergence", "title": "Diverged"}}], {})
+    store.create_run("well", parent_id="sick", state=State.RUNNING)
+    store.save_findings("well", [plateau], {})
+    said = relaunch.outcomes(store, relaunch.children_of(store, sick), store.findings("sick"))
+    assert said["plateau", ""] == [] and [one.run_id for one in said["divergence", ""]] == ["well"]

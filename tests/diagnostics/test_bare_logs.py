@@ -98,10 +98,15 @@ def test_rates_of_another_kind_are_no_large_ones(
     assert_finds(run(train_loss=slow, lr=rate), "learning-rate-too-high", config={**SCRATCH, "optimizer": "adamw"})
 
 
-def test_a_multiplier_of_the_rate_is_no_rate(assert_silent: Any, run: Any) -> None:
+def test_a_multiplier_of_the_rate_is_no_rate_unless_it_is_declared(
+    assert_finds: Any, assert_silent: Any, run: Any
+) -> None:
     slow = 2.8 + 1.37 * np.exp(-STEPS / 60) + 0.1 * np.exp(-STEPS / 600) + NOISE
     multiplier = np.minimum(1.0, STEPS / 300) + 0.0
-    assert_silent(run(train_loss=slow, lr=multiplier), "learning-rate-too-high", config=SCRATCH)
+    events = run(train_loss=slow, lr=multiplier)
+    assert_silent(events, "learning-rate-too-high", config=SCRATCH)
+    assert_silent(events, "learning-rate-too-high", config={**SCRATCH, "learning_rate": 0.02})
+    assert_finds(events, "learning-rate-too-high", config={**SCRATCH, "learning_rate": 1.0})
 
 
 # -- weights that do not change -----------------------------------------------------------------------------------------

@@ -88,6 +88,9 @@ def test_a_run_that_is_worse_than_knowing_nothing_has_diverged(assert_finds: Any
     loss = np.concatenate([[5.55, 4.75, 4.3, 4.7, 6.1, 6.4], swings])
     finding = assert_finds(run(train_loss=loss), "divergence", config=CONFIG)
     assert finding.detected_step <= 30
+    assert finding.remedies[0].patch == {"learning_rate": "×0.3"}
+    hot = assert_finds(run(train_loss=loss, lr=np.full(46, 1.0)), "divergence", config={**CONFIG, "learning_rate": 1.0})
+    assert hot.remedies[0].patch == {"learning_rate": "×0.1"}, "a third of such a rate would be one as well"
     high_start = 7.0 - 0.08 * np.arange(60)
     assert_silent(run(train_loss=high_start), "divergence", config=CONFIG)
 
