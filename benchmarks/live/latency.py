@@ -64,13 +64,15 @@ def watching(
 ) -> list[Latency]:
     """Log ten times a second while pages look at the run: in each phase so many of them seen, so many in hidden tabs.
 
-    At the end all are shown, and each is asked for its points.
+    At the end each is shown once more and asked for its points, one after the other: many in sight slow each other down.
     """
     with browsing() as browser, logging(served, names, len(phases) * seconds) as (run_id, process):
         chromium = browser_process()
-        pages = [open_run(browser, served.url, run_id) for _ in range(max(map(sum, phases)))]
-        for page in pages:
-            page.evaluate(RECORD)
+        pages = []
+        for _ in range(max(map(sum, phases))):
+            pages.append(open_run(browser, served.url, run_id))
+            pages[-1].evaluate(RECORD)
+            pages[-1].evaluate("rwShow(false)")  # else the tabs that are open already slow each next one down
         assert process.stdin and process.stdout
         process.stdin.write("\n")
         process.stdin.flush()
@@ -90,7 +92,7 @@ def watching(
         pages[0].wait_for_timeout(1500)
         records = [page.evaluate("rwSeen") for page in pages]
         for page in pages:
-            page.evaluate("rwShow(true)")
+            page.evaluate("rwShow(false)")
         faults = sum(_faults(page, names, len(logged)) for page in pages)
     rows = []
     for (seen, hidden), (start, end, share) in zip(phases, spans, strict=True):
@@ -115,13 +117,15 @@ def delays_of(seen: dict[str, list[list[float]]], logged: list[float], start: fl
 
 
 def _faults(page: Any, names: tuple[str, ...], steps: int) -> int:
-    """Points missing, doubled, out of order or of another value, once every chart of the page was in sight."""
+    """Points missing, doubled, out of order or of another value, once every chart of the page was in sight; hidden after."""
+    page.evaluate("rwShow(true)")
     page.wait_for_timeout(500)
     for _ in range(12):
         page.mouse.wheel(0, 700)
         page.wait_for_timeout(120)
     page.wait_for_timeout(700)
     drawn = page.evaluate(DRAWN)
+    page.evaluate("rwShow(false)")
     wrong = 0
     for place, name in enumerate(names):
         x, y = drawn.get(name, ([], []))
