@@ -6,11 +6,11 @@ import json
 import os
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.peers.tool import NAMES, Log, Row
+from benchmarks.peers.tool import NAMES, Log, StepLog
 from benchmarks.soak.processes import Server, sync
 from benchmarks.store import file_bytes
 from dashboard.store import Store
@@ -30,27 +30,12 @@ def serving(folder: Path) -> Iterator[str]:
         server.stop()
 
 
-class _Log:
-    def __init__(self, folder: Path, url: str) -> None:
-        os.environ |= {"RUNWELL_HOME": str(_client(folder)), "RUNWELL_URL": url}
-        import runwell
-
-        self.run = runwell.init("bench")
-
-    def log(self, values: dict[str, float], step: int) -> None:
-        self.run.log(values, step=step)
-
-    def pour(self, rows: Iterable[Row]) -> None:
-        for step, values in rows:
-            self.run.log(values, step=step)
-
-    def finish(self) -> None:
-        self.run.finish(timeout=_PATIENCE_SECONDS)
-
-
 def begin(folder: Path, url: str) -> Log:
     """A new run."""
-    return _Log(folder, url)
+    os.environ |= {"RUNWELL_HOME": str(_client(folder)), "RUNWELL_URL": url}
+    import runwell
+
+    return StepLog(runwell.init("bench"), timeout=_PATIENCE_SECONDS)
 
 
 def kept(folder: Path, url: str) -> set[int]:

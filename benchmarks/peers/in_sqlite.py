@@ -8,19 +8,14 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
-from benchmarks.peers.tool import NAMES, Log, Row
+from benchmarks.peers.tool import NAMES, Log, Row, no_server
 
 PACKAGES: tuple[str, ...] = ()
+serving = no_server
 _ROWS = 10_000
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """There is no server."""
-    yield ""
 
 
 class _Log:

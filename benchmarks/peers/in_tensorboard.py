@@ -5,23 +5,17 @@ The page keeps at most 1,000 scalars of a series, chosen by a reservoir, unless 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 from tensorboard.backend.event_processing import event_accumulator  # type: ignore[import-not-found]
 from tensorboardX import SummaryWriter  # type: ignore[import-not-found]
 
-from benchmarks.peers.tool import NAMES, Log, Row
+from benchmarks.peers.tool import NAMES, Log, Row, no_server
 
 PACKAGES = ("tensorboard", "tensorboardX")
+serving = no_server
 _PAGE_SCALARS = 1000
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """It writes to a file."""
-    yield ""
 
 
 class _Log:

@@ -3,43 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.peers.tool import NAMES, Log, Row
+from benchmarks.peers.tool import NAMES, Log, StepLog, no_server
 
 PACKAGES = ("trackio",)
+serving = no_server
 _PAGE_POINTS = 3000
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """The client needs no server to store."""
-    yield ""
-
-
-class _Log:
-    def __init__(self, folder: Path) -> None:
-        _here(folder)
-        import trackio  # type: ignore[import-not-found]
-
-        self.run = trackio.init(project="bench", name="run", embed=False, auto_log_gpu=False, auto_log_cpu=False)
-
-    def log(self, values: dict[str, float], step: int) -> None:
-        self.run.log(values, step=step)
-
-    def pour(self, rows: Iterable[Row]) -> None:
-        for step, values in rows:
-            self.run.log(values, step=step)
-
-    def finish(self) -> None:
-        self.run.finish()
 
 
 def begin(folder: Path, url: str) -> Log:
     """A new run in a store of its own."""
-    return _Log(folder)
+    _here(folder)
+    import trackio  # type: ignore[import-not-found]
+
+    run = trackio.init(project="bench", name="run", embed=False, auto_log_gpu=False, auto_log_cpu=False)
+    return StepLog(run)
 
 
 def kept(folder: Path, url: str) -> set[int]:

@@ -7,45 +7,24 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.peers.tool import NAMES, Log, Row
+from benchmarks.peers.tool import NAMES, Log, StepLog, no_server
 
 PACKAGES = ("wandb",)
+serving = no_server
 _BLOCK, _FILE_HEADER, _HEADER = 32 * 1024, 7, struct.Struct("<IHB")
 _WHOLE, _LAST = 1, 4
 
 
-@contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """Its service starts with the run."""
-    yield ""
-
-
-class _Log:
-    def __init__(self, folder: Path) -> None:
-        os.environ |= {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
-        import wandb  # type: ignore[import-not-found]
-
-        settings = wandb.Settings(x_disable_stats=True, console="off")
-        self.run = wandb.init(project="bench", dir=str(folder), settings=settings)
-
-    def log(self, values: dict[str, float], step: int) -> None:
-        self.run.log(values, step=step)
-
-    def pour(self, rows: Iterable[Row]) -> None:
-        for step, values in rows:
-            self.run.log(values, step=step)
-
-    def finish(self) -> None:
-        self.run.finish()
-
-
 def begin(folder: Path, url: str) -> Log:
     """A new run."""
-    return _Log(folder)
+    os.environ |= {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
+    import wandb  # type: ignore[import-not-found]
+
+    settings = wandb.Settings(x_disable_stats=True, console="off")
+    return StepLog(wandb.init(project="bench", dir=str(folder), settings=settings))
 
 
 def kept(folder: Path, url: str) -> set[int]:

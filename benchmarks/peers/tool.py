@@ -7,9 +7,9 @@ import math
 import random
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 TOOLS: Mapping[str, str] = {
     "runwell": "Runwell",
@@ -44,6 +44,29 @@ class Log(Protocol):
 
     def finish(self) -> None:
         """End the run, and come back when all of it is kept."""
+
+
+class StepLog:
+    """The log of a tracker whose run takes `log(values, step=…)`: pouring is the same call. `end` is its `finish`."""
+
+    def __init__(self, run: Any, **end: float) -> None:
+        self.run, self.end = run, end
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        self.run.log(values, step=step)
+
+    def pour(self, rows: Iterable[Row]) -> None:
+        for step, values in rows:
+            self.run.log(values, step=step)
+
+    def finish(self) -> None:
+        self.run.finish(**self.end)
+
+
+@contextmanager
+def no_server(folder: Path) -> Iterator[str]:
+    """The `serving` of a tool that writes to files by itself."""
+    yield ""
 
 
 class Tool(Protocol):

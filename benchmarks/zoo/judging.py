@@ -149,5 +149,12 @@ def judge(case: Case, events: Iterable[Mapping[str, Any]], ended: Pair | Outcome
     return Mark(case=case, label=label_of(case, ended), said=said, first=first, primary=primary)
 
 
+def losses_alone(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What a log tells that has two loss columns and nothing else: no config, no rate, no norms, no samples."""
+    kept = ("type", "step", *LOSSES)
+    bare = [{name: event[name] for name in kept if name in event} for event in events if event.get("type") == "metrics"]
+    return [event for event in bare if not event.keys().isdisjoint(LOSSES)]
+
+
 def _speaks(finding: Finding) -> bool:
     return finding.because is None and finding.severity.rank >= Severity.WARNING.rank

@@ -1,6 +1,7 @@
 """Judge the recorded runs of one half and print the bars, recall, right causes, delay and false alarms as Markdown.
 
-    python -m benchmarks.zoo.score [--half tune|test|earlier|all] [--family NAME] [--runs] [--folder DIR]
+    python -m benchmarks.zoo.score [--half tune|test|earlier|all] [--family NAME] [--runs]
+        [--losses-alone] [--folder DIR]
 
 Run it from the repository's root. Thresholds are chosen on the tune half alone, which is the default; the test half is judged
 when the rules are settled, and not looked at before. A log whose plan has changed since it was recorded is refused.
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.zoo.bars import bars
-from benchmarks.zoo.judging import Mark, judge
+from benchmarks.zoo.judging import Mark, judge, losses_alone
 from benchmarks.zoo.spec import Case, cases
 from benchmarks.zoo.storage import LOGS, load, outcomes, recorded, stale
 from benchmarks.zoo.tables import report
@@ -28,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if chosen is None:
         return 2
     ended = outcomes(chosen, args.folder)
-    marks = [judge(case, load(case, args.folder), ended.get(case.name)) for case in chosen]
+    shown = losses_alone if args.losses_alone else list
+    marks = [judge(case, shown(load(case, args.folder)), ended.get(case.name)) for case in chosen]
     alone = [case.name for case in chosen if case.sick and case.name not in ended]
     print(f"{len(chosen)} of the {len(planned)} planned runs are recorded (half: {args.half}).")
     if alone:
@@ -57,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--family", default="", metavar="NAME", help="judge this family alone")
     parser.add_argument("--runs", action="store_true", help="say of each run what was said")
+    parser.add_argument("--losses-alone", action="store_true", help="show the rules nothing but the loss columns")
     parser.add_argument("--folder", type=Path, default=LOGS, help="where the logs lie")
     return parser
 

@@ -76,7 +76,7 @@ def layout(services: Services, query: Query) -> Component:
             _choose(summaries, chosen),
             html.P(f"There is no run {fmt.visible(', '.join(missing))} any more.", className="rw-problem") if missing else None,
             html.Div(_controls(offered, asked_for), id="compare-controls", hidden=not chosen),
-            html.Div(_body(services, chosen, asked_for), id=BODY),
+            html.Div(_body(services, chosen, asked_for, offered), id=BODY),
             dcc.Store(id=WROTE),
             parts.live("compare", ["run", "findings"], epoch=str(services.hub.epoch), since=services.hub.seq),
         ],
@@ -122,7 +122,8 @@ def _labelled(label: str, control: Component) -> Component:
     return html.Div([html.Span(label, className="rw-control-label"), control], className="rw-control")
 
 
-def _body(services: Services, chosen: Sequence[str], asked: Asked) -> list[Component]:
+def _body(services: Services, chosen: Sequence[str], asked: Asked, offered: Mapping[str, str]) -> list[Component]:
+    """`offered` are the metrics of these runs, by key, with their titles."""
     if not chosen:
         return [
             parts.empty(
@@ -132,7 +133,7 @@ def _body(services: Services, chosen: Sequence[str], asked: Asked) -> list[Compo
             )
         ]  # fmt: skip
     entries = _entries(services, chosen, asked.metric, asked.x)
-    title = compare.metrics([services.store.series_names(one) for one in chosen]).get(asked.metric, asked.metric)
+    title = offered.get(asked.metric, asked.metric)
     drawn = [entry for entry in entries if len(entry.series.step)]
     without = [entry.letter for entry in entries if not len(entry.series.step)]
     legend = html.Div(
@@ -220,7 +221,7 @@ def register(app: dash.Dash, services: Services) -> None:
             return (dash.no_update,) * 4  # another run's message
         offered = compare.metrics([services.store.series_names(one) for one in there])
         kept = metric if metric in offered else next(iter(offered), "train_loss")
-        body = _body(services, there, Asked(kept, x, log, smooth))
+        body = _body(services, there, Asked(kept, x, log, smooth), offered)
         return body, _options(offered), kept if kept != metric else dash.no_update, not there
 
     app.clientside_callback(

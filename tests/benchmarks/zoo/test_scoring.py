@@ -12,7 +12,7 @@ import pytest
 from benchmarks.zoo import score
 from benchmarks.zoo.bars import bars
 from benchmarks.zoo.harm import Outcome, Pair
-from benchmarks.zoo.judging import Label, Mark, Word, judge
+from benchmarks.zoo.judging import Label, Mark, Word, judge, losses_alone
 from benchmarks.zoo.spec import Case
 from benchmarks.zoo.storage import save, write_manifest
 from benchmarks.zoo.tables import report, share
@@ -175,3 +175,16 @@ def test_the_command_scores_what_is_recorded_and_refuses_logs_of_another_plan(
     monkeypatch.setattr(score, "cases", lambda half: [case(expected=("non-finite-loss",), onset=30)])
     assert score.main(["--half", "all", "--folder", str(tmp_path)]) == 2
     assert "f-00: recorded under another plan" in capsys.readouterr().err
+
+
+def test_a_log_of_losses_alone_has_nothing_else_and_keeps_what_is_not_finite() -> None:
+    events = [
+        {"type": "config", "config": {"vocab_size": 65}},
+        {"type": "metrics", "step": 1, "time": 9.0, "train/loss": math.nan, "train/grad_norm": 2.0},
+        {"type": "metrics", "step": 2, "train/learning_rate": 0.1},
+        {"type": "sample", "step": 2, "prompt": "", "text": "a"},
+        {"type": "metrics", "step": 3, "train/loss": 2.0, "val/loss": math.inf},
+    ]
+    first, second = losses_alone(events)
+    assert first.keys() == {"type", "step", "train/loss"} and math.isnan(first["train/loss"])
+    assert second == {"type": "metrics", "step": 3, "train/loss": 2.0, "val/loss": math.inf}
