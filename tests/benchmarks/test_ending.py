@@ -12,15 +12,15 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SERVER = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+SERVER = "import os, time; os.write(1, f'{os.getpid()}\\n'.encode()); time.sleep(600)"  # one write: two share the pipe
 DRIVER = f"""
-import subprocess, sys
+import os, subprocess, sys
 from benchmarks.ending import end_on_sigterm
 end_on_sigterm()
 child = subprocess.Popen([sys.executable, "-c", {SERVER!r}])
 try:
     own = subprocess.Popen([sys.executable, "-c", {SERVER!r}], start_new_session=True, stdout=subprocess.PIPE, text=True)
-    print(own.stdout.readline().strip(), flush=True)
+    os.write(1, own.stdout.readline().encode())
     child.wait()
 finally:
     own.terminate()
