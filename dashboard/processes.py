@@ -43,8 +43,8 @@ class Process:
             found = psutil.Process(self.pid)
             same = self.started_at is None or abs(found.create_time() - self.started_at) <= START_TOLERANCE_SECONDS
             return same and found.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+        except (psutil.NoSuchProcess, ValueError, OverflowError):
+            return False  # a number that no process can have is some script's invention
         except psutil.AccessDenied:
             return True  # it is there, and it is not ours to look into
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runwell.wire import MAX_STEP
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -63,7 +65,9 @@ class Run:
     def planned_steps(self) -> int | None:
         """Steps the run is planned for, when its config says so."""
         value = self.config.get("max_steps")
-        return int(value) if isinstance(value, (int, float)) and value > 0 else None
+        if isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= MAX_STEP:
+            return int(value)
+        return None  # also for `max_steps=math.inf`: a plan without an end is none
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

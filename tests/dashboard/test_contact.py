@@ -59,6 +59,16 @@ def test_a_writers_lock_proves_life_where_its_pid_means_nothing(
     assert look() is State.CRASHED
 
 
+@pytest.mark.parametrize("pid", [-5, 2**62, -(2**62)])
+def test_a_pid_that_no_process_can_have_keeps_nobody_running_for_ever(
+    look: Callable[[], State], store: Store, clock: Any, passed: Any, pid: int
+) -> None:
+    begin(store, clock, host=hostname(), pid=pid, pid_started_at="NaN")
+    clock.pass_(GONE_AFTER_SECONDS)
+    passed.pass_(GONE_AFTER_SECONDS)
+    assert look() is State.CRASHED
+
+
 @pytest.mark.parametrize("jump", [3600.0, -7200.0, 86400.0])
 def test_a_clock_that_jumps_makes_nobody_lost_and_nobody_running_for_ever(
     look: Callable[[], State], store: Store, clock: Any, passed: Any, jump: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from contextlib import closing
 from typing import Any
@@ -50,6 +51,15 @@ def test_the_list_of_runs(client: Any, run: str) -> None:
 def test_one_run(client: Any, run: str) -> None:
     found = client.get(run).json()
     assert found["config"] == {"max_steps": 200} and found["latest"]["a"] == 99.0
+
+
+@pytest.mark.parametrize("planned", [math.inf, -math.inf, math.nan, 10**299, 0, -5, True, "many", [1], {"a": 1}])
+def test_a_plan_that_is_no_number_of_steps_breaks_no_page(client: Any, send: Any, planned: Any) -> None:
+    event = {"type": "run", "time": 1e9, "config": {"max_steps": planned}}
+    assert send(event, {"type": "metrics", "step": 1, "loss": 1.0}).status_code == 200
+    for path in ("/api/v1/runs", "/api/v1/runs/r1"):
+        answer = client.get(path)
+        assert answer.status_code == 200 and '"planned_steps":null' in answer.text
 
 
 def test_series_in_columns_of_equal_length(client: Any, run: str) -> None:
