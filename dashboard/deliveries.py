@@ -85,6 +85,14 @@ class Delivery:
         timed += [(int(table.places[0]), float(table.times[0])) for table in self.tables if len(table)]
         return min(timed, default=(0, otherwise))[1]
 
+    def times(self, otherwise: float) -> tuple[float, float]:
+        """Times of the first and the last point; without points of the first event that has one."""
+        if not any(len(table) for table in self.tables):
+            return (self.first_time(otherwise),) * 2
+        first = min((int(table.places[0]), float(table.times[0])) for table in self.tables if len(table))
+        last = max((int(table.places[-1]), float(table.times[-1])) for table in self.tables if len(table))
+        return first[1], last[1]
+
     def numbers(self, first: int, places: Ints) -> Ints:
         """Arrival numbers of kept records: those from `start` on are numbered from `first`, the refused ones left out."""
         refused = np.array([place for place, _ in self.refused], np.int64)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from dashboard.deliveries import Delivery
 from dashboard.errors import SequenceGap, UnknownRun
 from dashboard.records import Receipt, State
-from dashboard.store import runs
+from dashboard.store import resumes, runs
 from dashboard.store import tables as t
 from dashboard.store.database import Database
 from dashboard.store.ingest import Ingest, intern_names
@@ -90,12 +90,16 @@ def append(
     refused = tuple((delivery.first_seq + place, reason) for place, reason in fresh.refused)
     stored = delivery.count - duplicates - len(refused)
     changes: dict[str, Any] = {} if _only_time(delivery) else {"last_event_at": now}
-    generation = writer.generation
+    generation = lasting = writer.generation
+    if stored and generation < run.generation:
+        generation = resumes.of_writer(connection, run, writer, *fresh.times(now))
     if changes and run.state == State.LOST.value:
         changes |= {"state": State.RUNNING.value, "state_reason": ""}
     if stored:
-        ingest = Ingest(connection, run, writer, now, names)
+        ingest = Ingest(connection, run, writer, generation, now, names)
         ingest.take(fresh)
+        if fresh.tables or ingest.generation != generation:
+            lasting = ingest.generation
         changes, generation = {**changes, **ingest.changes}, ingest.generation
     if changes:
         connection.execute(_CHANGE_RUN, {"run": run.key, **changes})
@@ -103,7 +107,7 @@ def append(
     connection.execute(
         _CHANGE_WRITER,
         {
-            "writer": writer.key, "stored_through": stored_through, "generation": generation, "last_contact_at": now,
+            "writer": writer.key, "stored_through": stored_through, "generation": lasting, "last_contact_at": now,
             "refused": writer.refused + len(refused), "duplicates": writer.duplicates + duplicates,
         },
     )  # fmt: skip
@@ -122,16 +126,9 @@ def _only_time(delivery: Delivery) -> bool:
 def _new_writer(connection: sa.Connection, run: sa.Row[Any], delivery: Delivery, now: float) -> sa.Row[Any]:
     """A writer's first contact. It belongs to the generation of its first event's time: records that were on their way
     while the run was resumed elsewhere are older than that resume, however late they come."""
-    began = delivery.first_time(now)
-    generation = connection.scalar(
-        sa.select(sa.func.max(t.generations.c.generation)).where(
-            t.generations.c.run_key == run.key, t.generations.c.time <= began
-        )
-    )
+    generation = resumes.begun_by(connection, run.key, delivery.first_time(now))
     connection.execute(
-        t.writers.insert().values(
-            run_key=run.key, name=delivery.writer, generation=generation or 0, last_contact_at=now
-        )
+        t.writers.insert().values(run_key=run.key, name=delivery.writer, generation=generation, last_contact_at=now)
     )
     row = runs.writer(connection, run.key, delivery.writer)
     assert row is not None

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from dashboard.deliveries import Delivery, Table
 from dashboard.records import Floats, Ints, State
 from dashboard.roles import role_of
-from dashboard.store import curves, points, sparkline, texts
+from dashboard.store import curves, points, resumes, sparkline, texts
 from dashboard.store.database import insert_ignore
 from dashboard.store.tables import commands, entries, generations, key_sets, series
 from runwell.wire import REFUSED, RESERVED, Event
@@ -36,11 +36,17 @@ class Ingest:
     """Stores the new events of one batch. `changes` collects what the run's own row becomes."""
 
     def __init__(
-        self, connection: sa.Connection, run: sa.Row[Any], writer: sa.Row[Any], now: float, names: Callable[..., Any]
+        self,
+        connection: sa.Connection,
+        run: sa.Row[Any],
+        writer: sa.Row[Any],
+        generation: int,
+        now: float,
+        names: Callable[..., Any],
     ) -> None:
+        """`generation` is the one that the records belong to, as long as they tell of no other."""
         self._connection = connection
-        self._run = run
-        self._writer_key = writer.key
+        self._run, self._writer = run, writer
         self._now = now
         self._names = names
         self._entries: list[dict[str, Any]] = []
@@ -48,7 +54,7 @@ class Ingest:
         self._losses: list[tuple[Ints, Floats]] = []
         """Training losses with their arrival numbers, table by table."""
         self.arrival: int = run.arrivals
-        self.generation: int = writer.generation
+        self.generation = generation
         self.changes: dict[str, Any] = {"state": run.state, "last_step": run.last_step, "generation": run.generation}
 
     def take(self, fresh: Delivery) -> None:
@@ -78,7 +84,7 @@ class Ingest:
 
     def _take_table(self, table: Table, arrivals: Ints) -> None:
         key_set, series_keys = self._names(self._connection, self._run.key, table.names)
-        owner = points.Owner(self._run.key, self._writer_key, key_set, series_keys, self.generation)
+        owner = points.Owner(self._run.key, self._writer.key, key_set, series_keys, self.generation)
         rows = points.Rows(arrivals, table.steps, table.times, table.values)
         points.write(self._connection, owner, rows)
         # Late points of a generation that was rewound no longer speak for the run.
@@ -173,6 +179,10 @@ class Ingest:
             self.changes["exit_code"] = event["exit_code"]
 
     def _on_rewind(self, event: Event, time: float) -> None:
+        newest = self.changes["generation"]
+        if resumes.is_told_again(self._connection, self._run.key, self._writer, newest, event["step"]):
+            self.generation = newest
+            return
         self.generation = self.changes["generation"] = self.changes["generation"] + 1
         self.changes["last_step"] = event["step"]
         self._latest = self._latest_now()

@@ -59,6 +59,22 @@ def test_a_writers_lock_proves_life_where_its_pid_means_nothing(
     assert look() is State.CRASHED
 
 
+def test_a_run_that_crashed_was_resumed_and_crashed_again_is_crashed_and_told_once(
+    look: Callable[[], State], store: Store, clock: Any, passed: Any
+) -> None:
+    dead: dict[str, Any] = {"host": hostname(), "pid": dead_pid(), "pid_started_at": 1.0}
+    begin(store, clock, **dead)
+    for number in (2, 3):
+        for _ in range(3):
+            clock.pass_(GONE_AFTER_SECONDS)
+            passed.pass_(GONE_AFTER_SECONDS)
+            assert look() is State.CRASHED
+        assert len(store.timeline("mine", ["state"])) == number - 1
+        run = {"type": "run", "time": clock(), **dead}
+        store.append("mine", Batch(f"w-{number}", 1, (run, {"type": "rewind", "time": clock(), "step": 10})))
+        assert store.run("mine").state is State.RUNNING
+
+
 @pytest.mark.parametrize("pid", [-5, 2**62, -(2**62)])
 def test_a_pid_that_no_process_can_have_keeps_nobody_running_for_ever(
     look: Callable[[], State], store: Store, clock: Any, passed: Any, pid: int
