@@ -53,6 +53,7 @@ class Appending:
             return found
 
         def work(connection: sa.Connection) -> Receipt:
+            learned.clear()  # it may be the second try: what the first one made was undone
             receipt = append(connection, run_id, delivery, now, names)
             if receipt.stored:
                 last = receipt.first_arrival + receipt.stored - 1

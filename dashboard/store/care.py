@@ -35,7 +35,7 @@ def back_up(source: Path, target: Path) -> Path:
         damage = damage_of(partial)
         if damage:
             raise CorruptStore(f"the copy of {source} is damaged ({damage}), so the database is; {advice(source)}")
-        os.link(partial, target)  # fails when somebody else made it meanwhile
+        _give_name(partial, target)
     except (OSError, sqlite3.Error) as error:
         said = getattr(error, "strerror", None) or error
         raise StoreError(f"{target} cannot be written: {said}; nothing was changed") from error
@@ -43,6 +43,18 @@ def back_up(source: Path, target: Path) -> Path:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
     return target
+
+
+def _give_name(partial: Path, target: Path) -> None:
+    """Give a whole copy its name, unless somebody else made that file meanwhile."""
+    try:
+        os.link(partial, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a stick or a network folder that knows no second names
+        if target.exists():
+            raise
+        partial.rename(target)
 
 
 def copy_file(source: Path, target: Path) -> None:

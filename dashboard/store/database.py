@@ -124,8 +124,10 @@ class Database:
         """A database that is locked, full, read-only or damaged becomes one sentence; our own mistakes stay what they are."""
         try:
             yield
+        except sa.exc.TimeoutError as error:
+            raise StoreError("more is asked of the database than it has connections for; ask again") from error
         except sa.exc.DatabaseError as error:
-            if type(error) not in (sa.exc.DatabaseError, sa.exc.OperationalError):
+            if type(error) not in (sa.exc.DatabaseError, sa.exc.OperationalError, sa.exc.InternalError):
                 raise
             where = self.engine.url.render_as_string(hide_password=True)
             file = sqlite_file(self.engine)

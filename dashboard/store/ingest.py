@@ -51,6 +51,7 @@ class Ingest:
         self._names = names
         self._entries: list[dict[str, Any]] = []
         self._latest: dict[str, list[float]] | None = None
+        self._config: dict[str, Any] | None = None
         self._losses: list[tuple[Ints, Floats]] = []
         """Training losses with their arrival numbers, table by table."""
         self.arrival: int = run.arrivals
@@ -77,6 +78,8 @@ class Ingest:
         self.changes["arrivals"] = self.arrival
         if self._latest is not None:
             self.changes["latest"] = texts.pack(self._latest)
+        if self._config is not None:
+            self.changes["config"] = texts.pack(self._config)
         if self._losses:
             self.changes["sparkline"] = texts.pack(self._sparkline())
 
@@ -164,8 +167,9 @@ class Ingest:
 
     def _merge_config(self, settings: dict[str, Any]) -> None:
         if settings:
-            known = texts.unpack(self.changes.get("config", self._run.config))
-            self.changes["config"] = texts.pack({**known, **settings})
+            # Unpacked and packed once a batch: a script may add a setting at every step.
+            self._config = texts.unpack(self._run.config) if self._config is None else self._config
+            self._config.update(settings)
 
     def _on_state(self, event: Event, time: float) -> None:
         state = State(event["state"])

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -41,13 +42,14 @@ CREATE TABLE runs ({});
 CREATE TABLE latest ({});
 CREATE TABLE findings ({});
 CREATE TABLE _series (key INTEGER PRIMARY KEY, run, name);
-CREATE TABLE _blocks (series INTEGER, block INTEGER, PRIMARY KEY (series, block)) WITHOUT ROWID;
 CREATE VIEW points AS
   SELECT s.run AS run, s.name AS name, p.value ->> 0 AS step, p.value ->> 1 AS time, p.value ->> 2 AS value
-  FROM _series s CROSS JOIN _blocks b ON b.series = s.key CROSS JOIN json_each(_unpacked(b.series, b.block)) p;
+  FROM _series s CROSS JOIN json_each(_blocks(s.key)) b CROSS JOIN json_each(_unpacked(s.key, b.value)) p;
 """.format(*tuple(", ".join(TABLES[name]) for name in ("runs", "latest", "findings")))
 
 _ALLOWED = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE})
+_INTERRUPTED = "interrupted"  # SQLite's own word for a question that was given up
+_AT_ONCE = 1000  # rows filled in between two looks at the clock
 _CHECKED_EVERY = 10_000  # steps of SQLite's machine between two looks at the clock
 
 
@@ -68,7 +70,7 @@ def ask(
     desk = sqlite3.connect(":memory:")
     failed: list[Exception] = []
     try:
-        _lay_out(desk, connection, failed)
+        _lay_out(desk, connection, question.lower(), failed, lambda: clock() > deadline)
         desk.set_authorizer(lambda action, *_: sqlite3.SQLITE_OK if action in _ALLOWED else sqlite3.SQLITE_DENY)
         desk.set_progress_handler(lambda: clock() > deadline, _CHECKED_EVERY)
         cursor = desk.execute(question)
@@ -76,6 +78,8 @@ def ask(
             raise Refused("only SELECT is answered here; nothing in the store can be changed with it")
         rows = cursor.fetchmany(limit + 1)
         return Answer(tuple(column[0] for column in cursor.description), tuple(rows[:limit]), len(rows) > limit)
+    except UnicodeEncodeError:
+        raise Refused("the question is no text: some of its bytes are not UTF-8") from None
     except (sqlite3.Error, sqlite3.Warning) as error:
         raise failed[0] if failed else Refused(_why(error, seconds)) from error
     finally:
@@ -84,7 +88,7 @@ def ask(
 
 def _why(error: Exception, seconds: float) -> str:
     said = str(error)
-    if said == "interrupted":
+    if said == _INTERRUPTED:
         return f"the question took longer than {seconds:g} s; narrow it with WHERE run = … AND name = …, or give it more --seconds"
     if "not authorized" in said or "prohibited" in said:
         return "only SELECT is answered here; nothing in the store can be changed with it"
@@ -92,33 +96,55 @@ def _why(error: Exception, seconds: float) -> str:
     return f"SQL: {said}. There are: {known}"
 
 
-def _lay_out(desk: sqlite3.Connection, connection: sa.Connection, failed: list[Exception]) -> None:
-    """Fill the small tables, and tell where the points lie."""
+def _lay_out(
+    desk: sqlite3.Connection,
+    connection: sa.Connection,
+    question: str,
+    failed: list[Exception],
+    is_late: Callable[[], bool],
+) -> None:
+    """Fill the small tables that the question names, and tell where the points lie."""
     desk.executescript(_SCHEMA)
     rows = runs.listed(connection, None, None, None)
     ids = {row.key: row.id for row in rows}
-    _fill(desk, "runs", (_run(row) for row in rows))
-    latest = ((row.id, name, *said) for row in rows for name, said in texts.unpack(row.latest).items() if said[0] >= 0)
-    _fill(desk, "latest", ((run, name, step, plain(value)) for run, name, step, value in latest))
-    _fill(desk, "findings", (_finding(record) for record in verdicts.read(connection, None, None, None)))
-    named = connection.execute(sa.select(series.c.key, series.c.run_key, series.c.name))
-    _fill(desk, "_series", ((key, ids[run_key], name) for key, run_key, name in named))
-    _fill(desk, "_blocks", map(tuple, connection.execute(sa.select(columns.c.series_key, columns.c.block_key))))
+    _fill(desk, "runs", (_run(row) for row in rows), is_late)
+    if "latest" in question:
+        latest = (
+            (row.id, name, *said) for row in rows for name, said in texts.unpack(row.latest).items() if said[0] >= 0
+        )
+        _fill(desk, "latest", ((run, name, step, plain(value)) for run, name, step, value in latest), is_late)
+    if "findings" in question:
+        _fill(desk, "findings", (_finding(record) for record in verdicts.read(connection, None, None, None)), is_late)
+    if "points" in question:
+        named = connection.execute(sa.select(series.c.key, series.c.run_key, series.c.name))
+        _fill(desk, "_series", ((key, ids[run_key], name) for key, run_key, name in named), is_late)
     hidden: dict[int, dict[int, int]] = {}
 
-    def unpacked(series_key: int, block_key: int) -> str:
-        try:
-            return _points(connection, hidden, series_key, block_key)
-        except Exception as error:  # SQLite would say only that a function failed
-            failed.append(error)
-            raise
+    def told(work: Callable[..., str]) -> Callable[..., str]:
+        def answer(*keys: int) -> str:
+            try:
+                return work(*keys)
+            except Exception as error:  # SQLite would say only that a function failed
+                failed.append(error)
+                raise
 
-    desk.create_function("_unpacked", 2, unpacked)
+        return answer
+
+    desk.create_function("_blocks", 1, told(lambda key: _blocks(connection, key)))
+    desk.create_function("_unpacked", 2, told(lambda key, block: _points(connection, hidden, key, block)))
 
 
-def _fill(desk: sqlite3.Connection, table: str, rows: Iterable[tuple[Any, ...]]) -> None:
-    for row in rows:
-        desk.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+def _fill(desk: sqlite3.Connection, table: str, rows: Iterable[tuple[Any, ...]], is_late: Callable[[], bool]) -> None:
+    for part in _slices(rows):
+        if is_late():
+            raise sqlite3.OperationalError(_INTERRUPTED)
+        desk.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(part[0]))})", part)
+
+
+def _slices(rows: Iterable[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
+    left = iter(rows)
+    while part := list(islice(left, _AT_ONCE)):
+        yield part
 
 
 def _run(row: sa.Row[Any]) -> tuple[Any, ...]:
@@ -138,6 +164,11 @@ def plain(value: float) -> float | str:
 
 
 # -- points ----------------------------------------------------------------------------------------------------------
+
+
+def _blocks(connection: sa.Connection, series_key: int) -> str:
+    """The keys of a series' blocks as JSON."""
+    return json.dumps(list(connection.scalars(_HELD, {"series": series_key})))
 
 
 def _points(connection: sa.Connection, hidden: dict[int, dict[int, int]], series_key: int, block_key: int) -> str:
@@ -170,6 +201,7 @@ def _json(steps: Ints, times: Floats, values: Floats) -> str:
     return json.dumps(rows, separators=(",", ":"))
 
 
+_HELD = sa.select(columns.c.block_key).where(columns.c.series_key == sa.bindparam("series"))
 _CONTENT = (
     sa.select(
         blocks.c.run_key, blocks.c.generation, blocks.c.rows, blocks.c.last_step, blocks.c.steps, blocks.c.times, columns.c.data

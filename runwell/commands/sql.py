@@ -70,7 +70,9 @@ def _print(form: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
 
 
 def _named(value: Any) -> Any:
-    """An infinity by the name that it has in JSON everywhere here."""
+    """An infinity by the name that it has in JSON everywhere here, bytes as hexadecimal digits."""
+    if isinstance(value, bytes):
+        return value.hex()
     if isinstance(value, float) and math.isinf(value):
         return "Infinity" if value > 0 else "-Infinity"
     return value

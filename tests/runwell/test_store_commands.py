@@ -58,6 +58,8 @@ def test_an_answer_as_table_csv_and_json(home: Path, capsys: pytest.CaptureFixtu
     said = capsys.readouterr()
     assert loads(said.out) == [{"step": 0, "value": 1.5}, {"step": 1, "value": "NaN"}]
     assert said.err == "runwell sql: only the first 2 rows are shown; --limit gives more\n"
+    assert main(["sql", "SELECT CAST('ab' AS BLOB) AS b", "--format", "json"]) == 0
+    assert loads(capsys.readouterr().out) == [{"b": "6162"}]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -58,6 +59,19 @@ def test_a_later_run_event_merges(store: Store) -> None:
     )
     run = store.run("r1")
     assert run.config == {"a": 1, "b": 2, "c": 3} and run.tags == ("x", "y") and run.name == "n"
+
+
+def test_a_setting_at_every_step_does_not_read_all_settings_at_every_step(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.append("r1", Batch("w", 1, (RUN | {"config": {"a": 0}},)))
+    texts = importlib.import_module("dashboard.store.ingest").texts
+    unpack, read = texts.unpack, list[str]()
+    monkeypatch.setattr(texts, "unpack", lambda text: read.append(text) or unpack(text))
+    settings = tuple({"type": "config", "config": {f"k{number}": number, "a": number}} for number in range(50))
+    store.append("r1", Batch("w", 2, (*settings, RUN | {"config": {"b": 1}})))
+    assert len(read) < 10
+    assert store.run("r1").config == {"a": 49, "b": 1} | {f"k{number}": number for number in range(50)}
 
 
 def test_without_a_run_event_nothing_is_made(store: Store) -> None:

@@ -78,6 +78,20 @@ def test_a_backup_writes_over_nothing_and_says_what_is_in_the_way(store: Store, 
         store.back_up(target / "inside.db")
 
 
+def test_a_backup_goes_where_a_file_can_have_but_one_name(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")  # as exFAT does
+
+    fill(store, "r1", 10)
+    monkeypatch.setattr("os.link", refuse)
+    target = store.back_up(tmp_path / "stick" / "copy.db")
+    assert [path.name for path in target.parent.iterdir()] == ["copy.db"]
+    with closing(Store.open(target)) as copy:
+        assert copy.series("r1", "a").count.sum() == 10
+
+
 def test_a_damaged_file_is_said_with_its_newest_backup(store: Store, path: Path) -> None:
     fill(store, "r1")
     backup = store.back_up()

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,37 @@ def test_what_fails_for_all_is_tried_for_each_alone(store: Store) -> None:
     store._appending._together._do_all(jobs)
     assert jobs[0].value == 1 and jobs[0].error is None
     assert isinstance(jobs[1].error, RuntimeError)
+
+
+def test_names_that_were_new_in_a_transaction_that_was_undone_are_made_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch is stored together with others, one of those fails the whole, and each is stored alone after that."""
+    store.append("r1", Batch("w", 1, ({"type": "run"},)))
+
+    def undone_and_done(work: Any) -> Any:
+        with pytest.raises(ZeroDivisionError), store._database.write() as connection:
+            work(connection)
+            raise ZeroDivisionError
+        with store._database.write() as connection:
+            return work(connection)
+
+    monkeypatch.setattr(store._appending._together, "do", undone_and_done)
+    point = {"type": "metrics", "step": 1, "time": 1.0, "new": 1.0, "too": 2.0}
+    assert store.append("r1", Batch("w", 2, (point,))).stored == 1
+    assert store.series("r1", "too").last.tolist() == [2.0]
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_when_all_connections_are_in_use_it_is_said_and_no_fault_of_ours(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.append("r1", Batch("w", 1, ({"type": "run"},)))
+    monkeypatch.setattr(store._database.engine.pool, "_timeout", 0)
+    with ExitStack() as held, pytest.raises(StoreError, match="more is asked of the database than it has"):
+        for _ in range(100):
+            held.enter_context(store._database.read())
+    assert store.run("r1").id == "r1"
 
 
 def test_two_processes_share_a_database(store: Store, url: str) -> None:

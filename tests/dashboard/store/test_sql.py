@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from dashboard.errors import CorruptStore, Refused
 from dashboard.store import Store
@@ -64,6 +65,7 @@ def test_more_rows_than_asked_for_are_said(store: Store, writer: Any, point: Any
         ("SELEC 1", r"SQL: near \"SELEC\": syntax error. There are: runs \(id, project"),
         ("SELECT nope FROM points", "SQL: no such column: nope. There are"),
         ("", "only SELECT is answered here"),
+        ("SELECT '\udcff'", "the question is no text"),
     ],
 )
 def test_what_is_no_question_is_refused_in_a_sentence(store: Store, writer: Any, question: str, said: str) -> None:
@@ -76,6 +78,20 @@ def test_a_question_that_takes_too_long_is_given_up(store: Store, writer: Any) -
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
     with pytest.raises(Refused, match=r"took longer than 0\.05 s"):
         store.ask(endless, seconds=0.05)
+
+
+def test_what_is_laid_out_first_takes_of_the_time_and_only_what_is_asked_for(
+    store: Store, writer: Any, point: Any
+) -> None:
+    writer(*[point(step, a=1.0) for step in range(10)])
+    with pytest.raises(Refused, match="took longer than -1 s"):
+        store.ask("SELECT 1", seconds=-1)
+    read: list[str] = []
+    sa.event.listen(store._database.engine, "before_cursor_execute", lambda *told: read.append(told[2]))
+    assert store.ask("SELECT count(*) FROM runs").rows == ((1,),)
+    assert not [statement for statement in read if "columns" in statement or "FROM series" in statement]
+    assert store.ask("SELECT count(*) FROM points WHERE name = 'b'").rows == ((0,),)
+    assert not [statement for statement in read if "columns.data" in statement]
 
 
 def test_a_damaged_block_is_said_to_be(store: Store, writer: Any, point: Any) -> None:
