@@ -6,6 +6,7 @@ DashboardError
 │   ├── NewerStore       written by a later version of Runwell
 │   └── CorruptStore     a stored block cannot be read back
 ├── UnknownRun           (also a LookupError) no run of that id
+├── DeletedRun           there was one, and what its processes left is not taken any more
 ├── UnknownFinding       (also a LookupError) no such finding on that run
 ├── Busy                 more comes in than can be stored just now
 ├── TooManyRuns          a client begins more runs than it may
@@ -65,6 +66,14 @@ class UnknownRun(DashboardError, LookupError):
 
     def __init__(self, run_id: str, hint: str = "the page Runs and `runwell runs` list those there are") -> None:
         super().__init__(f"there is no run {run_id[:80]!r}; {hint}")
+        self.run_id = run_id
+
+
+class DeletedRun(DashboardError):
+    """The run was deleted, and a process that wrote it had not sent everything."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"run {run_id[:80]!r} was deleted; what was left of it is not taken any more")
         self.run_id = run_id
 
 

@@ -6,7 +6,6 @@ say is kept in memory alone: after a restart of the server it is there again wit
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,10 +16,9 @@ from dashboard.deliveries import Delivery
 from dashboard.records import WriterRecord
 from dashboard.tail import LIFE_WRITER, OUTPUT_WRITER
 from runwell.report import Report
+from runwell.wire import SDK_WRITER
 
 MAX_REPORTS = 20_000
-_GENERATED = re.compile(r"(w-[0-9a-f]{12})(?:\.([1-9][0-9]*))?")
-"""A name that the SDK gave, with the number from which on it had to begin anew (see docs/architecture.md)."""
 
 
 class Seen(NamedTuple):
@@ -108,7 +106,7 @@ def _missing(writers: Sequence[WriterRecord]) -> dict[str, int]:
     before and the machine has it no more; the number in its name is that of its first record."""
     through: dict[str, int] = {}
     found: dict[str, int] = {}
-    known = [(match, writer) for writer in writers if (match := _GENERATED.fullmatch(writer.name))]
+    known = [(match, writer) for writer in writers if (match := SDK_WRITER.fullmatch(writer.name))]
     for match, writer in sorted(known, key=lambda one: int(one[0][2] or 1)):
         base, origin = match[1], int(match[2] or 1)
         found[writer.name] = max(0, origin - 1 - through.get(base, 0))

@@ -50,6 +50,8 @@ class Courier:
         """How long the server asked to be left alone when it last took nothing."""
         self.trouble = ""
         """Why the last try came to nothing, in words; empty when it did not."""
+        self.dropped = 0
+        """Records that are wanted no more, because their run was deleted."""
         self._transport, self._warn, self._on_commands = transport, warn, on_commands
         self._count: int | None = None
         self._intro_due = bool(self.ack.alias) and self.ack.acked < self.ack.origin
@@ -136,6 +138,8 @@ class Courier:
         if answer.status == 404 and self.ack.acked and not self._intro_due and "detail" in answer.value:
             self._start_anew(self.ack.acked + 1, "the server does not know the run any more")
             return Outcome.SENT
+        if answer.status == 410 and answer.value.get("deleted") == self.source.run_id:
+            return self._deleted(answer)
         if answer.status in BATCH_REFUSED and piece.next_seq > self.ack.acked + 1:
             return self._narrow(answer, piece)
         if answer.status < 500 and answer.status not in NOT_THE_RECORDS_FAULT:
@@ -145,6 +149,21 @@ class Courier:
                 "they wait in the spool",
             )
         return self._away(answer.detail)
+
+    def _deleted(self, answer: Answer) -> Outcome:
+        """Somebody deleted the run: what a dead process left goes with it, a living one goes on as a new run."""
+        if self.source.abandoned:
+            self._warn(f"deleted {self.source.folder}", f"{answer.detail}: it is removed from {self.source.folder}")
+            self.dropped += self.waiting
+            self._intro_due = False
+            self._remember(self.ack._replace(acked=self.source.next_seq - 1))
+            self.source.release(self.ack.acked)
+            return Outcome.SENT
+        origin = self.ack.acked + 1
+        if self.ack.alias and self.ack.origin == origin:
+            return self._away(answer.detail)  # deleted once more, and nothing of it is new
+        self._start_anew(origin, "it was deleted from the server while it goes on")
+        return Outcome.SENT
 
     def _report(self) -> Report:
         source = self.source

@@ -29,6 +29,8 @@ class Source(Protocol):
     lock: threading.RLock
     segments: list[Segment]
     dropped_total: int
+    abandoned: bool
+    """Whether its writer is gone, so that nothing will ever be added."""
 
     @property
     def percent_full(self) -> int:
@@ -91,6 +93,8 @@ class LeftSpool:
 
     It opens `ahead` segments at a time: a gigabyte that was left must not cost a gigabyte of reading at once.
     """
+
+    abandoned = True
 
     def __init__(self, folder: Path, descriptor: int, warn: Warn, ahead: int = 1) -> None:
         self.folder = folder
@@ -161,6 +165,17 @@ def open_left(folder: Path, warn: Warn, *, url: str | None = None, ahead: int = 
         warn(f"folder {folder}", f"{folder} is not a writer's folder: {error}")
     os.close(descriptor)
     return None
+
+
+def trouble_with(folder: Path) -> str:
+    """Why this user cannot take what lies in a writer's folder; empty when he can, or when its writer lives."""
+    try:
+        descriptor = try_lock(folder / LOCK)
+    except OSError as error:
+        return str(error.strerror or error)
+    if descriptor is not None:
+        os.close(descriptor)
+    return ""
 
 
 def writer_folders(root: Path, run_id: str | None = None) -> list[Path]:

@@ -51,6 +51,8 @@ class Spool:
     is what introduces the run to a server that has never heard of it.
     """
 
+    abandoned = False
+
     def __init__(
         self, root: Path, run_id: str, writer: str, *, limit_bytes: int, warn: Warn, meta: Mapping[str, Any]
     ) -> None:

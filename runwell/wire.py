@@ -33,6 +33,8 @@ RESERVED = frozenset({"type", "step", "time"})
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+SDK_WRITER = re.compile(r"(w-[0-9a-f]{12})(?:\.([1-9][0-9]*))?")
+"""A writer's name that the SDK made up, and no other process ever has; then the number from which on it had to begin anew."""
 
 
 class WireError(ValueError):

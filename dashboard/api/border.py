@@ -17,6 +17,7 @@ from dashboard.errors import (
     Busy,
     Conflict,
     DashboardError,
+    DeletedRun,
     Refused,
     SequenceGap,
     StoreError,
@@ -101,6 +102,7 @@ def error(status: int, detail: str, **more: Any) -> Json:
 
 STATUS: dict[type[DashboardError], int] = {
     UnknownRun: 404,
+    DeletedRun: 410,
     UnknownFinding: 404,
     SequenceGap: 409,
     Conflict: 409,
@@ -150,6 +152,8 @@ def _of_ours(exception: DashboardError) -> Response:
     status = next((STATUS[kind] for kind in type(exception).__mro__ if kind in STATUS), 400)
     if isinstance(exception, SequenceGap):
         return error(status, str(exception), expected_seq=exception.expected_seq)
+    if isinstance(exception, DeletedRun):
+        return error(status, str(exception), deleted=exception.run_id)
     if isinstance(exception, Busy | TooManyRuns):
         answer = error(status, str(exception))
         answer.headers["Retry-After"] = str(exception.retry_after_seconds)

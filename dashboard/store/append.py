@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dashboard.deliveries import Delivery
-from dashboard.errors import SequenceGap, UnknownRun
+from dashboard.errors import DeletedRun, SequenceGap, UnknownRun
 from dashboard.records import Receipt, State
 from dashboard.store import resumes, runs
 from dashboard.store import tables as t
@@ -74,13 +74,15 @@ def append(
 ) -> Receipt:
     """Store what is new in the delivery, move its writer's mark, and bring the run's own row up to date."""
     run = runs.find_or_none(connection, run_id, lock=True)
+    writer = None if run is None else runs.writer(connection, run.key, delivery.writer)
+    if writer is None and runs.was_deleted(connection, run_id, delivery.writer):
+        raise DeletedRun(run_id)
     if run is None:
         # A refused first record may have been the `run` event: the rest of the batch is not lost for that.
         if not any(event["type"] in ("run", REFUSED) for _, event in delivery.others):
             raise UnknownRun(run_id, "a run is created by its writer's first `run` event")
         runs.create(connection, run_id, now, state=State.STARTING.value)
         run = runs.find(connection, run_id, lock=True)
-    writer = runs.writer(connection, run.key, delivery.writer)
     through = writer.stored_through if writer else 0
     if delivery.count and delivery.first_seq > through + 1:
         raise SequenceGap(delivery.writer, delivery.first_seq, through + 1)

@@ -196,17 +196,17 @@ class Store:
             connection.execute(t.runs.update().where(t.runs.c.key == row.key).values(verdict=verdict))
 
     def delete_run(self, run_id: str) -> None:
-        """Delete a run and all that is kept of it. Raises UnknownRun."""
+        """Delete a run and all that is kept of it; what its processes left unsent is not taken any more. Raises UnknownRun."""
         with self._database.write() as connection:
-            connection.execute(t.runs.delete().where(t.runs.c.key == runs.find(connection, run_id).key))
+            runs.delete(connection, run_id, self._clock())
 
     # -- events ----------------------------------------------------------------------------------------------------
 
     def append(self, run_id: str, batch: Batch | Delivery) -> Receipt:
         """Store a writer's next records, each once: records below the writer's mark were stored before and are skipped.
 
-        Raises UnknownRun when there is no such run and the batch holds no `run` event, SequenceGap when records
-        between the mark and the batch are missing. Refused records advance the mark.
+        Raises UnknownRun when there is no such run and the batch holds no `run` event, DeletedRun when the writer's run was
+        deleted, SequenceGap when records between the mark and the batch are missing. Refused records advance the mark.
         """
         now = self._clock()
         return self._appending.store(run_id, batch if isinstance(batch, Delivery) else Delivery.of(batch, now), now)

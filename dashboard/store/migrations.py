@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from dashboard.errors import NewerStore, StoreError
 from dashboard.store.care import copy_file
 from dashboard.store.database import Database, sqlite_file
-from dashboard.store.tables import digests, metadata, outlines, schema_version
+from dashboard.store.tables import deleted_writers, digests, metadata, outlines, schema_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ def _add_pieces(connection: sa.Connection) -> None:
 
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(2, "summaries of blocks' pieces; blocks written before have none and are unpacked", _add_pieces),
+    Migration(3, "who wrote runs that were deleted", deleted_writers.create),
 )
 """Steps from FIRST_VERSION on, in order: version 2, 3, …"""
 

@@ -12,7 +12,8 @@ from dashboard.records import Run, RunSummary, State, WriterRecord
 from dashboard.store import sparkline, texts
 from dashboard.store.database import insert_ignore
 from dashboard.store.later import LaterFloats, LaterMapping
-from dashboard.store.tables import findings, runs, writers
+from dashboard.store.tables import deleted_writers, findings, runs, writers
+from runwell.wire import SDK_WRITER
 
 Told = tuple[tuple[str, str], ...]
 """(severity, title) of findings."""
@@ -41,6 +42,24 @@ def find_or_none(connection: sa.Connection, run_id: str, *, lock: bool = False) 
 def create(connection: sa.Connection, run_id: str, now: float, **values: Any) -> None:
     """Insert a run unless it exists."""
     insert_ignore(connection, runs, {"id": run_id, "created_at": now, "project": "default", "name": "", **values})
+
+
+def delete(connection: sa.Connection, run_id: str, now: float) -> None:
+    """Delete a run and all that is kept of it, but for the names of its writers. Raises UnknownRun."""
+    key = find(connection, run_id).key
+    names = connection.scalars(sa.select(writers.c.name).where(writers.c.run_key == key)).all()
+    gone = [{"run_id": run_id, "name": name, "deleted_at": now} for name in names if SDK_WRITER.fullmatch(name)]
+    if gone:
+        insert_ignore(connection, deleted_writers, *gone)
+    connection.execute(runs.delete().where(runs.c.key == key))
+
+
+def was_deleted(connection: sa.Connection, run_id: str, writer: str) -> bool:
+    """Whether that writer wrote a run of this id which was deleted."""
+    query = sa.select(deleted_writers.c.name).where(
+        deleted_writers.c.run_id == run_id, deleted_writers.c.name == writer
+    )
+    return connection.scalar(query) is not None
 
 
 def writer(connection: sa.Connection, run_key: int, name: str) -> sa.Row[Any] | None:

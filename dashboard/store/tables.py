@@ -77,6 +77,14 @@ writers = sa.Table(
     sa.UniqueConstraint("run_key", "name"),
 )
 
+deleted_writers = sa.Table(  # who wrote runs that were deleted: what such a process left must not bring the run back
+    "deleted_writers",
+    metadata,
+    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("deleted_at", Real, nullable=False),
+)
+
 generations = sa.Table(
     "generations",
     metadata,

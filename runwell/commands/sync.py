@@ -37,18 +37,25 @@ def run(args: argparse.Namespace) -> int:
 
 def _sync(root: Path, url: str, token: str, run_ids: list[str]) -> int:
     from runwell.notice import Notices
-    from runwell.outbox import open_left, writer_folders
+    from runwell.outbox import open_left, trouble_with, writer_folders
     from runwell.transport import HttpTransport
 
     folders = [folder for folder in writer_folders(root) if not run_ids or folder.parent.name in run_ids]
     unknown = set(run_ids) - {folder.parent.name for folder in folders}
     for run_id in sorted(unknown):
         print(f"{run_id}: nothing waits in {root}")
-    transport, warn, waiting = HttpTransport(url, token), Notices(), 0
+    transport, warn, waiting, shut = HttpTransport(url, token), Notices(), 0, False
     for folder in folders:
         left = open_left(folder, warn, ahead=ALL)
         if left is None:
-            print(f"{folder.parent.name}: its writer is alive and sends by itself")
+            trouble = trouble_with(folder)
+            shut = shut or bool(trouble)
+            said = (
+                f"its spool cannot be used: {trouble} ({folder})"
+                if trouble
+                else "its writer is alive and sends by itself"
+            )
+            print(f"{folder.parent.name}: {said}")
             continue
         waiting += _send(left, transport, warn)
     transport.close()
@@ -56,7 +63,7 @@ def _sync(root: Path, url: str, token: str, run_ids: list[str]) -> int:
         print(f"{waiting:,} records still wait in {root}; is the server at {url} up?", file=sys.stderr)
     elif not folders and not unknown:
         print(f"nothing waits in {root}")
-    return 1 if waiting else 0
+    return 1 if waiting or shut else 0
 
 
 def _send(left: Any, transport: Any, warn: Any) -> int:
@@ -74,6 +81,7 @@ def _send(left: Any, transport: Any, warn: Any) -> int:
         left.close(courier.ack.acked)
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
-    sent = f"{left.run_id}: {total - courier.waiting:,} of {total:,} records sent"
+    gone = f", {courier.dropped:,} removed because the run was deleted" if courier.dropped else ""
+    sent = f"{left.run_id}: {total - courier.waiting - courier.dropped:,} of {total:,} records sent{gone}"
     print(sent + (f" ({courier.trouble})" if courier.trouble else ""), flush=True)
     return courier.waiting

@@ -107,6 +107,48 @@ def test_an_ack_file_that_is_ahead_of_the_server_is_corrected(make_spool: MakeSp
     assert collector.steps("r1") == list(range(12))
 
 
+def gone(run_id: str = "r1") -> Answer:
+    return Answer(410, {"detail": f"run {run_id!r} was deleted", "deleted": run_id})
+
+
+def test_what_was_left_of_a_deleted_run_goes_with_it(make_spool: MakeSpool, collector: Any, said: Any) -> None:
+    spool = make_spool()
+    courier = Courier(spool, collector, said)
+    log(spool, range(10))
+    deliver(courier)
+    log(spool, range(10, 40_000))
+    spool.close(courier.ack.acked)
+    left = open_left(spool.folder, said)
+    assert left is not None
+    second = Courier(left, collector, said)
+    collector.script = [gone("another"), *[gone()] * 10]
+    assert deliver(second) is Outcome.AWAY, "it is not this run that was deleted"
+    assert deliver(second) is Outcome.IDLE
+    assert second.waiting == 0 and second.dropped == 39_990 and collector.steps("r1") == list(range(10))
+    left.close(second.ack.acked)
+    assert not spool.folder.exists()
+    assert said[-1].startswith("run 'r1' was deleted: it is removed from ")
+
+
+def test_a_run_that_was_deleted_while_it_goes_on_is_begun_again(
+    make_spool: MakeSpool, collector: Any, said: Any
+) -> None:
+    spool = make_spool()
+    courier = Courier(spool, collector, said)
+    log(spool, range(10))
+    deliver(courier)
+    collector.events.clear()
+    collector.script = [gone()]
+    assert courier.beat() is Outcome.SENT
+    assert deliver(courier) is Outcome.IDLE and collector.of("r1")[0]["type"] == "run"
+    log(spool, range(10, 20))
+    assert deliver(courier) is Outcome.IDLE and collector.steps("r1") == list(range(10, 20))
+    collector.events.clear()
+    collector.script = [gone(), gone()]
+    assert courier.beat() is Outcome.SENT
+    assert deliver(courier) is Outcome.AWAY, "deleted twice with nothing new in between: it does not insist"
+
+
 def test_a_server_that_forgot_all_gets_what_is_left_under_a_new_name(
     make_spool: MakeSpool, collector: Any, said: Any
 ) -> None:

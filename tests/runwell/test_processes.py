@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from runwell.frames import decode_frames
+from runwell.transport import Answer
 
 pytestmark = pytest.mark.slow
 
@@ -251,6 +252,17 @@ def test_sync_says_what_it_does(home: Path, script: Script, make_server: Any, co
     url = make_server().url
     other = sync("--url", url, "r2")
     assert (other.returncode, other.stdout) == (0, f"r2: nothing waits in {home / 'spool'}\n")
+    script("run = runwell.init()\nrun.log({'a': 1})", RUNWELL_URL="http://127.0.0.1:9", RUNWELL_RUN_ID="gone")
+    (lock,) = (home / "spool" / "gone").glob("*/lock")
+    lock.unlink()
+    lock.mkdir()  # as closed to this user as a file of another one's is
+    shut = sync("--url", url, "gone")
+    assert shut.returncode == 1 and shut.stdout.startswith("gone: its spool cannot be used: ")
+    lock.rmdir()
+    collector.script = [Answer(410, {"detail": "run 'gone' was deleted", "deleted": "gone"})]
+    gone = sync("--url", url, "gone")
+    assert (gone.returncode, gone.stdout) == (0, "gone: 0 of 3 records sent, 3 removed because the run was deleted\n")
+    assert not (home / "spool" / "gone").exists()
     there = sync("--url", url)
     assert (there.returncode, there.stdout) == (0, "r1: 12 of 12 records sent\n")
     assert collector.steps("r1") == list(range(10))

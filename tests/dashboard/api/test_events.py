@@ -186,3 +186,12 @@ def test_no_bytes_break_the_frames_decoder(body: bytes) -> None:
         _decode("r1", FRAMES_TYPE, body)
     except (WireError, DashboardError) as error:
         assert str(error)
+
+
+def test_what_was_left_of_a_deleted_run_is_refused_so_that_its_sender_drops_it(client: Any, send: Any) -> None:
+    writer = "w-0123456789ab"
+    send({"type": "run"}, {"type": "state", "state": "finished"}, writer=writer)
+    assert client.delete("/api/v1/runs/r1").status_code == 200
+    answer = send({"type": "metrics", "step": 1, "a": 1.0}, writer=writer, first_seq=3)
+    assert (answer.status_code, answer.json()["deleted"]) == (410, "r1") and "was deleted" in answer.json()["detail"]
+    assert client.get("/api/v1/runs").json() == {"runs": []}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dashboard.errors import SequenceGap, UnknownRun
+from dashboard.errors import DeletedRun, SequenceGap, UnknownRun
 from dashboard.records import State
 from dashboard.store import Store
 from runwell.wire import Batch, refusal
@@ -306,6 +306,26 @@ def test_a_deleted_run_is_gone_whole(store: Store, new_writer: Callable[..., Any
             assert with_one == (2 if table == "entries" else 1), table
     new_writer("r1")(RUN, metric(7))
     assert store.series("r1", "a").step.tolist() == [7]
+
+
+def test_what_a_dead_process_left_does_not_bring_a_deleted_run_back(
+    store: Store, new_writer: Callable[..., Any]
+) -> None:
+    left, named = new_writer(name="w-0123456789ab"), new_writer(name="mine")
+    left(RUN, metric(1))
+    named(metric(2))
+    store.delete_run("r1")
+    for batch in (Batch(left.name, 1, (RUN, metric(1))), Batch(left.name, 3, (metric(3),)), Batch(left.name, 3, ())):
+        with pytest.raises(DeletedRun, match="'r1' was deleted"):
+            store.append("r1", batch)
+    assert store.runs() == []
+    new_writer(name="mine")(RUN, metric(7))  # a name that somebody chose may begin again
+    assert store.series("r1", "a").step.tolist() == [7]
+    with pytest.raises(DeletedRun):
+        store.append("r1", Batch(left.name, 3, (metric(3),)))
+    store.delete_run("r1")
+    new_writer(name="w-ba9876543210")(RUN, metric(8))
+    assert store.series("r1", "a").step.tolist() == [8]
 
 
 # -- summaries -------------------------------------------------------------------------------------------------------

@@ -92,7 +92,9 @@ def test_blocks_of_schema_1_are_read_and_gain_what_new_ones_have(old: Path) -> N
         ).fetchone()
         packed = [compressed(packing.unpack_integers(blob, count)) for blob in (arrivals, kept, times)]
         connection.execute("UPDATE blocks SET arrivals = ?, steps = ?, times = ? WHERE key = ?", (*packed, key))
-        connection.executescript("DROP TABLE digests; DROP TABLE outlines; DELETE FROM schema_version;")
+        connection.executescript(
+            "DROP TABLE deleted_writers; DROP TABLE digests; DROP TABLE outlines; DELETE FROM schema_version;"
+        )
         connection.execute("INSERT INTO schema_version VALUES (1, 0)")
         connection.commit()
     with closing(Store.open(old)) as store:
