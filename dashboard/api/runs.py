@@ -11,7 +11,7 @@ from dashboard import present
 from dashboard.api.border import Json, read_object, services
 from dashboard.axes import AXES, AxisKind, TokenAxis, places
 from dashboard.commands import check_command
-from dashboard.deletion import delete
+from dashboard.deletion import bytes_on_disk, delete
 from dashboard.errors import Conflict, Refused
 from dashboard.records import State
 from dashboard.relaunch import children_of
@@ -187,7 +187,14 @@ def post_stop(run_id: str, request: Request) -> Json:
 
 
 @router.delete("/runs/{run_id}")
-def delete_run(run_id: str, request: Request) -> Json:
-    """Delete a run that has ended, with all that the store keeps of it; its checkpoints stay on disk."""
-    delete(services(request).store, [run_id])
-    return Json({"deleted": run_id})
+def delete_run(
+    run_id: str,
+    request: Request,
+    checkpoints: Annotated[
+        bool, Query(description="delete its checkpoints and its whole output on disk as well")
+    ] = False,
+) -> Json:
+    """Delete a run that has ended, with all that the store keeps of it; what stays of it on disk is said in bytes."""
+    parts = services(request)
+    delete(parts.store, [run_id], folders_under=parts.settings.home if checkpoints else None)
+    return Json({"deleted": run_id, "bytes_on_disk": bytes_on_disk(parts.settings.home, [run_id])})

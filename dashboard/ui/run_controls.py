@@ -85,10 +85,16 @@ def stop_dialog(run: Run) -> Component:
 
 
 def delete_dialog(page: str, children: parts.Children, title: str) -> Component:
-    """Asks before runs are deleted. Its ids begin with the `page`: `run-delete-dialog`, `-said`, `-no`, `-yes`."""
+    """Asks before runs are deleted. Its ids begin with the `page`: `run-delete-dialog`, `-said`, `-choice`, `-disk`, `-no`, `-yes`."""
     return dmc.Modal(
         [
             html.Div(children, id=f"{page}-delete-said", className="rw-dialog-text"),
+            html.Div(
+                dmc.Checkbox(id=f"{page}-delete-disk", checked=False, label=""),
+                id=f"{page}-delete-choice",
+                className="rw-dialog-text",
+                hidden=True,
+            ),
             html.Div(
                 [
                     parts.button("Keep", f"{page}-delete-no", kind="plain"),
@@ -111,10 +117,16 @@ def deletion(runs: Sequence[Run], going_on: Sequence[Run] = ()) -> list[Componen
     left = fmt.plural(len(going_on), "chosen run")
     return [
         html.P(html.Strong(names + more)) if runs else None,
-        html.P("Curves, samples, findings and output are deleted, and nothing brings them back. Checkpoints stay on disk.")
+        html.P("Curves, samples, findings and output are deleted, and nothing brings them back.")
         if runs
         else html.P("None of the chosen runs has ended. Stop a run before you delete it."),
         html.P(f"{left} still {'goes' if len(going_on) == 1 else 'go'} on and {'is' if len(going_on) == 1 else 'are'} kept.", className="rw-quiet")
         if runs and going_on
         else None,
     ]  # fmt: skip
+
+
+def disk_choice(size: int) -> tuple[bool, str, bool]:
+    """Of the box with which the files of the chosen runs go as well: whether it is hidden, what it says, whether it is checked."""
+    said = f"Delete checkpoints and output on disk as well ({fmt.file_size(size)}); else they stay"
+    return not size, said, False

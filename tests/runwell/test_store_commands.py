@@ -107,8 +107,27 @@ def test_prune_says_first_and_deletes_only_when_told(home: Path, capsys: pytest.
     assert runs_of(home) == ["r0", "r1", "r2"]
     assert main(["prune", "--keep", "1", "--yes"]) == 0
     assert runs_of(home) == ["r0", "r1"], "the newest that has ended is kept, and the one that goes on"
+    capsys.readouterr()
     assert main(["prune", "r0", "r1", "--yes"]) == 0
+    assert capsys.readouterr().err == "keeping r0  n0  running: stop it first\n"
     assert runs_of(home) == ["r0"], "a run that goes on is never deleted"
+
+
+def test_prune_tells_of_the_files_and_deletes_them_when_told(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for run_id in ("r1", "r2", "r3"):
+        (home / "runs" / run_id / "checkpoints").mkdir(parents=True)
+        (home / "runs" / run_id / "checkpoints" / "model").write_bytes(bytes(10**6))
+    held = "2.0 MB of checkpoints and output"
+    for flags, said in (
+        ([], f"{held} would stay in {home / 'runs'}; --checkpoints deletes them as well"),
+        (["--checkpoints"], f"{held} would go as well"),
+        (["--checkpoints", "--yes"], f"{held} deleted as well"),
+    ):
+        assert main(["prune", "r2", "r3", *flags]) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == said
+    assert main(["prune", "r1", "--yes"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("1.0 MB of checkpoints and output stay in ")
+    assert sorted(path.name for path in (home / "runs").iterdir()) == ["r1"] and runs_of(home) == ["r0"]
 
 
 def test_prune_without_a_choice_deletes_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

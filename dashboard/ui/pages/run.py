@@ -21,7 +21,7 @@ from dash import ALL, ClientsideFunction, Input, Output, State, ctx, dcc, html
 from dash.development.base_component import Component
 
 from dashboard import axes
-from dashboard.deletion import delete
+from dashboard.deletion import bytes_on_disk, delete
 from dashboard.errors import UnknownRun
 from dashboard.fixes import Child
 from dashboard.records import FindingRecord, Run
@@ -308,16 +308,20 @@ def _register_actions(app: dash.Dash, services: Services) -> None:
 
     @app.callback(
         Output("run-delete-dialog", "opened"),
+        Output("run-delete-choice", "hidden"),
+        Output("run-delete-disk", "label"),
+        Output("run-delete-disk", "checked"),
         Output("url", "pathname", allow_duplicate=True),
         Output("notifications", "sendNotifications", allow_duplicate=True),
         Input("run-delete", "n_clicks"), Input("run-delete-no", "n_clicks"), Input("run-delete-yes", "n_clicks"),
-        State(RUN, "data"), prevent_initial_call=True,
+        State(RUN, "data"), State("run-delete-disk", "checked"), prevent_initial_call=True,
     )  # fmt: skip
-    def remove(ask: int | None, _no: int | None, yes: int | None, run_id: str) -> tuple[Any, Any, Any]:
-        if ctx.triggered_id == "run-delete":
-            return bool(ask), dash.no_update, dash.no_update
+    def remove(ask: int | None, _no: int | None, yes: int | None, run_id: str, files: bool) -> tuple[Any, ...]:
+        same, home = dash.no_update, services.settings.home
+        if ctx.triggered_id == "run-delete" and ask:
+            return True, *run_controls.disk_choice(bytes_on_disk(home, [run_id])), same, same
         if ctx.triggered_id != "run-delete-yes" or not yes:
-            return False, dash.no_update, dash.no_update
+            return False, same, same, same, same, same
         name = parts.run_name(services.store.run(run_id))
-        delete(services.store, [run_id])
-        return False, "/", shell.notification("Deleted", name)
+        delete(services.store, [run_id], folders_under=home if files else None)
+        return False, same, same, same, "/", shell.notification("Deleted", name)

@@ -19,7 +19,7 @@ import dash_mantine_components as dmc
 from dash import Input, Output, State, ctx, dcc, html
 from dash.development.base_component import Component
 
-from dashboard.deletion import deletable, delete
+from dashboard.deletion import bytes_on_disk, deletable, delete
 from dashboard.records import RunSummary
 from dashboard.services import Services
 from dashboard.ui import compare, parts, run_controls, run_table, shell
@@ -179,23 +179,31 @@ def _register_choice(app: dash.Dash, services: Services) -> None:
         Output("runs-delete-dialog", "opened"),
         Output("runs-delete-said", "children"),
         Output("runs-delete-yes", "hidden"),
+        Output("runs-delete-choice", "hidden"),
+        Output("runs-delete-disk", "label"),
+        Output("runs-delete-disk", "checked"),
         Output(CHOSEN, "value"),
         Output(DELETED, "data"),
         Output("notifications", "sendNotifications", allow_duplicate=True),
         Input("runs-delete", "n_clicks"), Input("runs-delete-no", "n_clicks"), Input("runs-delete-yes", "n_clicks"),
-        Input("runs-clear", "n_clicks"), State(CHOSEN, "value"), State(DELETED, "data"), prevent_initial_call=True,
+        Input("runs-clear", "n_clicks"), State(CHOSEN, "value"), State(DELETED, "data"),
+        State("runs-delete-disk", "checked"), prevent_initial_call=True,
     )  # fmt: skip
     def remove(
-        ask: int | None, _no: int | None, yes: int | None, _clear: int | None, chosen: Sequence[str] | None, count: int
-    ) -> tuple[Any, ...]:
-        same = dash.no_update
+        ask: int | None, _no: int | None, yes: int | None, _clear: int | None, chosen: Sequence[str] | None, count: int,
+        files: bool,
+    ) -> tuple[Any, ...]:  # fmt: skip
+        same, home = dash.no_update, services.settings.home
+        dialog = (False, *[same] * 5)  # closed, as it was
         ended, going_on = deletable(services.store, chosen or ())
+        ids = [run.id for run in ended]
         if ctx.triggered_id == "runs-delete" and ask:
-            return True, run_controls.deletion(ended, going_on), not ended, same, same, same
+            box = run_controls.disk_choice(bytes_on_disk(home, ids))
+            return True, run_controls.deletion(ended, going_on), not ended, *box, same, same, same
         if ctx.triggered_id == "runs-clear":
-            return False, same, same, [], same, same
+            return *dialog, [], same, same
         if ctx.triggered_id != "runs-delete-yes" or not yes or not ended:
-            return False, same, same, same, same, same
-        delete(services.store, [run.id for run in ended])
+            return *dialog, same, same, same
+        delete(services.store, ids, folders_under=home if files else None)
         said = shell.notification("Deleted", fmt.plural(len(ended), "run"))
-        return False, same, same, [run.id for run in going_on], count + 1, said
+        return *dialog, [run.id for run in going_on], count + 1, said

@@ -262,8 +262,19 @@ def test_a_run_is_deleted_when_it_has_ended(client: Any, services: Services, run
     refused = client.delete(run)
     assert refused.status_code == 409 and "stop it first" in refused.json()["detail"]
     services.store.set_state("r1", State.FINISHED)
-    assert client.delete(run).json() == {"deleted": "r1"}
+    assert client.delete(run).json() == {"deleted": "r1", "bytes_on_disk": 0}
     assert client.get(run).status_code == 404 and client.delete(run).status_code == 404
+
+
+def test_checkpoints_are_deleted_with_a_run_when_asked_for(client: Any, services: Services, run: str) -> None:
+    services.store.set_state("r1", State.FINISHED)
+    folder = services.settings.home / "runs" / "r1"
+    folder.mkdir(parents=True)
+    (folder / "output.log").write_text("x" * 100)
+    assert client.delete(run).json() == {"deleted": "r1", "bytes_on_disk": 100}
+    services.store.create_run("r1", state=State.CANCELLED)
+    assert client.delete(f"{run}?checkpoints=true").json() == {"deleted": "r1", "bytes_on_disk": 0}
+    assert not folder.exists()
 
 
 def test_a_damaged_database_is_one_sentence_with_the_backup(client: Any, services: Services, run: str) -> None:

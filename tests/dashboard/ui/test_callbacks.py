@@ -77,6 +77,24 @@ def test_stop_asks_first_and_then_stops(full_site: Any, press: Any) -> None:
     assert full_site.services.store.run("waiting").state is State.CANCELLED
 
 
+@pytest.mark.parametrize("files", [True, False])
+@pytest.mark.parametrize("page", ["run", "runs"])
+def test_checkpoints_go_with_a_run_when_the_box_is_checked(full_site: Any, press: Any, page: str, files: bool) -> None:
+    services = full_site.services
+    services.store.set_state("healthy", State.FINISHED)
+    folder = services.settings.home / "runs" / "healthy"
+    folder.mkdir(parents=True)
+    (folder / "output.log").write_text("x" * 2048)
+    chosen = {"run-id.data": "healthy", "runs-chosen.value": ["healthy"], "runs-deleted.data": 0}
+    opened = f"{page}-delete-dialog.opened"
+    asked = press(opened, f"{page}-delete.n_clicks", **chosen, **{f"{page}-delete.n_clicks": 1}).json["response"]
+    assert asked[f"{page}-delete-choice"]["hidden"] is False and asked[f"{page}-delete-disk"]["checked"] is False
+    assert "checkpoints and output on disk as well (2 KiB)" in asked[f"{page}-delete-disk"]["label"]
+    yes = {f"{page}-delete-yes.n_clicks": 1, f"{page}-delete-disk.checked": files}
+    press(opened, f"{page}-delete-yes.n_clicks", **chosen, **yes)
+    assert not services.store.has_run("healthy") and folder.exists() is not files
+
+
 def test_checkpoint_now_becomes_a_command(full_site: Any, press: Any) -> None:
     press(
         "notifications.sendNotifications",
