@@ -22,6 +22,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "peak_rate": ("learning_rate", "lr", "max_lr", "peak_lr", "max_learning_rate"),
     "warmup_steps": ("warmup_steps", "warmup_iters", "num_warmup_steps", "lr_warmup_steps", "lr_warmup_iters", "warmup"),
     "grad_clip": ("grad_clip", "max_grad_norm", "clip_grad_norm", "gradient_clip_val", "clip_grad", "max_norm", "grad_clip_norm"),
+    "weight_decay": ("weight_decay", "wd"),
     "temperature": ("temperature", "sample_temperature"),
     "top_k": ("top_k",),
 }  # fmt: skip
@@ -37,8 +38,9 @@ ORIGINS = (
 """Settings that say where the weights come from."""
 
 OPTIMIZERS = ("optimizer", "optim", "optimizer_name", "optimizer_type")
-OTHER_RATES = re.compile(r"sgd|momentum|adagrad|nesterov|prodigy|dadapt")
-"""Optimizers whose steps are not about as large as their rate: 0.1 and 1.0 are no large ones there."""
+OTHER_RATES = re.compile(r"sgd|momentum|adagrad|adafactor|nesterov|prodigy|dadapt")
+"""Optimizers whose steps are not about as large as their rate: 0.1 and 1.0 are no large ones there. Adafactor's are the rate
+times the size of the weights."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +53,7 @@ class Facts:
     warmup_steps: int | None = None
     grad_clip: float | None = None
     """Largest gradient norm; 0 means declared off."""
+    weight_decay: float | None = None
     temperature: float | None = None
     """At which samples are written; 0 takes the likeliest token."""
     top_k: int | None = None
@@ -84,6 +87,7 @@ def read_facts(config: Mapping[str, Any]) -> Facts:
         peak_rate=number["peak_rate"] if number["peak_rate"] else None,
         warmup_steps=_whole(warmup, 0),
         grad_clip=number["grad_clip"],
+        weight_decay=number["weight_decay"],
         temperature=number["temperature"],
         top_k=_whole(number["top_k"], 1),
         from_scratch=_from_scratch(flat),

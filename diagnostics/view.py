@@ -13,7 +13,7 @@ import numpy as np
 
 from diagnostics.data import DataFacts
 from diagnostics.deaths import Ending
-from diagnostics.facts import Facts
+from diagnostics.facts import OTHER_RATES, Facts
 from diagnostics.history import Floats
 from diagnostics.samples import Round
 from diagnostics.series import SeriesView
@@ -157,7 +157,7 @@ class RunView:
         A logged rate is summed as it is; a declared one counts for two thirds, the mean of common schedules. None also for
         optimizers whose steps are not about as large as the rate.
         """
-        if self.facts.other_rates or self._multiplied:
+        if self.other_rates or self._multiplied:
             return None
         if self.rate is not None:
             rows, _ = self.rate.blocks
@@ -205,7 +205,12 @@ class RunView:
     @property
     def step_size(self) -> float:
         """The peak rate where a step moves each weight by about the rate, as Adam's do; 0 where that is not known."""
-        return 0.0 if self.facts.other_rates or self._multiplied else self.known_rate or 0.0
+        return 0.0 if self.other_rates or self._multiplied else self.known_rate or 0.0
+
+    @property
+    def other_rates(self) -> bool:
+        """Whether config or name of the rate tell of an optimizer whose steps are not about as large as it (`lr-SGD`)."""
+        return self.facts.other_rates or (self.rate is not None and bool(OTHER_RATES.search(self.rate.name.lower())))
 
     @property
     def _multiplied(self) -> bool:

@@ -6,13 +6,16 @@ import numpy as np
 
 from diagnostics import say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
-from diagnostics.progress import read_progress
+from diagnostics.progress import Progress, read_progress
 from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
 
 LANGUAGE = 3.0
 """Nats above which a first loss is that of a language model which knows little."""
+
+RESTS, FEW_OR_FAR = 0.015, 10_000
+"""A share of the level that is no gain; and points times steps that show a rest: 50 points in 200 steps, or 10 in 1,000."""
 
 STUCK_BYTES = 0.4
 """Share of ln V that the commonest bytes alone give: most of the 256 never occur."""
@@ -48,9 +51,10 @@ def learning_rate_too_high(
     very first, under three times `bearable`. From the start: it rose far above its first value and has not come back
     below it for 30 points. From scratch: it lies flat above `stuck` of ln V after 200 steps (or a fifth of the plan)
     although the rate is still up, and that rate is above `bearable` (from three times that on, above 0.4 of ln V, and
-    also without a vocabulary if the first loss was above 3 nats). Or: the rates of all steps sum up to 5, the peak is
-    above `bearable`, and less than 35 % of ln V was gained, whether it lies flat or falls with the rate. A declared SGD
-    or Adagrad is not held against `bearable`: their rates are of another kind.
+    also without a vocabulary if the first loss was above 3 nats; there validation that has gained nothing since its first
+    evaluation counts as flat too; from ten times that on, above 0.4 of ln V wherever the loss began, if the name of the rate says Adam). Or: the rates of all steps sum up to 5, the peak is
+    above `bearable`, and less than 35 % of ln V was gained, whether it lies flat or falls with the rate. A declared SGD,
+    Adagrad or Adafactor is not held against `bearable`: their rates are of another kind.
 
     ## Likely causes
     - Learning rate too high for this model and batch size.
@@ -133,7 +137,7 @@ def _thrown_up(view: RunView, train: SeriesView, bearable: float) -> float | Non
     """The level of the first losses after the very first, where they stand far above it under a rate that nothing bears."""
     values = train.first_points[1]
     uniform = view.uniform_loss
-    if uniform is None or not 12 <= train.size <= 60 or view.facts.other_rates or (view.known_rate or 0) < 3 * bearable:
+    if uniform is None or not 12 <= train.size <= 60 or view.other_rates or (view.known_rate or 0) < 3 * bearable:
         return None
     early = stats.median(values[2:12])
     return early if early > 1.2 * max(uniform, float(values[0])) else None
@@ -177,15 +181,35 @@ def _settled_high(view: RunView, stuck: float, bearable: float) -> float | None:
     if seen is None or rate < bearable:
         return None
     absurd = rate >= 3 * bearable
-    if not seen.uniform and not (absurd and seen.series.start >= LANGUAGE):
+    limit = _limit(view, seen, stuck, absurd, rate >= 10 * bearable)
+    if limit is None or seen.series.level < limit:
         return None
-    if seen.warm_points < (50 if seen.warm_steps < 1000 else 10):
+    points, steps = seen.warm_points, seen.warm_steps
+    if points < 10 or (points < 50 and points * steps < FEW_OR_FAR):
         return None
-    if view.rate_share < 0.3 or (seen.warm_steps < 200 and (view.progress or 0) < 0.2):
+    up = view.rate_share >= 0.3 or (view.rate is not None and view.rate.last >= 3 * bearable)
+    if not up or (steps < 200 and (view.progress or 0) < 0.2):
         return None
-    limit = (STUCK_BYTES if absurd and seen.uniform else stuck) * seen.reference
     gain, trend = seen.series.flatness(0.6)  # one that rises is not settled, but no better for it
-    return limit if seen.series.level >= limit and gain < 0.015 and trend > -3 else None
+    return limit if (gain < RESTS and trend > -3) or (absurd and _validation_rests(view)) else None
+
+
+def _limit(view: RunView, seen: Progress, stuck: float, absurd: bool, unheard: bool) -> float | None:
+    """Above which a loss has settled high; None where it is not known how high it began, or what the rate means."""
+    if seen.uniform:
+        return (STUCK_BYTES if absurd else stuck) * seen.reference
+    declared = view.facts.uniform_loss
+    if unheard and declared is not None and view.rate is not None and "adam" in view.rate.name.lower():
+        return STUCK_BYTES * declared  # wherever it was when the log begins: what is tuned is below that by far
+    return stuck * seen.reference if absurd and seen.series.start >= LANGUAGE else None
+
+
+def _validation_rests(view: RunView) -> bool:
+    """Whether validation, less noisy than the loss of single batches, gained nothing from its first evaluation on."""
+    val = view.val
+    if val is None or val.size < 4 or int(val.first_points[0][0]) > view.step / 2:
+        return False
+    return val.level > (1 - RESTS) * float(val.first_points[1][0])
 
 
 def _sighting(view: RunView, train: SeriesView, sentence: str, observed: float, limit: float, words: str) -> Sighting:

@@ -20,11 +20,13 @@ Knowing only how often each token occurs is worth 20 to 30 %; public runs from s
 and 46 % after 5,000, the slowest twentieth of them. This asks for less than half of that.
 """
 
-TINY = 2e-5
-"""A peak rate so far below the usual 1e-4 to 1e-3 that twice the gain is asked for before it is called enough."""
+TINY, TINY_FROM_SCRATCH = 2e-5, 3e-5
+"""A peak rate so far below the usual 1e-4 to 1e-3 that twice the gain is asked for before it is called enough. Fine-tunes are
+often given 2e-5; from scratch 530 billion parameters were trained with 5e-5, and nothing smaller with less."""
 
-NOTHING = 2e-7
-"""A peak rate below those of the most careful tuning of large models."""
+NOTHING, STIRRED = 2e-7, 2e-4
+"""A peak rate below those of the most careful tuning of large models; and a sum of the rates of all planned steps that changes
+no weight of the usual size, 0.02, by more than a hundredth."""
 
 LANGUAGE = 3.3
 """Nats. A flat loss below it may be that of a model with nothing left to learn."""
@@ -37,6 +39,9 @@ REACH = 0.01
 
 BEGUN = 0.05
 """Share of the plan from which on that is said: three points, and first losses that do not contradict it."""
+
+WAITED = 0.3
+"""Share of the plan that a loss under next to no rate must have stood still for."""
 
 HIGH = 3e-3
 """A peak rate under which a loss that rests is not waiting for a higher one."""
@@ -66,9 +71,10 @@ def learning_rate_too_low(
     ten steps). After
     200 steps since the warm-up, or `plan` of the planned steps, it has gained less than any run that learns: 2 % of
     that loss after 200 steps, 8 % after 1,000, 22 % after 5,000 (times `pace`). Or: it is nearly flat and the median
-    update of the weights is below `update_ratio` of their size. Or: the rate is below 2e-5 and, summed up over all
-    planned steps, below 0.01, which is as far as Adam can move a weight; that is said after a twentieth of the plan. Or: 30 points above 3.3 nats stand still, and the
-    highest logged rate is 2e-7.
+    update of the weights is below `update_ratio` of their size. Or: the rate is below 3e-5 and, summed up over all
+    planned steps, below 0.01, which is as far as Adam can move a weight; that is said after a twentieth of the plan. Or: 30 points above 3.3 nats stand still (where
+    they are noisy, four evaluations), and the highest logged rate is 2e-7, or three tenths of the plan are done and its rates sum up to 0.0002. From scratch twice the
+    gain is asked for below 3e-5.
 
     ## Likely causes
     - Learning rate too low: 1e-6 where 1e-4 to 3e-4 belongs.
@@ -84,7 +90,7 @@ def learning_rate_too_low(
 
     ## Options
     - `pace` (1.0): factor on the gain that is asked for.
-    - `plan` (0.1): share of the planned steps after which it may speak, if 50 steps are done (20 at a rate below 2e-5).
+    - `plan` (0.1): share of the planned steps after which it may speak, if 50 steps are done (20 at a rate below 3e-5).
     - `update_ratio` (1e-5): weight update ÷ weight.
 
     ## Example
@@ -109,7 +115,7 @@ def learning_rate_too_low(
         return _sighting(view, seen, 0.02, reach)
     if view.rate_share < 0.1 and not seen.uniform:
         return None
-    small = 0 < (view.known_rate or 0) < TINY
+    small = 0 < (view.known_rate or 0) < (TINY_FROM_SCRATCH if seen.uniform else TINY)
     begun = (view.progress or 0) >= plan and seen.warm_steps >= (20 if small else 50) and seen.warm_points >= 10
     if not small and few_tokens(view) and frequencies_worth(view, seen) < WORTH:
         begun = False  # the first that such a text has to teach is worth next to nothing
@@ -127,7 +133,7 @@ def learning_rate_too_low(
         slow = seen.series.start >= LANGUAGE and seen.series.size >= 200 and seen.warm_steps >= 500 and seen.fall < 0.02
     if not (slow or tiny) or seen.series.level > 1.1 * seen.reference:
         return None
-    if max(view.rate_sum or 0, (view.known_rate or 0) if view.facts.other_rates else 0) >= MOVED and not tiny:
+    if max(view.rate_sum or 0, (view.known_rate or 0) if view.other_rates else 0) >= MOVED and not tiny:
         return None  # the rate is as it should be: something else holds the loss, and loss-not-decreasing says so
     if (view.known_rate or 0) >= HIGH and seen.series.flatness(0.6)[0] < 0.015:
         return None  # it fell and came to rest under a rate that few bear: learning-rate-too-high speaks
@@ -135,21 +141,38 @@ def learning_rate_too_low(
 
 
 def _next_to_nothing(view: RunView, seen: Progress) -> bool:
-    """Whether a loss with much to gain stands still under a rate that no trainer of language models is given."""
+    """Whether a loss with much to gain stands still under a rate, or a whole plan of rates, that stirs no weight."""
+    reach = planned_reach(view) if (view.progress or 0) >= WAITED else None
+    nothing = (view.known_rate or 0) <= NOTHING or (reach is not None and reach <= STIRRED)
     return (
-        0 < (view.known_rate or 0) <= NOTHING
+        (view.known_rate or 0) > 0
+        and nothing
         and view.rate is not None
         and seen.series.size >= 30
         and seen.series.level > LANGUAGE
         and seen.fall < 0.02
-        and 2 * seen.series.level_error < 0.05 * seen.reference
+        and (2 * seen.series.level_error < 0.05 * seen.reference or _validation_stands(view))
     )
+
+
+def _validation_stands(view: RunView) -> bool:
+    """Whether four evaluations and more, less noisy than the loss of single batches, show that nothing is gained."""
+    val = view.val
+    if val is None or val.size < 4 or val.level <= LANGUAGE:
+        return False
+    return val.start - val.level + 2 * val.level_error < 0.02 * val.start
 
 
 def _short_reach(view: RunView, seen: Progress) -> float | None:
     """What the rates of all planned steps sum up to, where that is next to nothing and the first losses agree with it."""
     rate, reach = view.known_rate or 0, planned_reach(view)
-    if not seen.uniform or reach is None or not 0 < rate < TINY or reach >= REACH or (view.progress or 0) < BEGUN:
+    if (
+        not seen.uniform
+        or reach is None
+        or not 0 < rate < TINY_FROM_SCRATCH
+        or reach >= REACH
+        or (view.progress or 0) < BEGUN
+    ):
         return None
     series = seen.series
     gained = (seen.began - series.level - 2 * series.level_error) / seen.reference

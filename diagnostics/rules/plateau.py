@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from diagnostics import say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.progress import Progress, read_progress, settled, unmoved_since
@@ -14,11 +16,15 @@ MOVED = 0.85
 HALF_MOVED, LONG = 0.5, 500
 """The same where the rest is also long in steps: those that rest until 0.75 do so at a high rate, within 300 steps."""
 
-CREEP, FEW_TOKENS = 0.0125, 30
-"""A fall over three fifths of a long run that is none, however sure; and a vocabulary in which frequencies are worth little."""
+CREEP, FEW_TOKENS = 0.03, 30
+"""A fall over three fifths of a long run that is too little, however sure: of those that learn and are as high yet, the slowest
+fall by 4.5 %, also while their rate decays to nothing. And a vocabulary in which frequencies are worth little."""
 
 FREQUENCIES = 0.93
 """Loss ÷ unigram entropy of the training text above which a model knows hardly more than how often each token occurs."""
+
+BINDS = 5.0
+"""A weight decay with which weights of a usual size, a fifth and less, are hardly allowed: AdamW keeps them below 1 ÷ weight decay."""
 
 BOLD, HIGHER = 1e-3, 0.72
 """A rate that only runs from scratch are given; and a share of the first loss, where neither rate nor vocabulary is known."""
@@ -48,7 +54,8 @@ def plateau(
     Over the last `share` of the history the loss fell by less than `fall`, without a falling trend, after it had fallen
     before, while the rate is at least `rate_share` of its peak. It is info: many healthy fine-tunes end so. It is a
     warning when a run from scratch lies flat above `high` of ln V after 1,000 steps, or once the rates of its steps sum
-    up to 0.85 (850 steps at 0.001; 0.5 once there are 500 steps), which no working run does, whatever the rate is by then. Where the run told how often its tokens occur (`data`), their
+    up to 0.85 (850 steps at 0.001; 0.5 once there are 500 steps), which no working run does, whatever the rate is by then. So is one that is above 0.72 of ln V then, after 500 steps at least, and fell over the last three
+    fifths of them by less than 3 %, two standard errors added: what learns and is as high falls by more. Where the run told how often its tokens occur (`data`), their
     entropy is the measure in place of `high`. With no word of rate or vocabulary a run that began at 3.9 nats and more
     counts as one from scratch, and 0.72 of its first loss is the measure. It is a warning too when four evaluations in a row give the same validation
     loss to the last digit, over a quarter of the run, while training goes on between them: the weights are not changed any more.
@@ -56,7 +63,8 @@ def plateau(
     ## Likely causes
     - Capacity reached: the model is too small for the data, or the data is exhausted.
     - The rate is too high for fine detail: decay it.
-    - High up: labels that carry no information, a broken tokenizer map, a rate far too high.
+    - High up: labels that carry no information, a broken tokenizer map, a rate far too high, most of the model frozen,
+      a weight decay that pulls the weights back as fast as they learn.
 
     ## What to do
     - Decay the rate (warm-up and cosine), or stop here.
@@ -130,10 +138,15 @@ def _stuck_early(view: RunView, train: SeriesView, high: float) -> bool:
 
 def _creeps(view: RunView, seen: Progress) -> bool:
     """Whether it does fall there, as surely as noise lets it be seen, but over most of a long run by next to nothing."""
-    far = (view.rate_sum or 0) >= HALF_MOVED and seen.warm_steps >= LONG and seen.uniform
+    if (view.rate_sum or 0) < HALF_MOVED or seen.warm_steps < LONG or not seen.uniform:
+        return False
+    if (view.facts.vocab_size or FEW_TOKENS + 1) <= FEW_TOKENS or seen.series.level <= HIGHER * seen.reference:
+        return False
     gain, _trend = seen.series.flatness(0.6)
-    tokens = view.facts.vocab_size or FEW_TOKENS + 1
-    return far and tokens > FEW_TOKENS and -0.05 < gain < CREEP and seen.series.level > HIGHER * seen.reference
+    part = seen.series.curve[-max(3, round(0.6 * seen.series.curve.size)) :]
+    # The standard error of what falls along a line is sqrt(12 / n) times that of its points.
+    error = stats.line_error(part) / stats.median(part) * math.sqrt(12 / part.size)
+    return gain > -0.05 and gain + 2 * error < CREEP
 
 
 def _unmoved_sighting(view: RunView, since: int) -> Sighting:
@@ -172,26 +185,46 @@ def _sighting(
 ) -> Sighting:
     rows, _ = train.blocks
     first = int(rows[int((1 - share) * (len(rows) - 1)), 0])
-    sentence = f"The loss fell by {say.percent(max(gain, 0.0))} since step {say.step(first)}; the level is {say.number(train.level)}."
+    uniform = view.uniform_loss
+    part = f", {say.percent(train.level / uniform)} of the loss of knowing nothing" if uniform is not None else ""
+    sentence = f"The loss fell by {say.percent(max(gain, 0.0))} since step {say.step(first)}; the level is {say.number(train.level)}{part}."
     evidence = Evidence(
-        series=train.name, window=(first, train.last_step), observed=gain, limit=limit, sentence=sentence
+        series=train.name,
+        window=(first, train.last_step),
+        observed=gain,
+        limit=limit if gain < limit else None,
+        sentence=sentence,
     )
     grave = severity is Severity.WARNING
-    stuck = Cause("stuck early", "only the commonest tokens are known: look at labels, tokenizer and rate")
-    fine = Cause("learning rate too high for fine detail", "it has not been decayed yet")
     return Sighting(
         severity=severity,
         title=f"Plateau since step {{since}} at {say.number(train.level)}",
         first_step=first,
         evidence=(evidence,),
-        causes=(
-            *((stuck,) if grave else ()),
-            fine,
-            Cause("capacity or data exhausted", "a larger model or more data would show"),
-        ),
+        causes=_causes(view, grave),
         remedies=(
+            *((Remedy("Take a usual weight decay.", {"weight_decay": 0.1}),) if grave and _bound(view) else ()),
             Remedy("Decay the rate: warm-up and cosine to a floor.", {"min_learning_rate": "×0.1"}),
             Remedy("Try a larger model, or more varied data."),
         ),
         confidence=0.8 if grave else 0.6,
     )
+
+
+def _bound(view: RunView) -> bool:
+    return (view.facts.weight_decay or 0) >= BINDS
+
+
+def _causes(view: RunView, grave: bool) -> tuple[Cause, ...]:
+    usual = (
+        Cause("learning rate too high for fine detail", "it has not been decayed yet"),
+        Cause("capacity or data exhausted", "a larger model or more data would show"),
+    )
+    if not grave:
+        return usual
+    stuck = Cause("stuck early", "only the commonest tokens are known: look at labels, tokenizer and rate")
+    if not _bound(view):
+        return (stuck, *usual)
+    decay = view.facts.weight_decay or 0
+    held = Cause("weight decay far too strong", f"with {decay:g} AdamW lets no weight grow beyond {1 / decay:g}")
+    return (held, stuck, *usual)

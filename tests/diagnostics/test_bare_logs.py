@@ -36,7 +36,7 @@ def test_a_rest_over_half_the_way_is_told_though_the_rate_has_decayed(
 
 def test_a_rest_that_creeps_is_one(assert_finds: Any, assert_silent: Any, run: Any) -> None:
     creeps = 5.25 + np.exp(-STEPS / 15) - 0.03 * STEPS / 700 + NOISE / 10
-    learns = creeps - 0.1 * STEPS / 700
+    learns = creeps - 0.4 * STEPS / 700
     config = {"vocab_size": 512, "max_steps": 1500}
     assert_finds(run(train_loss=creeps[:900], lr=np.full(900, 7e-4)), "plateau", config=config)
     assert_silent(run(train_loss=learns[:900], lr=np.full(900, 7e-4)), config=config)
