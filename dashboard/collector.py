@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -50,6 +51,8 @@ class Collector:
         self._hidden: dict[str, int] = {}
         """Runs with late points that a rewind may have hidden, and the first step of those."""
         self._told_at: dict[str, float] = {}
+        self._delivered: dict[str, list[WriterReceipt]] = {}
+        """What the pages of a run know of its delivery; of runs that are watched, and by the thread alone."""
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -128,9 +131,21 @@ class Collector:
             if run_id in hidden:
                 self._hub.publish("rewind", run_id, {"step": hidden[run_id]})
             try:
-                self._hub.publish("run", run_id, {"summary": present.summary(self._store.summary(run_id))})
+                self._hub.publish_run(present.summary(self._store.summary(run_id)))
+                self._tell_delivery(run_id)
             except UnknownRun:
                 continue  # deleted meanwhile
+
+    def _tell_delivery(self, run_id: str) -> None:
+        """Send to a run's pages what arrived and what did not, when that changed."""
+        if not self._hub.watched(run_id):
+            self._delivered.pop(run_id, None)  # a page that opens later reads it from the store
+            return
+        found = self.receipts(run_id)
+        said = [replace(one, last_contact_at=None) for one in found]
+        if self._delivered.get(run_id) != said:
+            self._delivered[run_id] = said
+            self._hub.publish("delivery", run_id, {"writers": [present.receipt(one) for one in found]})
 
     def _repeat(self) -> None:
         while not self._ending.wait(TICK_SECONDS):
@@ -167,6 +182,9 @@ class Collector:
         alerts = [event for _, event in fresh.others if event["type"] == "alert"]
         if alerts:
             self._hub.publish("alert", run_id, {"alerts": [_alert(event) for event in alerts[-MAX_ALERTS:]]})
+        for _, event in fresh.others:
+            if event["type"] == "checkpoint":
+                self._hub.publish("checkpoint", run_id, {"step": event.get("step")})
         lines = [(place, event) for place, event in fresh.others if event["type"] == "log"]
         if lines:
             numbers = fresh.numbers(receipt.first_arrival, np.array([place for place, _ in lines], np.int64)).tolist()

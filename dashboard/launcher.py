@@ -263,4 +263,4 @@ class Launcher:
         return f"{moment}-{secrets.token_hex(3)}"
 
     def _announce(self, run_id: str) -> None:
-        self._hub.publish("run", run_id, {"summary": present.summary(self._store.summary(run_id))})
+        self._hub.publish_run(present.summary(self._store.summary(run_id)))

@@ -35,7 +35,10 @@ POINTS_AT_ONCE = 400
 MAX_GAPS = 10_000
 """Runs of which is remembered since when nothing is known here; past that, nothing is known of all of them."""
 
-WATCHED_ONLY = frozenset({"points", "sample", "log", "rewind"})
+MAX_ROWS = 10_000
+"""Runs of which is remembered which row was sent last; the one sent longest ago is forgotten first, and sent again."""
+
+WATCHED_ONLY = frozenset({"points", "sample", "log", "rewind", "checkpoint", "delivery", "heard"})
 """Types that only a page of that very run gets."""
 
 POINT_BYTES, CHUNK_BYTES = 48, 400
@@ -48,11 +51,13 @@ Columns = Mapping[str, Sequence[float] | NDArray[Any]]
 class Message:
     """One published message. Its text is made when a page first needs it; the hub's lock guards it."""
 
-    __slots__ = ("_make", "_text", "kind", "run_id", "seq", "size")
+    __slots__ = ("_make", "_text", "kind", "parent_id", "run_id", "seq", "size")
 
-    def __init__(self, seq: int, kind: str, run_id: str, size: int, make: Callable[[], str]) -> None:
-        """`size` is about what it takes in memory, as text or before."""
-        self.seq, self.kind, self.run_id, self.size = seq, kind, run_id, size
+    def __init__(
+        self, seq: int, kind: str, run_id: str, size: int, make: Callable[[], str], parent_id: str | None
+    ) -> None:
+        """`size` is about what it takes in memory, as text or before; `parent_id` the run whose page gets it besides."""
+        self.seq, self.kind, self.run_id, self.size, self.parent_id = seq, kind, run_id, size, parent_id
         self._text = ""
         self._make: Callable[[], str] | None = make
 
@@ -81,7 +86,7 @@ class Client:
         """Whether the message is for this page."""
         if self.run_id is None:
             return message.kind not in WATCHED_ONLY
-        return message.run_id == self.run_id
+        return self.run_id in (message.run_id, message.parent_id)
 
     def offer(self, text: str) -> None:
         """Queue a message; when the queue is full the client is dropped instead."""
@@ -124,6 +129,7 @@ class Hub:
         self._ring_bytes = 0
         self._oldest = 1  # number of the first message that is still there, or will be
         self._gaps: dict[str, int] = {}  # run → number at which something of it was passed over
+        self._rows: dict[str, int] = {}  # run → hash of the row that was sent last
         self._clients: set[Client] = set()
         self._pending: dict[str, dict[str, list[Columns]]] = {}
         self._sent_at: dict[str, float] = {}
@@ -138,14 +144,37 @@ class Hub:
         """Pages that watch just now."""
         return len(self._clients)
 
-    def publish(self, kind: str, run_id: str, payload: Mapping[str, Any]) -> int:
+    def publish(self, kind: str, run_id: str, payload: Mapping[str, Any], parent_id: str | None = None) -> int:
         """Send `{"seq", "epoch", "type": kind, "run": run_id, **payload}` to all who watch; the message's number.
 
-        Points that wait for this run are sent before it, so that the order is the order of events.
+        Points that wait for this run are sent before it, so that the order is the order of events. The pages of the run
+        `parent_id` get it as well.
         """
         with self._lock:
             self._flush_run(run_id)
-            return self._publish(kind, run_id, payload)
+            return self._send(kind, run_id, None, lambda: payload, parent_id)
+
+    def publish_run(self, summary: Mapping[str, Any]) -> int:
+        """Send a run's row (`present.summary`) to lists, to its own page, and to that of the run that it is a relaunch of.
+
+        A row that was sent before, but for when the run was last heard of, is `heard`, to its own page alone: heartbeats
+        come every two seconds, and a page that has nothing new to show should have nothing to do.
+        """
+        run_id = str(summary["id"])
+        row = hash(dumps({**summary, "last_event_at": None}))
+        with self._lock:
+            same = self._rows.pop(run_id, None) == row
+            self._rows[run_id] = row
+            if len(self._rows) > MAX_ROWS:
+                del self._rows[next(iter(self._rows))]
+        if same:
+            return self.publish("heard", run_id, {"at": summary["last_event_at"]})
+        return self.publish("run", run_id, {"summary": summary}, summary["parent"])
+
+    def watched(self, run_id: str) -> bool:
+        """Whether a page of that run is open."""
+        with self._lock:
+            return self._is_watched(run_id)
 
     def publish_points(self, run_id: str, series: Mapping[str, Columns]) -> None:
         """Send points, at once or together with those that follow within a twentieth of a second."""
@@ -172,7 +201,7 @@ class Hub:
         When so, a page whose snapshot is older than this moment will be told that it has missed something.
         """
         with self._lock:
-            if any(client.run_id == run_id and not client.dropped for client in self._clients):
+            if self._is_watched(run_id):
                 return False
             if len(self._gaps) >= MAX_GAPS:
                 self._oldest, self._gaps = self._seq + 2, {}
@@ -228,6 +257,9 @@ class Hub:
         with self._lock:
             self._clients.discard(client)
 
+    def _is_watched(self, run_id: str) -> bool:
+        return any(client.run_id == run_id and not client.dropped for client in self._clients)
+
     def _flush_run(self, run_id: str) -> None:
         pending = self._pending.pop(run_id, None)
         if pending:
@@ -238,10 +270,14 @@ class Hub:
                 "points", run_id, size, lambda: {"series": {name: _said(held) for name, held in pending.items()}}
             )
 
-    def _publish(self, kind: str, run_id: str, payload: Mapping[str, Any]) -> int:
-        return self._send(kind, run_id, None, lambda: payload)
-
-    def _send(self, kind: str, run_id: str, size: int | None, payload: Callable[[], Mapping[str, Any]]) -> int:
+    def _send(
+        self,
+        kind: str,
+        run_id: str,
+        size: int | None,
+        payload: Callable[[], Mapping[str, Any]],
+        parent_id: str | None = None,
+    ) -> int:
         """Number it, keep it, hand it to those who want it; without a `size` it is serialised at once."""
         self._seq += 1
         seq = self._seq
@@ -249,7 +285,7 @@ class Hub:
         def make() -> str:
             return dumps({**payload(), "seq": seq, "epoch": self.epoch, "type": kind, "run": run_id})
 
-        message = Message(seq, kind, run_id, size or 0, make)
+        message = Message(seq, kind, run_id, size or 0, make, parent_id)
         if size is None:
             message.size = len(message.text)
         self._keep(message)

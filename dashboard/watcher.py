@@ -305,4 +305,4 @@ class Watcher:
         if before is None or changed or (before.body, before.muted) != (said.body, said.muted):
             self._hub.publish("findings", run_id, present.findings(verdict, records))
         if before is None or changed or before.news != said.news:
-            self._hub.publish("run", run_id, {"summary": present.summary(self._store.summary(run_id))})
+            self._hub.publish_run(present.summary(self._store.summary(run_id)))

@@ -212,7 +212,7 @@ def live(
 ) -> Component:
     """What assets/live.js needs: which stream to follow from where, and which stores of the page to poke.
 
-    For each signal (`run`, `findings`, `alerts`, `samples`, `log`, `refresh`) there is a store `{page}-live-{signal}`.
+    For each signal (those that assets/live.js pokes: `run`, `findings`, …) there is a store `{page}-live-{signal}`.
     """
     facts = {
         "data-page": page,

@@ -23,18 +23,6 @@ LOOKS = {
 }
 
 
-SETTLE_SECONDS = 15.0
-"""After a relaunch ended, the rules may still be reading its last points."""
-
-
-def settled(children: Sequence[Child], now: float) -> bool:
-    """Whether nothing more is expected of any relaunch: all have ended, and the rules have had time to read the end."""
-    return all(
-        child.run.state.ended and now - (child.run.ended_at or child.run.created_at) > SETTLE_SECONDS
-        for child in children
-    )
-
-
 def address(run_id: str, finding: FindingRecord | None = None, remedy: int = 0) -> str:
     """The Launch page filled with a run's settings, and with a remedy (1 is the first) of one of its findings."""
     query = {"from": run_id}

@@ -13,6 +13,7 @@ from dashboard.collector import Collector
 from dashboard.errors import SequenceGap
 from dashboard.live import Hub
 from dashboard.store import Store
+from runwell.report import Report
 from runwell.wire import Batch, refusal
 
 RUN = {"type": "run", "project": "p", "time": 1.0}
@@ -88,10 +89,10 @@ def test_late_points_that_a_rewind_may_have_hidden_are_not_sent_but_fetched(
     received(hub, collector, run_id="r1", ticks=1)
     clock.now += 1
     found = received(hub, collector, Batch("killed", 3, tuple(old)), ticks=1)
-    assert [(one["type"], one.get("step")) for one in found] == [("rewind", 11), ("run", None)]
+    assert [(one["type"], one.get("step")) for one in found] == [("rewind", 11), ("heard", None), ("delivery", None)]
     clock.now += 1
     fresh = Batch("resumed", 2, ({"type": "metrics", "step": 6, "time": 10.0, "a": 3.0},))
-    assert [one["type"] for one in received(hub, collector, fresh, ticks=1)] == ["points", "run"]
+    assert [one["type"] for one in received(hub, collector, fresh, ticks=1)] == ["points", "run", "delivery"]
 
 
 def test_what_was_not_stored_is_not_told(hub: Hub, collector: Collector, told: list[str]) -> None:
@@ -114,6 +115,33 @@ def test_rows_of_lists_come_at_most_once_a_second(hub: Hub, collector: Collector
     assert beat(4)[0]["summary"]["latest"] == {"train/loss": 4.0}
     clock.now += 1
     assert received(hub, collector, run_id=None, ticks=1) == []
+
+
+def test_a_heartbeat_is_heard_and_what_it_says_of_the_delivery_is_told_when_it_is_new(
+    hub: Hub, collector: Collector, clock: Any
+) -> None:
+    async def story() -> list[list[dict[str, Any]]]:
+        page, told = hub.attach("r1", None, None), []
+        collector.accept("r1", Batch("w", 1, (RUN,)))
+        for report in (None, Report(1), Report(1), Report(7, spool_percent=90), Report(7, spool_percent=90)):
+            collector.accept("r1", Batch("w", 2, ()), report)
+            clock.now += 1
+            collector.tick()
+            told.append([json.loads(text) for text in await page.next() if '"hello"' not in text])
+        return told
+
+    told = asyncio.run(story())
+    assert [[one["type"] for one in some] for some in told] == [
+        ["run", "delivery"], ["heard"], ["heard"], ["heard", "delivery"], ["heard"],
+    ]  # fmt: skip
+    (writer,) = told[3][1]["writers"]
+    assert (writer["writer"], writer["behind"], writer["spool_percent"]) == ("w", 6, 90)
+
+
+def test_a_checkpoint_is_told_to_the_pages_of_its_run(hub: Hub, collector: Collector) -> None:
+    saved = {"type": "checkpoint", "step": 5, "path": "x", "time": 5.0}
+    (found,) = received(hub, collector, Batch("w", 1, (RUN, saved)))
+    assert (found["type"], found["run"], found["step"]) == ("checkpoint", "r1", 5)
 
 
 def test_a_deleted_run_is_passed_over(store: Store, hub: Hub, collector: Collector) -> None:

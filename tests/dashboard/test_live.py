@@ -50,6 +50,54 @@ def test_the_first_message_says_where_the_stream_is(hub: Hub) -> None:
     assert hello == {"seq": 1, "epoch": "e1", "type": "hello", "replayed": False}
 
 
+def row(run_id: str, heard: float, **fields: Any) -> dict[str, Any]:
+    return {
+        "id": run_id,
+        "parent": None,
+        "state": "running",
+        "last_event_at": heard,
+        "latest": {"a": math.nan},
+    } | fields
+
+
+def test_a_row_in_which_nothing_is_new_is_only_heard_of_by_its_own_page(hub: Hub) -> None:
+    async def story() -> list[list[dict[str, Any]]]:
+        clients = hub.attach("r1", None, None), hub.attach(None, None, None)
+        for summary in (row("r1", 1.0), row("r1", 2.0), row("r2", 3.0), row("r1", 4.0, state="lost"), row("r1", 5.0)):
+            hub.publish_run(summary)
+        return [[json.loads(text) for text in await client.next()][1:] for client in clients]
+
+    page, lists = asyncio.run(story())
+    assert [one["type"] for one in page] == ["run", "heard", "run", "run"]
+    assert page[1]["at"] == 2.0
+    assert [(one["run"], one["summary"]["state"]) for one in lists] == [
+        ("r1", "running"), ("r2", "running"), ("r1", "lost"), ("r1", "running"),
+    ]  # fmt: skip
+
+
+def test_a_row_that_is_forgotten_is_sent_again(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "MAX_ROWS", 2)
+
+    async def story() -> list[dict[str, Any]]:
+        lists = hub.attach(None, None, None)
+        for name in ("r1", "r2", "r2", "r1", "r3", "r2"):
+            hub.publish_run(row(name, 1.0))
+        return [json.loads(text) for text in await lists.next()][1:]
+
+    assert [one["run"] for one in asyncio.run(story())] == ["r1", "r2", "r3", "r2"]
+
+
+def test_the_row_of_a_relaunch_reaches_the_page_of_its_parent_and_nothing_else_of_it_does(hub: Hub) -> None:
+    async def story() -> list[dict[str, Any]]:
+        page = hub.attach("r1", None, None)
+        hub.publish_run(row("r2", 1.0, parent="r1"))
+        hub.publish_run(row("r2", 2.0, parent="r1"))
+        hub.publish("log", "r2", {"lines": []})
+        return [json.loads(text) for text in await page.next()][1:]
+
+    assert [(one["type"], one["run"]) for one in asyncio.run(story())] == [("run", "r2")]
+
+
 def test_a_gap_is_filled_with_what_the_page_watches(hub: Hub) -> None:
     for number in range(5):
         hub.publish("log", f"r{number % 2}", {"lines": [number]})

@@ -34,9 +34,9 @@ class Recorder(Hub):
         super().__init__()
         self.published: list[tuple[str, str, Mapping[str, Any]]] = []
 
-    def publish(self, kind: str, run_id: str, payload: Mapping[str, Any]) -> int:
+    def publish(self, kind: str, run_id: str, payload: Mapping[str, Any], parent_id: str | None = None) -> int:
         self.published.append((kind, run_id, payload))
-        return super().publish(kind, run_id, payload)
+        return super().publish(kind, run_id, payload, parent_id)
 
     def kinds(self, run_id: str) -> list[str]:
         return [kind for kind, run, _ in self.published if run == run_id]

@@ -31,11 +31,11 @@ class Writer:
     """A run that logs one loss, `value` at every step."""
 
     def __init__(
-        self, server: Any, run_id: str, names: tuple[str, ...] = ("train/loss",), writer: str = "w-test"
+        self, server: Any, run_id: str, names: tuple[str, ...] = ("train/loss",), writer: str = "w-test", **facts: str
     ) -> None:
         self.server, self.run_id, self.names, self.writer = server, run_id, names, writer
         self.step, self.seq = 0, 1
-        self._post([{"type": "run", "project": "default", "name": run_id}])
+        self._post([{"type": "run", "project": "default", "name": run_id, **facts}])
 
     def log(self, steps: int, value: float = 2.5) -> None:
         """So many steps more, in batches."""
@@ -46,6 +46,18 @@ class Writer:
         for start in range(0, steps, 2000):
             self._post(events[start : start + 2000])
         self.step += steps
+
+    def beat(self) -> None:
+        """A heartbeat: nothing is new but that it lives."""
+        self._post([])
+
+    def save(self) -> None:
+        """A checkpoint at the last step."""
+        self._post([{"type": "checkpoint", "step": self.step, "path": "x"}])
+
+    def end(self, state: str) -> None:
+        """Its last word."""
+        self._post([{"type": "state", "state": state}])
 
     def say(self, samples: int) -> None:
         """So many samples; each is a message of its own to those who watch."""
@@ -112,6 +124,26 @@ GROW = """() => {
   return [told, line.x, line.y, marks.x];
 }"""
 """What a trace takes of a stream in which points come late, twice, and not at all."""
+
+
+TOKENS = """() => {
+  const counts = { series: 'n', steps: [0, 10], tokens: [0, 100], rate: 20 }, axis = { kind: 'tokens', counts };
+  const at = (steps) => steps.map((step) => runwellGrow.place(axis, [step, 0]));
+  const told = [at([5, 10, 12])];
+  runwellGrow.take({ n: { step: [11, 12, 12, 14, 15], time: [1, 1, 1, 1, 1], value: [150, 200, 999, 300, 'NaN'] } });
+  told.push(at([5, 11, 12, 13, 14, 15]));
+  runwellGrow.forget();
+  told.push(at([13]));
+  return told;
+}"""
+
+
+def test_live_points_lie_at_the_tokens_that_were_counted_with_them(chromium: Any) -> None:
+    tab = chromium.new_page()
+    tab.add_script_tag(path=ASSETS / "grow.js")
+    told = tab.evaluate(TOKENS)
+    tab.close()
+    assert told == [[50, 100, 140], [50, 150, 200, 250, 300, 320], [250]]
 
 
 def test_late_points_are_put_in_their_place_and_those_that_a_figure_has_are_not_drawn_twice(chromium: Any) -> None:
@@ -210,6 +242,43 @@ def test_a_hidden_tab_hears_and_draws_nothing_and_catches_up_when_it_is_seen(ser
     tab.evaluate("rwShow(true)")
     tab.wait_for_selector(DRAWN)
     tab.wait_for_function(REACHES, arg=30)
+
+
+MARKS = f"{LARGE}.layout.shapes.filter(shape => shape.name === 'checkpoint').length"
+
+
+def test_a_page_with_nothing_new_to_show_asks_for_nothing_until_there_is(server: Any, visit: Any) -> None:
+    run = Writer(server, "idle")
+    run.log(20)
+    run.beat()
+    watched = visit()
+    tab = watched.tab
+    heard: list[Any] = []
+    tab.on("websocket", lambda socket: socket.on("framereceived", lambda frame: '"heard"' in frame and heard.append(1)))
+    watched.open("/run/idle")
+    tab.wait_for_selector(DRAWN)
+
+    def callbacks() -> int:
+        return sum("_dash-update-component" in address for address in watched.requests)
+
+    def beat() -> None:
+        before = len(heard)
+        while len(heard) == before:  # one that comes within a second of the one before waits for it
+            run.beat()
+            tab.wait_for_timeout(100)
+
+    counts = [callbacks()]
+    while counts[-3:] != [counts[-1]] * 3:  # the first one is shown: for how long it runs may read differently by now
+        beat()
+        counts.append(callbacks())
+        assert len(counts) < 8, counts
+    run.save()
+    tab.wait_for_function(f"() => {MARKS} === 1")
+    Writer(server, "cure", parent="idle")
+    tab.locator(".rw-lineage", has_text="relaunched as").get_by_role("link", name="cure").first.wait_for()
+    run.end("finished")
+    tab.wait_for_selector(":root[data-live=ended]")
+    tab.locator(".rw-run-title").get_by_text("Finished").wait_for()
 
 
 def test_a_thousand_metrics_are_in_groups_found_by_words_and_drawn_only_in_sight(server: Any, visit: Any) -> None:

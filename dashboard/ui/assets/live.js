@@ -6,11 +6,12 @@
   "use strict";
 
   var FIRST_WAIT = 250, LONGEST_WAIT = 8000;
-  var PAUSES = { findings: 1000, samples: 500, run: 1000, log: 1000, refresh: 1000, alerts: 1000 };  // ms between pokes of one signal
-  var SIGNAL_OF = { findings: "findings", sample: "samples", log: "log", run: "run", rewind: "refresh", alert: "alerts" };
+  var PAUSES = { findings: 1000, samples: 500, run: 1000, log: 1000, refresh: 1000, alerts: 1000, marks: 1000, family: 3000 };  // ms between pokes of one signal
+  var SIGNAL_OF = { findings: "findings", sample: "samples", log: "log", run: "run", rewind: "refresh", alert: "alerts", checkpoint: "marks", delivery: "run", heard: "run" };
+  var AGEING = 30000;  // ms after which a run of which nothing is new but that it lives is shown anew: for how long it runs, and so on
 
   var socket = null, place = null, epoch = "", since = 0, wait = FIRST_WAIT, timer = null;
-  var poked = {}, pending = {}, pokes = 0;
+  var poked = {}, pending = {}, pokes = 0, best = "";
 
   function say(state) {
     document.documentElement.setAttribute("data-live", state);
@@ -27,14 +28,16 @@
   }
 
   // -- pokes ---------------------------------------------------------------------------------------------------------
-  function poke(signal) {
-    if (!place || place.signals.indexOf(signal) < 0 || pending[signal]) return;
-    var due = (poked[signal] || 0) + PAUSES[signal] - Date.now();
-    pending[signal] = setTimeout(function () {
+  function poke(signal, pause) {
+    if (!place || place.signals.indexOf(signal) < 0) return;
+    var due = Math.max((poked[signal] || 0) + (pause || PAUSES[signal]), Date.now());
+    if (pending[signal] && pending[signal].due <= due) return;
+    if (pending[signal]) clearTimeout(pending[signal].timer);
+    pending[signal] = { due: due, timer: setTimeout(function () {
       pending[signal] = null;
       poked[signal] = Date.now();
       if (place && place.signals.indexOf(signal) >= 0) setStore(place.page + "-live-" + signal);
-    }, Math.max(due, 0));
+    }, due - Date.now()) };
   }
 
   function setStore(id) {
@@ -53,10 +56,11 @@
     since = message.seq;
     if (message.type === "points") return window.runwellCharts.points(message.run, message.series);
     if (message.type === "rewind") window.runwellCharts.forget();
-    if (message.type === "run") ended(message.summary);
+    if (message.type === "run" && place.run && message.run !== place.run) return poke("family");
+    if (message.type === "run") known(message.summary);
     if (message.type === "findings") setStore("nav-live-findings");
     var signal = SIGNAL_OF[message.type];
-    if (signal) poke(signal);
+    if (signal) poke(signal, message.type === "heard" ? AGEING : 0);
   }
 
   function hello(message) {
@@ -72,11 +76,13 @@
     say(place && place.ended ? "ended" : "live");
   }
 
-  function ended(summary) {
-    var state = summary && summary.run ? summary.run.state : summary && summary.state;
-    if (!place || !place.run || !state) return;
-    place.ended = ["finished", "stopped", "crashed", "cancelled"].indexOf(state) >= 0;
+  function known(summary) {
+    if (!place.run) return;
+    place.ended = ["finished", "stopped", "crashed", "cancelled"].indexOf(summary.state) >= 0;
     say(place.ended ? "ended" : "live");
+    var now = JSON.stringify([place.run, summary.best_val_step, summary.best_val_loss]);
+    if (now !== best) poke("marks");
+    best = now;
   }
 
   // -- the connection ------------------------------------------------------------------------------------------------

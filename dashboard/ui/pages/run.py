@@ -2,8 +2,8 @@
 
 The address holds the state: `tab`, `x` (step, tokens, time), `smooth` (half-life in steps), `log`, `read` (loss, perplexity),
 `find` (words of metrics). The curves themselves are drawn by assets/charts.js.
-Callbacks: `know` (a series that is new → cards and metrics), `lay` (findings, controls → overlays), `head`, `diagnose`, `tell_data`, `write_samples`,
-`write_output` (live messages → that part), `follow` (ticks while a relaunch goes on → what became of fixes), `ask`/`stop`/`remove` (buttons → a command, the launcher, the store), `decide` (finding buttons).
+Callbacks: `know` (a series that is new → cards and metrics), `lay` (findings, checkpoints, the best validation, controls → overlays), `head`, `diagnose`, `tell_data`, `write_samples`,
+`write_output` (live messages → that part), `follow` (news of a relaunch → what became of fixes), `ask`/`stop`/`remove` (buttons → a command, the launcher, the store), `decide` (finding buttons).
 """
 
 # Dash's decorators have no types; the functions under them have.
@@ -50,12 +50,12 @@ PATH = "/run/{run_id}"
 TITLE = "Run"
 
 RUN, NAME, HEAD, CHARTS, OVERLAY = "run-id", "run-name", "run-head", "run-charts", "run-overlay"
-FOUND, FAMILY, TICK = "run-tab-found", "run-family", "run-tick"
+FOUND, FAMILY = "run-tab-found", "run-family"
 METRICS = "run-metrics"
 TABS, SAMPLES, DIAGNOSIS, OUTPUT, DECIDED = "run-tabs", "run-samples", "run-diagnosis", "run-output", "run-decided"
 DATA = "run-data"
 TAB_NAMES = ("curves", "samples", "diagnosis", "config", "output")
-SIGNALS = ("run", "findings", "alerts", "samples", "log", "refresh")
+SIGNALS = ("run", "findings", "alerts", "samples", "log", "refresh", "marks", "family")
 LOG_LINES = 400
 
 
@@ -76,8 +76,6 @@ def layout(services: Services, query: Query, run_id: str) -> Component:
             dcc.Store(id=RUN, data=run.id),
             dcc.Store(id=OVERLAY, data=run_charts.overlay(services, run, found, how)),
             dcc.Store(id=DECIDED, data=0),
-            # Children report to their own pages; while one goes on, this page asks how its fix does.
-            dcc.Interval(id=TICK, interval=3000, disabled=relaunch.settled(children, time.time())),
             html.Div(
                 [html.Div(run_header.title(run), id=NAME), html.Div(run_header.actions(run), className="rw-actions")],
                 className="rw-run-top",
@@ -179,11 +177,12 @@ def _register_curves(app: dash.Dash, services: Services) -> None:
 
     @app.callback(
         Output(OVERLAY, "data"),
-        *controls, Input("run-live-findings", "data"), Input("run-live-run", "data"), Input(DECIDED, "data"),
+        *controls, Input("run-live-findings", "data"), Input("run-live-marks", "data"),
+        Input("run-live-refresh", "data"), Input(DECIDED, "data"),
         State(RUN, "data"), prevent_initial_call=True,
     )  # fmt: skip
     def lay(
-        x: str, smooth: int, log: bool, read: str, _found: Any, _run: Any, _decided: Any, run_id: str
+        x: str, smooth: int, log: bool, read: str, _found: Any, _marks: Any, _refresh: Any, _decided: Any, run_id: str
     ) -> dict[str, Any]:
         run = services.store.run(run_id)
         return run_charts.overlay(
@@ -242,14 +241,14 @@ def _register_parts(app: dash.Dash, services: Services) -> None:
     fixes = {"type": run_diagnosis.FIX, "rule": ALL, "subject": ALL}
 
     @app.callback(
-        Output(FAMILY, "children"), Output(fixes, "children"), Output(TICK, "disabled"),
-        Input(TICK, "n_intervals"), State(fixes, "id"), State(RUN, "data"), prevent_initial_call=True,
+        Output(FAMILY, "children"), Output(fixes, "children"),
+        Input("run-live-family", "data"), State(fixes, "id"), State(RUN, "data"), prevent_initial_call=True,
     )  # fmt: skip
-    def follow(_ticks: int | None, ids: Sequence[dict[str, str]], run_id: str) -> tuple[Any, Any, bool]:
+    def follow(_family_live: Any, ids: Sequence[dict[str, str]], run_id: str) -> tuple[Any, Any]:
         run = services.store.run(run_id)
         children = children_of(services.store, run)
         said = run_diagnosis.fixes_again(services, run, ids)
-        return _family(services, run, children), said, relaunch.settled(children, time.time())
+        return _family(services, run, children), said
 
     @app.callback(
         Output(SAMPLES, "children"),
