@@ -129,11 +129,12 @@ class Store:
             return runs.find_or_none(connection, run_id) is not None
 
     def runs(
-        self, *, project: str | None = None, states: Collection[State] | None = None, limit: int | None = None
-    ) -> list[Run]:
-        """Runs, newest first."""
+        self, *, project: str | None = None, states: Collection[State] | None = None, limit: int | None = None,
+        ids: Collection[str] | None = None,
+    ) -> list[Run]:  # fmt: skip
+        """Runs, newest first; of `ids` those that there are."""
         with self._database.read() as connection:
-            return [runs.to_record(row) for row in runs.listed(connection, project, states, limit)]
+            return [runs.to_record(row) for row in runs.listed(connection, project, states, limit, ids=ids)]
 
     def children(self, run_id: str) -> list[Run]:
         """Runs that name this one as their parent, newest first."""
@@ -282,11 +283,13 @@ class Store:
         with self._database.read() as connection:
             return journal.timeline(connection, runs.find(connection, run_id).key, kinds)
 
-    def alerts(self, run_id: str | None = None, *, limit: int = 200) -> list[tuple[str, TimelineEntry]]:
+    def alerts(
+        self, run_id: str | None = None, *, level: str | None = None, limit: int = 200
+    ) -> list[tuple[str, TimelineEntry]]:
         """The newest alerts that the script of one run or of all told, newest first, each with its run's id. Raises UnknownRun."""
         with self._database.read() as connection:
             key = None if run_id is None else runs.find(connection, run_id).key
-            return journal.alerts(connection, key, limit)
+            return journal.alerts(connection, key, limit, level)
 
     def ask(self, question: str, *, seconds: float = 30.0, limit: int = 1000) -> sql.Answer:
         """Answer one SELECT over `sql.TABLES`, read-only. Raises Refused for a mistake in it, or when it takes too long."""
@@ -303,15 +306,25 @@ class Store:
             row = runs.find(connection, run_id, lock=True)
             verdicts.save(connection, row.key, findings, coverage, self._clock())
             self.peers.tell(connection, News("findings", run_id))
-            return verdicts.read(connection, row.key, None, None)
+            return verdicts.read(connection, verdicts.Wanted(run_key=row.key))
 
     def findings(
-        self, run_id: str | None = None, *, statuses: Collection[str] | None = None, limit: int | None = None
-    ) -> list[FindingRecord]:
+        self, run_id: str | None = None, *, statuses: Collection[str] | None = None,
+        severities: Collection[str] | None = None, rules: Collection[str] | None = None, limit: int | None = None,
+    ) -> list[FindingRecord]:  # fmt: skip
         """Findings of one run or of all, newest first. Raises UnknownRun."""
         with self._database.read() as connection:
             key = None if run_id is None else runs.find(connection, run_id).key
-            return verdicts.read(connection, key, statuses, limit)
+            wanted = verdicts.Wanted(run_key=key, statuses=statuses, severities=severities, rules=rules)
+            return verdicts.read(connection, wanted, limit)
+
+    def count_findings(
+        self, *, statuses: Collection[str] | None = None, severities: Collection[str] | None = None,
+        rules: Collection[str] | None = None,
+    ) -> dict[str, int]:  # fmt: skip
+        """How many findings there are of all runs, by rule; rules without one are left out."""
+        with self._database.read() as connection:
+            return verdicts.count(connection, verdicts.Wanted(statuses=statuses, severities=severities, rules=rules))
 
     def set_finding_status(self, run_id: str, rule: str, subject: str, status: str) -> FindingRecord:
         """Store a person's decision: open, acknowledged, muted or resolved. Raises UnknownRun, UnknownFinding, Refused."""

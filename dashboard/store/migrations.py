@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from dashboard.errors import NewerStore, StoreError
 from dashboard.store.care import copy_file
 from dashboard.store.database import Database, sqlite_file
-from dashboard.store.tables import deleted_writers, digests, metadata, outlines, schema_version
+from dashboard.store.tables import deleted_writers, digests, metadata, newest_alerts, outlines, schema_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ def _add_pieces(connection: sa.Connection) -> None:
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(2, "summaries of blocks' pieces; blocks written before have none and are unpacked", _add_pieces),
     Migration(3, "who wrote runs that were deleted", deleted_writers.create),
+    Migration(4, "the newest alerts of all runs are found by an index", newest_alerts.create),
 )
 """Steps from FIRST_VERSION on, in order: version 2, 3, …"""
 

@@ -86,6 +86,7 @@ def listed(
     limit: int | None,
     *,
     parent: str | None = None,
+    ids: Iterable[str] | None = None,
 ) -> list[sa.Row[Any]]:
     """Rows of runs, newest first."""
     query = sa.select(runs).order_by(runs.c.created_at.desc(), runs.c.key.desc())
@@ -95,6 +96,8 @@ def listed(
         query = query.where(runs.c.project == project)
     if states is not None:
         query = query.where(runs.c.state.in_([State(state).value for state in states]))
+    if ids is not None:
+        query = query.where(runs.c.id.in_(list(ids)))
     if limit is not None:
         query = query.limit(limit)
     return list(connection.execute(query))

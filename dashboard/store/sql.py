@@ -114,7 +114,7 @@ def _lay_out(
         )
         _fill(desk, "latest", ((run, name, step, plain(value)) for run, name, step, value in latest), is_late)
     if "findings" in question:
-        _fill(desk, "findings", (_finding(record) for record in verdicts.read(connection, None, None, None)), is_late)
+        _fill(desk, "findings", (_finding(record) for record in verdicts.read(connection, verdicts.Wanted())), is_late)
     if "points" in question:
         named = connection.execute(sa.select(series.c.key, series.c.run_key, series.c.name))
         _fill(desk, "_series", ((key, ids[run_key], name) for key, run_key, name in named), is_late)

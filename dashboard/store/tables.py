@@ -185,6 +185,11 @@ entries = sa.Table(
     sa.Index("entries_by_kind", "run_key", "kind", "arrival"),
 )
 
+newest_alerts = sa.Index(  # of what scripts told in all runs: few among millions of output lines
+    "entries_newest_alerts", entries.c.time, entries.c.arrival,
+    sqlite_where=entries.c.kind == "alert", postgresql_where=entries.c.kind == "alert",
+)  # fmt: skip
+
 findings = sa.Table(
     "findings",
     metadata,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -51,20 +52,40 @@ def _is(run_key: int, rule: str, subject: str) -> sa.ColumnElement[bool]:
     return sa.and_(findings.c.run_key == run_key, findings.c.rule == rule, findings.c.subject == subject)
 
 
-def read(
-    connection: sa.Connection, run_key: int | None, statuses: Collection[str] | None, limit: int | None
-) -> list[FindingRecord]:
-    """Findings of one run or of all, newest first."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """Which findings are asked for; None: it does not matter."""
+
+    run_key: int | None = None
+    statuses: Collection[str] | None = None
+    severities: Collection[str] | None = None
+    rules: Collection[str] | None = None
+
+    def conditions(self) -> list[sa.ColumnElement[bool]]:
+        """The same in SQL."""
+        found = [] if self.run_key is None else [findings.c.run_key == self.run_key]
+        among = ((_STATUS, self.statuses), (findings.c.severity, self.severities), (findings.c.rule, self.rules))
+        return found + [column.in_(list(values)) for column, values in among if values is not None]
+
+
+_GOES_ON = findings.c.decision.in_(("open", "acknowledged"))
+_STATUS = sa.case((sa.and_(_GOES_ON, findings.c.resolved_at.is_not(None)), "resolved"), else_=findings.c.decision)
+"""What the store calls a finding's status: one that is over is resolved, whatever was decided, unless it is muted."""
+
+
+def read(connection: sa.Connection, wanted: Wanted, limit: int | None = None) -> list[FindingRecord]:
+    """Findings, newest first."""
     query = sa.select(findings, runs.c.id.label("run_id")).join(runs, runs.c.key == findings.c.run_key)
-    query = query.order_by(
+    query = query.where(*wanted.conditions()).order_by(
         findings.c.opened_at.desc(), findings.c.detected_step.desc(), findings.c.rule, findings.c.subject
     )
-    if run_key is not None:
-        query = query.where(findings.c.run_key == run_key)
-    records = [_record(row) for row in connection.execute(query)]
-    if statuses is not None:
-        records = [record for record in records if record.status in statuses]
-    return records[:limit]
+    return [_record(row) for row in connection.execute(query if limit is None else query.limit(limit))]
+
+
+def count(connection: sa.Connection, wanted: Wanted) -> dict[str, int]:
+    """How many there are, by rule."""
+    query = sa.select(findings.c.rule, sa.func.count()).where(*wanted.conditions()).group_by(findings.c.rule)
+    return dict(connection.execute(query).all())
 
 
 def decide(

@@ -80,8 +80,8 @@ def _register_shell(app: dash.Dash, services: Services) -> None:
 
     @app.callback(Output("nav-count", "children"), Input("nav-live-findings", "data"), Input("url", "pathname"))
     def count_alerts(_live: Any, _pathname: str | None) -> str:
-        waiting = [finding for finding in services.store.findings(statuses=("open",)) if finding.severity != "info"]
-        return str(len(waiting)) if waiting else ""
+        waiting = sum(services.store.count_findings(statuses=("open",), severities=("critical", "warning")).values())
+        return str(waiting) if waiting else ""
 
     app.clientside_callback(
         ClientsideFunction("runwell", "arrived"),

@@ -1,7 +1,7 @@
 """`/alerts`: every finding of every run, and what scripts told with `run.alert`, newest first.
 
-Filter by severity, status and rule; acknowledge, mute, reopen; each leads to its run at its step. Callbacks: `list_alerts`
-(filters, live messages and decisions → list), `decide` (a button of a row → the store).
+Filter by severity, status and rule; acknowledge, mute, reopen; each leads to its run at its step; older ones on demand.
+Callbacks: `list_alerts` (filters, live messages, decisions, more → list), `decide` (a button of a row → the store).
 """
 
 # Dash's decorators have no types; the functions under them have.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import dash
 import dash_mantine_components as dmc
@@ -28,12 +28,13 @@ from dashboard.ui.query import Query, choice
 PATH = "/alerts"
 TITLE = "Alerts"
 
-BODY, SEVERITY, STATUS, RULE, DECIDED = (
+BODY, SEVERITY, STATUS, RULE, DECIDED, MORE = (
     "alerts-body",
     "alerts-severity",
     "alerts-status",
     "alerts-rule",
     "alerts-decided",
+    "alerts-more",
 )
 LIVE_FINDINGS, LIVE_ALERTS = "alerts-live-findings", "alerts-live-alerts"
 SEVERITIES = {"all": "All", "critical": "Critical", "warning": "Warning", "info": "Info"}
@@ -44,7 +45,7 @@ STATUSES = {
     "muted": "Muted",
     "resolved": "Resolved",
 }
-LIMIT = 200
+PAGE_SIZE = 200
 
 
 def layout(services: Services, query: Query) -> Component:
@@ -58,15 +59,16 @@ def layout(services: Services, query: Query) -> Component:
                 "What the rules found, and what scripts told, in every run. Nothing here means that nothing was found.",
             ),
             _toolbar(services, severity, status, query.get("rule")),
-            html.Div(_body(services, severity, status, query.get("rule")), id=BODY),
+            html.Div(_body(services, severity, status, query.get("rule"), PAGE_SIZE), id=BODY),
             dcc.Store(id=DECIDED, data=0),
+            html.Button(id=MORE, hidden=True, n_clicks=0),
             parts.live("alerts", ["findings", "alerts"], epoch=str(services.hub.epoch), since=services.hub.seq),
         ]
     )
 
 
 def _toolbar(services: Services, severity: str, status: str, rule: str | None) -> Component:
-    found = {finding.rule for finding in services.store.findings(limit=2000)}
+    found = set(services.store.count_findings())
     found |= {told.KIND} if services.store.alerts(limit=1) else set()
     rules = sorted(found | ({rule} if rule else set()))
     return html.Div(
@@ -86,35 +88,49 @@ def _options(words: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"value": key, "label": word} for key, word in words.items()]
 
 
-def _body(services: Services, severity: str, status: str, rule: str | None) -> Component:
-    statuses = None if status == "all" else ("open",) if status == "waiting" else (status,)
-    found = services.store.findings(statuses=statuses)
-    chosen = [
-        finding
-        for finding in found
-        if (severity == "all" or finding.severity == severity) and (not rule or finding.rule == rule)
-    ]
-    said = [
-        (run_id, entry)
-        for run_id, entry in _told(services, statuses, rule)
-        if severity == "all" or told.level(entry) == severity
-    ]
-    if not chosen and not said:
+def _body(services: Services, severity: str, status: str, rule: str | None, limit: int) -> Component:
+    newest = _newest(services, severity, status, rule, limit + 1)
+    if not newest:
         return _nothing(status, severity != "all" or bool(rule))
-    runs = {run.id: run for run in services.store.runs()}
+    runs = {run.id: run for run in services.store.runs(ids={one.run_id for one in newest})}
     now = time.time()
-    dated = [(one.opened_at, row(one, runs.get(one.run_id), now)) for one in chosen[:LIMIT]]
-    dated += [(entry.time, told.row(runs.get(run_id), run_id, entry, now)) for run_id, entry in said]
-    rows = [shown for _, shown in sorted(dated, key=lambda pair: pair[0], reverse=True)]
-    rest = html.P(f"{len(chosen) - LIMIT:,} older alerts are not shown; filter to reach them.", className="rw-quiet")
-    return html.Div([html.Div(rows, className="rw-alerts"), rest if len(chosen) > LIMIT else None])
+    rows = [_row(one, runs.get(one.run_id), now) for one in newest[:limit]]
+    more = html.Button("Show older", className="rw-button rw-quiet", **{"data-click": MORE})
+    return html.Div(
+        [html.Div(rows, className="rw-alerts"), html.Div(more, className="rw-more") if len(newest) > limit else None]
+    )
 
 
-def _told(
-    services: Services, statuses: tuple[str, ...] | None, rule: str | None
-) -> Sequence[tuple[str, TimelineEntry]]:
-    """What scripts told: it has no status and no rule, so it is there when neither is asked for, or when it itself is."""
-    return services.store.alerts(limit=LIMIT) if statuses is None and rule in (None, "", told.KIND) else ()
+class _Told(NamedTuple):
+    """What a script told, and of which run."""
+
+    run_id: str
+    entry: TimelineEntry
+
+
+def _newest(
+    services: Services, severity: str, status: str, rule: str | None, limit: int
+) -> list[FindingRecord | _Told]:
+    """The newest alerts of both kinds, newest first.
+
+    What a script told has no status and no rule, so it is there when neither is asked for, or when it itself is.
+    """
+    statuses = None if status == "all" else ("open",) if status == "waiting" else (status,)
+    level = None if severity == "all" else severity
+    found: list[FindingRecord | _Told] = list(
+        services.store.findings(
+            statuses=statuses, severities=level and [level], rules=[rule] if rule else None, limit=limit
+        )
+    )
+    if statuses is None and rule in (None, "", told.KIND):
+        found += [_Told(*one) for one in services.store.alerts(level=level, limit=limit)]
+    return sorted(found, key=lambda one: one.entry.time if isinstance(one, _Told) else one.opened_at, reverse=True)[
+        :limit
+    ]
+
+
+def _row(one: FindingRecord | _Told, run: Run | None, now: float) -> Component:
+    return told.row(run, one.run_id, one.entry, now) if isinstance(one, _Told) else row(one, run, now)
 
 
 def _nothing(status: str, filtered: bool) -> Component:
@@ -203,10 +219,13 @@ def register(app: dash.Dash, services: Services) -> None:
         Input(LIVE_FINDINGS, "data"),
         Input(LIVE_ALERTS, "data"),
         Input(DECIDED, "data"),
+        Input(MORE, "n_clicks"),
         prevent_initial_call=True,
     )
-    def list_alerts(severity: str, status: str, rule: str | None, _found: Any, _told: Any, _decided: Any) -> Component:
-        return _body(services, severity, status, rule)
+    def list_alerts(
+        severity: str, status: str, rule: str | None, _found: Any, _told: Any, _decided: Any, more: int | None
+    ) -> Component:
+        return _body(services, severity, status, rule, PAGE_SIZE * (1 + (more or 0)))
 
     @app.callback(
         Output(DECIDED, "data"),

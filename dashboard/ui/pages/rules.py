@@ -5,8 +5,6 @@ No callbacks: the table is code, and changes with the code.
 
 from __future__ import annotations
 
-from collections import Counter
-
 import dash
 from dash import dcc, html
 from dash.development.base_component import Component
@@ -25,9 +23,9 @@ TITLE = "Rules"
 
 def layout(services: Services, query: Query) -> Component:
     """Every rule, the gravest first."""
-    fired = Counter(finding.rule for finding in services.store.findings(limit=5000))
+    fired = services.store.count_findings()
     ranked = sorted(RULES, key=lambda rule: (-rule.severity.rank, rule.id))
-    rows = [row(rule, fired[rule.id]) for rule in ranked]
+    rows = [row(rule, fired.get(rule.id, 0)) for rule in ranked]
     return html.Div(
         [
             parts.page_header(

@@ -172,6 +172,19 @@ def test_what_scripts_told_is_listed_over_all_runs_newest_first(store: Store) ->
         store.alerts("gone")
 
 
+def test_what_scripts_told_is_chosen_by_its_level(store: Store) -> None:
+    levels = ("critical", "info", None, "warning", "critical")
+    told = [
+        {"type": "alert", "time": float(number), "title": '"level":"info"', "step": number}
+        | ({"level": level} if level else {})
+        for number, level in enumerate(levels)
+    ]
+    store.append("r1", Batch("w", 1, (RUN, *told)))
+    found = {level: [entry.step for _, entry in store.alerts(level=level)] for level in ("critical", "warning", "info")}
+    assert found == {"critical": [4, 0], "warning": [3, 2], "info": [1]}
+    assert [entry.step for _, entry in store.alerts("r1", level="critical", limit=1)] == [4]
+
+
 def test_samples_lines_and_timeline(store: Store) -> None:
     hostile = "<img src=x onerror=alert(1)> \u202e ' \" ; DROP TABLE runs; -- 😀 \ud800"
     store.append(

@@ -95,10 +95,13 @@ def test_blocks_of_schema_1_are_read_and_gain_what_new_ones_have(old: Path) -> N
         connection.executescript(
             "DROP TABLE deleted_writers; DROP TABLE digests; DROP TABLE outlines; DELETE FROM schema_version;"
         )
+        connection.execute("DROP INDEX entries_newest_alerts")
         connection.execute("INSERT INTO schema_version VALUES (1, 0)")
         connection.commit()
     with closing(Store.open(old)) as store:
         assert store.backup is not None and store.backup.name.endswith("schema-1.backup")
+        with closing(sqlite3.connect(old)) as connection:
+            assert connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'entries_newest_alerts'").fetchone()
         store.append("r1", Batch("w", 2002, tuple(events[2000:])))
         assert store.series("r1", "a", buckets=4000).step.tolist() == sorted(steps)
         assert store.series("r1", "a", buckets=2).count.sum() == len(steps)

@@ -128,3 +128,38 @@ def test_a_warning_that_is_over_is_still_told(store: Store, run: str) -> None:
     assert store.summary(run).open_findings == () and store.summary(run).known_findings == (("warning", "A spike"),)
     store.save_findings(run, [over | {"because": "divergence explains it"}], COVERAGE)
     assert store.summary(run).known_findings == (), "what another finding explains does not make the verdict"
+
+
+def test_findings_are_chosen_counted_and_cut_short_in_the_database(store: Store, clock: Any) -> None:
+    for run_id in ("r1", "r2", "r3"):
+        store.create_run(run_id)
+        clock.now += 1
+        found = [finding(), finding("plateau", severity="info"), finding("divergence", severity="critical")]
+        store.save_findings(run_id, found, COVERAGE)
+    store.set_finding_status("r2", "divergence", "", "acknowledged")
+    store.set_finding_status("r3", "divergence", "", "muted")
+    store.set_finding_status("r1", "plateau", "", "acknowledged")
+    over = [
+        finding(status="resolved", resolved_step=9),
+        finding("divergence", severity="critical", status="resolved", resolved_step=9),
+    ]
+    for run_id in ("r2", "r3"):
+        store.save_findings(run_id, over, COVERAGE)
+
+    def identities(**asked: Any) -> list[tuple[str, str]]:
+        return [(one.run_id, one.rule) for one in store.findings(**asked)]
+
+    for status in ("open", "acknowledged", "muted", "resolved"):
+        every = [(one.run_id, one.rule) for one in store.findings() if one.status == status]
+        assert identities(statuses=[status]) == every
+        assert sum(store.count_findings(statuses=[status]).values()) == len(every)
+    assert identities(statuses=["muted"]) == [("r3", "divergence")]
+    assert identities(severities=["critical"], limit=2) == [("r3", "divergence"), ("r2", "divergence")]
+    assert identities(rules=["plateau", "loss-spike"], statuses=["open"]) == [("r1", "loss-spike")]
+    assert identities(rules=[]) == [] and identities(limit=1)[0][0] == "r3"
+    assert store.count_findings() == {"loss-spike": 3, "plateau": 3, "divergence": 3}
+    assert store.count_findings(statuses=["open"], severities=["critical", "warning"]) == {
+        "divergence": 1,
+        "loss-spike": 1,
+    }
+    assert [one.id for one in store.runs(ids={"r1", "r3", "gone"})] == ["r3", "r1"]

@@ -54,3 +54,15 @@ def test_the_alerts_page_shows_them_where_no_status_and_no_rule_is_asked_for(ful
 
     assert shown() and shown(severity="critical") and shown(rule=told.KIND)
     assert not shown(severity="info") and not shown(status="waiting") and not shown(rule="overfitting")
+
+
+def test_older_alerts_of_both_kinds_come_on_demand(full_site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alerts, "PAGE_SIZE", 3)
+    for number in range(4):
+        alert = {"type": "alert", "title": f"T{number}", "time": 4e9 + number, "level": "critical"}
+        full_site.send("healthy", [alert])
+    first = _json(alerts.layout(full_site.services, {"severity": "critical"}))
+    assert [f"T{number}" in first for number in range(4)] == [False, True, True, True]
+    assert "Show older" in first
+    every = _json(alerts._body(full_site.services, "critical", "all", None, 500))
+    assert "T0" in every and "rw-code-link" in every and "Show older" not in every
