@@ -18,6 +18,8 @@ AXES: tuple[AxisKind, ...] = ("step", "tokens", "time")
 
 _KNOTS = 10_000
 """Rows read of the token counter: up to so many logged counts are exact, between more of them lies a straight line."""
+_LATELY = 8
+"""Counts from whose pace it is told how the run goes on after the last one: a batch may have grown long before."""
 _SIZES = ("batch_size", "accumulation_steps", "context_length")
 
 
@@ -30,46 +32,72 @@ class Places:
     max_x: Ints | Floats
 
 
-class TokenAxis:
-    """How many tokens a run had been trained on at any step: from the counter that it logs, else from its config."""
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenCounts:
+    """How many tokens a run had been trained on at any step. Columns of equal length, from step 0 on, each step once."""
 
-    def __init__(self, store: Store, run: Run) -> None:
-        """Read the counter. Raises Refused when neither it nor the config says how many tokens a step has."""
-        self._steps, self._tokens = _counted(store, run)
-        if not len(self._steps):
-            self._steps, self._tokens = np.zeros(1), np.zeros(1)
-            self._rate = tokens_per_step(store, run)
-            if not self._rate:
-                raise Refused(
-                    f"run {run.id!r} has no token axis: it logs no token counter (such as train/tokens) and its config does not hold "
-                    f"{', '.join(_SIZES)}; ask for x = step or x = time"
-                )
-            return
-        if self._steps[0] > 0:
-            self._steps, self._tokens = np.append(0.0, self._steps), np.append(0.0, self._tokens)
-        self._rate = float(self._tokens[-1]) / float(self._steps[-1]) if self._steps[-1] > 0 else 0.0
+    name: str
+    """The series that counts them; empty when the config alone says how many a step has."""
+    steps: Floats
+    tokens: Floats
+    rate: float
+    """Tokens a step after the last count."""
 
-    def at(self, steps: Ints) -> Floats:
-        """Tokens at each of those steps; after the last count the run is taken to go on as fast as it went so far."""
-        beyond = np.maximum(steps - self._steps[-1], 0) * self._rate
-        found: Floats = np.interp(steps, self._steps, self._tokens) + beyond
+    def at(self, steps: Ints | Floats) -> Floats:
+        """Tokens at each of those steps; between two counts lies a straight line."""
+        found: Floats = np.interp(steps, self.steps, self.tokens) + np.maximum(steps - self.steps[-1], 0) * self.rate
         return found
 
+    def steps_at(self, tokens: float) -> float:
+        """The step at which so many were counted; with a counter that once fell back, one of them."""
+        if tokens > self.tokens[-1] and self.rate > 0:
+            return float(self.steps[-1] + (tokens - self.tokens[-1]) / self.rate)
+        return float(np.interp(tokens, np.maximum.accumulate(self.tokens), self.steps))
 
-def tokens_per_step(store: Store, run: Run) -> float:
-    """Tokens in one optimizer step: from the logged counter, else from the config, else 0 (unknown)."""
-    counter = _counter(store, run)
-    if counter:
-        series = store.series(run.id, counter, buckets=2)
-        if len(series.step) and series.step[-1] > 0 and np.isfinite(series.last[-1]):
-            return float(series.last[-1]) / float(series.step[-1])
+
+def token_counts(store: Store, run: Run, between: tuple[int, int] | None = None) -> TokenCounts | None:
+    """From the counter that the run logs, else from its config; None when neither says how many tokens a step has.
+
+    Counts logged `between` two steps are told as they were logged, if they are at most `_KNOTS`.
+    """
+    name = _counter(store, run)
+    steps, tokens = _counted(store, run, name, between) if name else (np.zeros(0), np.zeros(0))
+    if not len(steps):
+        rate = _tokens_per_step_by_config(run)
+        return TokenCounts("", np.zeros(1), np.zeros(1), rate) if rate else None
+    if steps[0] > 0:
+        steps, tokens = np.append(0.0, steps), np.append(0.0, tokens)
+    before = max(0, len(steps) - 1 - _LATELY)
+    length = float(steps[-1] - steps[before])
+    rate = float(tokens[-1] - tokens[before]) / length if length > 0 else 0.0
+    return TokenCounts(name or "", steps, tokens, max(rate, 0.0))
+
+
+def need_token_counts(store: Store, run: Run) -> TokenCounts:
+    """The same; raises Refused when it is not known."""
+    found = token_counts(store, run)
+    if found is None:
+        raise Refused(
+            f"run {run.id!r} has no token axis: it logs no token counter (such as train/tokens) and its config does not hold "
+            f"{', '.join(_SIZES)}; ask for x = step or x = time"
+        )
+    return found
+
+
+def has_tokens(store: Store, run: Run) -> bool:
+    """Whether the run has a token axis."""
+    return _counter(store, run) is not None or _tokens_per_step_by_config(run) > 0
+
+
+def _tokens_per_step_by_config(run: Run) -> float:
+    """0 when it does not say."""
     sizes = [run.config.get(key) for key in _SIZES]
     numbers = [float(size) for size in sizes if isinstance(size, (int, float))]
-    return math.prod(numbers) if len(numbers) == len(sizes) else 0.0
+    return max(math.prod(numbers), 0.0) if len(numbers) == len(sizes) else 0.0
 
 
-def places(series: Series, kind: AxisKind, tokens: TokenAxis | None) -> Places:
-    """Where a series lies; read it with `times` for the time axis, and give the run's `TokenAxis` for tokens."""
+def places(series: Series, kind: AxisKind, tokens: TokenCounts | None) -> Places:
+    """Where a series lies; read it with `times` for the time axis, and give the run's counts for tokens."""
     if kind == "time":
         assert series.min_time is not None and series.max_time is not None
         return Places(series.time, series.min_time, series.max_time)
@@ -83,14 +111,13 @@ def _counter(store: Store, run: Run) -> str | None:
     return next((name for name in store.series_names(run.id) if role_of(name) == "tokens"), None)
 
 
-def _counted(store: Store, run: Run) -> tuple[Floats, Floats]:
-    """Steps in order, each once, and the tokens counted at each; empty when the run counts none."""
-    name = _counter(store, run)
-    if name is None:
-        return np.zeros(0), np.zeros(0)
-    series = store.series(run.id, name, buckets=_KNOTS)
-    steps = np.concatenate([series.min_step, series.max_step, series.step]).astype(float)
-    tokens = np.concatenate([series.min, series.max, series.last])
+def _counted(store: Store, run: Run, name: str, between: tuple[int, int] | None) -> tuple[Floats, Floats]:
+    """Steps in order, each once, and the tokens counted at each."""
+    parts = [store.series(run.id, name, buckets=_KNOTS)]
+    if between is not None and bool((parts[0].count > 1).any()):
+        parts.append(store.series(run.id, name, start=between[0], stop=between[1], buckets=_KNOTS))
+    steps = np.concatenate([column for one in parts for column in (one.min_step, one.max_step, one.step)]).astype(float)
+    tokens = np.concatenate([column for one in parts for column in (one.min, one.max, one.last)])
     steps, tokens = steps[np.isfinite(tokens)], tokens[np.isfinite(tokens)]
     # Of several counts at one step the last named wins: the newest one that was logged.
     places, newest = np.unique(steps[::-1], return_index=True)

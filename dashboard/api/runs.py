@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from dashboard import present
 from dashboard.api.border import Json, read_object, services
-from dashboard.axes import AXES, AxisKind, TokenAxis, places
+from dashboard.axes import AXES, AxisKind, need_token_counts, places
 from dashboard.commands import check_command
 from dashboard.deletion import bytes_on_disk, delete
 from dashboard.errors import Conflict, Refused
@@ -80,7 +80,7 @@ def get_series(
     if len(name) > MAX_NAMES:
         raise Refused(f"{len(name)} names are too many; ask for at most {MAX_NAMES} at once")
     axis = _axis(x)
-    tokens = TokenAxis(store, store.run(run_id)) if axis == "tokens" else None
+    tokens = need_token_counts(store, store.run(run_id)) if axis == "tokens" else None
     found = []
     for one in name:
         series = store.series(run_id, one, start=start, stop=stop, buckets=buckets, times=axis == "time")

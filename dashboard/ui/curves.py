@@ -7,21 +7,24 @@ through every extreme whatever the zoom. A non-finite value is a gap in the line
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from dashboard.axes import AxisKind
+import numpy as np
+
+from dashboard.axes import AxisKind, TokenCounts
 from dashboard.records import Series
 from dashboard.ui import format as fmt
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What the x axis counts. `origin` is the run's start (seconds since 1970); `tokens_per_step` 0 when unknown."""
+    """What the x axis counts. `origin` is the run's start (seconds since 1970); `counts` are there when it is tokens."""
 
     kind: AxisKind = "step"
     origin: float = 0.0
-    tokens_per_step: float = 0.0
+    counts: TokenCounts | None = None
     seconds_per_unit: float = 60.0
 
     @property
@@ -35,11 +38,15 @@ class Axis:
 
     def place(self, step: float, time: float) -> float:
         """Where a point of that step and time lies."""
-        if self.kind == "tokens":
-            return step * self.tokens_per_step
+        return self.places([step], [time])[0]
+
+    def places(self, steps: Sequence[float], times: Sequence[float]) -> list[float]:
+        """Where points of those steps and times lie: at their own tokens, where those were counted."""
+        if self.counts is not None:
+            return [float(place) for place in self.counts.at(np.array(steps, float))]
         if self.kind == "time":
-            return (time - self.origin) / self.seconds_per_unit
-        return step
+            return [(time - self.origin) / self.seconds_per_unit for time in times]
+        return list(steps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from dashboard.axes import TokenCounts
 from dashboard.records import Series
 from dashboard.ui import curves, theme
 from dashboard.ui import format as fmt
@@ -27,6 +30,9 @@ CONFIG: dict[str, Any] = {
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
 }
 """For every dcc.Graph. plotly's own cloud button is off: nothing leaves this machine."""
+
+COUNTS_KEPT = 500
+"""Of a token counter that goes in no straight line, so many counts go with a figure: a live point is hardly later than that."""
 
 FEW_POINTS = 80
 """Up to this many points are drawn as dots on the line, so that one evaluation alone is seen."""
@@ -94,15 +100,28 @@ def _axis_meta(axis: curves.Axis) -> dict[str, Any]:
     return {
         "kind": axis.kind,
         "origin": axis.origin,
-        "tokensPerStep": axis.tokens_per_step,
         "secondsPerUnit": axis.seconds_per_unit,
+        "counts": None if axis.counts is None else _counts_meta(axis.counts),
+    }
+
+
+def _counts_meta(counts: TokenCounts) -> dict[str, Any]:
+    """What assets/grow.js needs to place live points, and late ones: the last counts, without those on a straight line."""
+    paces = np.diff(counts.tokens) / np.diff(counts.steps)
+    bends = 1 + np.flatnonzero(np.abs(np.diff(paces)) > 1e-9 * np.abs(paces[1:]))
+    kept = sorted({0, *bends[-COUNTS_KEPT:].tolist(), len(counts.steps) - 1})
+    return {
+        "series": counts.name,
+        "steps": counts.steps[kept].tolist(),
+        "tokens": counts.tokens[kept].tolist(),
+        "rate": counts.rate,
     }
 
 
 def traces_of(name: str, color: str, line: curves.Line, view: View) -> list[dict[str, Any]]:
     """The traces of one line: raw, the marks of what is not finite, and smoothed where the view asks for it."""
     label = fmt.for_plot(name)
-    x = [view.axis.place(step, time) for step, time in zip(line.steps, line.times, strict=True)]
+    x = view.axis.places(line.steps, line.times)
     raw = [curves.perplexity(value) for value in line.values] if view.perplexity else line.values
     few = len(x) <= FEW_POINTS or line.lonely
     smoothing = view.half_life > 0 and len(x) > 2
@@ -164,7 +183,7 @@ def _marks(name: str, label: str, line: curves.Line, view: View) -> dict[str, An
         "mode": "markers",
         "visible": bool(line.marks),  # an axis more to draw costs a fifth: assets/grow.js shows it with the first mark
         "yaxis": "y2",
-        "x": [view.axis.place(mark.step, mark.time) for mark in line.marks],
+        "x": view.axis.places([mark.step for mark in line.marks], [mark.time for mark in line.marks]),
         "y": [1.0 if mark.edge == "top" else 0.0 for mark in line.marks],
         "text": [mark.words for mark in line.marks],
         "hovertemplate": "%{text}<extra>" + label + "</extra>",

@@ -11,6 +11,7 @@ import json
 import math
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -58,8 +59,8 @@ def axis(services: Services, run: Run, kind: axes.AxisKind) -> curves.Axis:
         length = (run.last_event_at or origin) - origin
         return curves.Axis("time", origin=origin, seconds_per_unit=3600.0 if length > 3 * 3600 else 60.0)
     if kind == "tokens":
-        tokens = axes.tokens_per_step(services.store, run)
-        return curves.Axis("tokens", tokens_per_step=tokens) if tokens else curves.Axis()
+        counts = axes.token_counts(services.store, run)
+        return curves.Axis("tokens", counts=counts) if counts else curves.Axis()
     return curves.Axis()
 
 
@@ -114,6 +115,9 @@ def drawings(
     version = secrets.token_hex(6)
     found = {key: charts.find(key, names, run.config) for key in keys}
     steps = None if window is None else steps_within(services, run, names, how.axis, window)
+    if steps is not None and how.axis.counts is not None:
+        closer = axes.token_counts(services.store, run, between=steps)
+        how = replace(how, axis=replace(how.axis, counts=closer))
     return {
         key: _figure(services, run, chart, names, how, version, steps)
         for key, chart in found.items()
@@ -157,8 +161,8 @@ def steps_within(
 ) -> tuple[int, int] | None:
     """The first and last step of a window of the x axis, or None when the axis cannot say (no tokens, no points)."""
     low, high = window
-    if where.kind == "tokens":
-        low, high = low / where.tokens_per_step, high / where.tokens_per_step
+    if where.counts is not None:
+        low, high = where.counts.steps_at(low), where.counts.steps_at(high)
     if where.kind == "time":
         name = next((one for one in names if role_of(one) == "train_loss"), names[0] if names else None)
         series = services.store.series(run.id, name, buckets=LARGE_BUCKETS) if name is not None else None

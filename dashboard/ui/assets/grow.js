@@ -107,9 +107,35 @@
   }
 
   function place(axis, point) {
-    if (axis.kind === "tokens") return point[0] * axis.tokensPerStep;
+    if (axis.counts) return tokens(axis.counts, point[0]);
     if (axis.kind === "time") return (point[1] - axis.origin) / axis.secondsPerUnit;
     return point[0];
+  }
+
+  // The tokens counted at a step: as the figure came with them, and as the stream has told since.
+  function tokens(counts, step) {
+    learn(counts);
+    var last = counts.steps.length - 1;
+    if (step >= counts.steps[last]) return counts.tokens[last] + (step - counts.steps[last]) * counts.rate;
+    var low = 0, high = last;  // steps[low] <= step < steps[high]
+    while (high - low > 1) {
+      var middle = (low + high) >> 1;
+      if (counts.steps[middle] <= step) low = middle; else high = middle;
+    }
+    var share = (step - counts.steps[low]) / (counts.steps[high] - counts.steps[low]);
+    return counts.tokens[low] + share * (counts.tokens[high] - counts.tokens[low]);
+  }
+
+  // A count that comes late, or again, or not as a number, changes nothing.
+  function learn(counts) {
+    var list = kept[counts.series];
+    if (!list) return;
+    for (var i = Math.max(0, (counts.taken || 0) - list.gone); i < list.points.length; i++) {
+      if (!(list.points[i][0] > counts.steps[counts.steps.length - 1]) || !isFinite(list.points[i][2])) continue;
+      counts.steps.push(list.points[i][0]);
+      counts.tokens.push(list.points[i][2]);
+    }
+    counts.taken = list.gone + list.points.length;
   }
 
   window.runwellGrow = { take: take, taken: taken, forget: forget, grow: grow, place: place };

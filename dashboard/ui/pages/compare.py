@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import dash
@@ -182,7 +183,7 @@ def _axes(services: Services, runs: Sequence[Run], x: Any) -> list[curves.Axis]:
     if len({axis.kind for axis in axes}) > 1:
         return [curves.Axis() for _ in runs]
     unit = max(axis.seconds_per_unit for axis in axes)
-    return [curves.Axis(axis.kind, axis.origin, axis.tokens_per_step, unit) for axis in axes]
+    return [replace(axis, seconds_per_unit=unit) for axis in axes]
 
 
 def _verdict(

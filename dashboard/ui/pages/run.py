@@ -120,7 +120,7 @@ def _tabs(services: Services, run: Run, found: Sequence[FindingRecord], query: Q
     }
     panels = {
         "curves": [
-            run_controls.controls(how, has_tokens=axes.tokens_per_step(services.store, run) > 0),
+            run_controls.controls(how, has_tokens=axes.has_tokens(services.store, run)),
             html.Div(run_charts.cards(names, run), id=CHARTS),
             html.Div(id="run-more"),  # filled by assets/metrics.js
             dcc.Store(id=METRICS, data=run_charts.metrics(names)),

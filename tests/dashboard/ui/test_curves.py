@@ -10,6 +10,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dashboard.axes import TokenCounts
 from dashboard.records import Series
 from dashboard.ui import curves
 
@@ -116,6 +117,7 @@ def test_perplexity_does_not_overflow() -> None:
 
 def test_axes_place_points() -> None:
     assert curves.Axis().place(12, 99.0) == 12
-    assert curves.Axis("tokens", tokens_per_step=2048.0).place(3, 0.0) == 6144.0
+    even = TokenCounts("", np.zeros(1), np.zeros(1), 2048.0)
+    assert curves.Axis("tokens", counts=even).place(3, 0.0) == 6144.0
     assert curves.Axis("time", origin=100.0).place(3, 220.0) == 2.0
     assert curves.Axis("time", seconds_per_unit=3600.0).title == "hours since start"

@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from dashboard.axes import TokenCounts
 from dashboard.records import FindingRecord, Series
 from dashboard.ui import charts, figures, overlays
 from dashboard.ui.curves import Axis
@@ -48,9 +49,25 @@ def _plain(value: Any) -> bool:
     return value is None or (isinstance(value, (str, int, float, bool)) and type(value) in (str, int, float, bool))
 
 
+RAMP = TokenCounts("train/tokens", np.array([0.0, 2.0, 4.0, 5.0]), np.array([0.0, 20.0, 40.0, 80.0]), 40.0)
+"""Ten tokens a step at first, and then forty."""
+
+
+def test_live_points_are_given_the_counts_that_lie_on_no_straight_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def counts(given: TokenCounts) -> Any:
+        return _loss(axis=Axis("tokens", counts=given))["layout"]["meta"]["axis"]["counts"]
+
+    assert counts(RAMP) == {"series": "train/tokens", "steps": [0, 4, 5], "tokens": [0, 40, 80], "rate": 40}
+    even = TokenCounts("", np.zeros(1), np.zeros(1), 8.0)
+    assert counts(even) == {"series": "", "steps": [0], "tokens": [0], "rate": 8}
+    monkeypatch.setattr(figures, "COUNTS_KEPT", 2)
+    uneven = TokenCounts("n", np.arange(6.0), np.arange(6.0) ** 2, 9.0)
+    assert counts(uneven)["steps"] == [0, 3, 4, 5]
+
+
 @pytest.mark.parametrize(
     "view",
-    [{}, {"half_life": 25.0}, {"log": True}, {"perplexity": True}, {"axis": Axis("tokens", tokens_per_step=8.0)}],
+    [{}, {"half_life": 25.0}, {"log": True}, {"perplexity": True}, {"axis": Axis("tokens", counts=RAMP)}],
 )
 def test_plotly_takes_every_figure_and_it_holds_plain_values_only(view: dict[str, Any]) -> None:
     figure = _loss(**view)
