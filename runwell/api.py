@@ -55,7 +55,7 @@ def init(
     if environment.url:
         with contextlib.suppress(OSError, ValueError):  # standard error may be closed
             print(f"runwell: run {run.id} is at {run.url}", file=sys.stderr)
-    _runs.open.append(run)
+    _runs.open = [*(one for one in _runs.open if not one.ended), run]
     _hook()
     return run
 

@@ -131,6 +131,10 @@ class LeftSpool:
             remove_folder(self.folder)
         os.close(self._descriptor)
 
+    def forget(self) -> None:
+        """In a forked child: let go of the lock without touching anything."""
+        os.close(self._descriptor)
+
     def _load(self) -> None:
         while self._paths and len(self.segments) < self._ahead:
             path = self._paths.pop(0)

@@ -91,7 +91,7 @@ class Run:
         try:
             if step is None:
                 step = self._step + 1
-            elif type(step) is not int or not 0 <= step <= MAX_STEP:
+            if type(step) is not int or not 0 <= step <= MAX_STEP:
                 step = check_step(whole(step))
         except Exception as error:
             self._complain(f"step {type(step).__name__}", f"log() wrote nothing: {error}", error)
@@ -235,16 +235,15 @@ class Run:
             self._spool.event(event, reserve=True)
         waiting = self._sender.finish(timeout)
         if waiting:
-            where = f"wait in {self._spool.folder}; they are sent by the next run or by `runwell sync`"
-            if self._spool.in_memory:
-                where = "were in memory only and are lost"
-            trouble = f" ({self._courier.trouble})" if self._courier.trouble else ""
+            lost = self._spool.in_memory_after(self._courier.ack.acked)
+            kept = f"wait in {self._spool.folder}; they are sent by the next run or by `runwell sync`"
+            said = [f"{waiting - lost:,} records {kept}"] if waiting > lost else []
+            said += [f"{lost:,} records were in memory only and are lost"] if lost else []
             LOGGER.warning(
-                "runwell: the server at %s has not taken everything%s: %s records %s",
+                "runwell: the server at %s has not taken everything%s: %s",
                 self._environment.url or "RUNWELL_URL",
-                trouble,
-                f"{waiting:,}",
-                where,
+                f" ({self._courier.trouble})" if self._courier.trouble else "",
+                "; ".join(said),
             )
         self._spool.close(self._courier.ack.acked)
 
@@ -295,6 +294,7 @@ class Run:
         """After a fork: the parent's spool is the parent's; the child gets its own at its next record."""
         if isinstance(self._spool, Spool):
             self._spool.forget()
+            self._sender.forget()
         self._finish_lock = threading.RLock()
         self._warn = Notices()
         self._late = Late(self._write_late, self._refuse_late)  # what waited is the parent's

@@ -89,6 +89,11 @@ class Sender:
             self._thread.join(timeout=0.5)
         return self._courier.waiting
 
+    def forget(self) -> None:
+        """In a forked child: let go of the locks of what others left, or nobody could send that while the child lives."""
+        for left in self._left:
+            left.forget()
+
     # -- the thread ------------------------------------------------------------------------------------------------
 
     def _loop(self) -> None:

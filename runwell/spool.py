@@ -204,16 +204,19 @@ class Spool:
         held = sum(segment.size for segment in list(self.segments) if segment.path is not None)
         return round(100 * (self.others_bytes + held) / self._limit)
 
-    @property
-    def in_memory(self) -> bool:
-        """Whether the newest records lie in memory only, because the folder cannot be written."""
-        return self._current.path is None
+    def in_memory_after(self, acked: int) -> int:
+        """How many records after number `acked` lie in memory only, because the folder could not be written."""
+        with self.lock:
+            inside = [segment for segment in self.segments if segment.path is None]
+            return sum(max(0, segment.next_seq - max(segment.first_seq, acked + 1)) for segment in inside)
 
     def prepare(self) -> None:
         """Make the next segment ahead of need (called by the sender, never by the training thread)."""
         self._tell_fullness()
         if self._spare is not None or self._current.end < self._current.size // 4:
             return
+        if self._descriptor is None:
+            self._descriptor = self._open_folder()  # there may be room by now
         spare = self._new_segment(SEGMENT_BYTES)
         if spare is not None:
             spare.touch()
@@ -313,12 +316,16 @@ class Spool:
         )
 
     def _open_folder(self) -> int | None:
+        descriptor = None
         try:
-            self.folder.mkdir(parents=True, mode=0o700)
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor = try_lock(self.folder / LOCK)
             write_json(self.folder / META, dumps(self.meta))
             return descriptor
         except OSError as error:
+            if descriptor is not None:
+                remove_folder(self.folder)
+                os.close(descriptor)
             self._warn_unwritable(error)
             return None
 

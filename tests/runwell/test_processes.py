@@ -152,6 +152,36 @@ while True:
     assert events[-1]["state"] == "stopped"
 
 
+def test_a_forked_child_does_not_hold_what_others_left(script: Script) -> None:
+    """Workers of a data loader live as long as the training, and were forked while an older run's records waited here."""
+    done = script(
+        """
+import fcntl, time
+from pathlib import Path
+runwell.init(resume="older").finish(timeout=0)
+run = runwell.init()
+while not run._sender._left:
+    time.sleep(0.01)
+reader, writer = os.pipe()
+child = os.fork()
+if child == 0:
+    os.close(writer)
+    os.read(reader, 1)
+    os._exit(0)
+run.finish(timeout=0)
+(path,) = Path(os.environ["RUNWELL_HOME"]).glob("spool/older/*/lock")
+try:
+    fcntl.flock(os.open(path, os.O_RDWR), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    print("free")
+except OSError:
+    print("held")
+os.close(writer)
+os.waitpid(child, 0)
+"""
+    )
+    assert done.stdout == "free\n", done.stderr
+
+
 def test_a_forked_child_has_a_writer_of_its_own(home: Path, script: Script) -> None:
     source = """
 run = runwell.init()

@@ -17,6 +17,7 @@ from runwell import api
 from runwell.about import end_of
 from runwell.frames import decode_frames
 from runwell.run import Run
+from runwell.spool import Spool
 
 
 @pytest.fixture
@@ -141,6 +142,13 @@ def test_steps_count_by_themselves_from_the_last_one(run: Run) -> None:
     run.log({"a": 1}, step=9.0)  # type: ignore[arg-type]
     run.log({"a": 1}, step=2**53)
     assert [point["step"] for point in points(run)] == [0, 1, 10, 11, 6, 8, 9, 2**53]
+
+
+def test_past_the_last_step_it_does_not_count_on(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    run.log({"a": 1}, step=2**53)
+    run.log({"a": 2})
+    assert [point["step"] for point in points(run)] == [2**53]
+    assert "log() wrote nothing: step 9007199254740993 is not allowed; it takes a whole number" in caplog.text
 
 
 def test_what_is_no_number_is_left_out_and_named_once(run: Run, caplog: pytest.LogCaptureFixture) -> None:
@@ -328,6 +336,14 @@ def test_the_module_acts_on_the_current_run(home: Path) -> None:
         runwell.finish()
 
 
+def test_runs_that_have_ended_are_let_go(home: Path) -> None:
+    for _ in range(3):
+        runwell.init().finish(timeout=0)
+    last = runwell.init()
+    assert api._runs.open == [last]
+    last.finish(timeout=0)
+
+
 def test_ids(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert api.new_run_id(0.0).startswith("19700101-000000-") and len(api.new_run_id()) == 22
     assert api.new_run_id(0.0) != api.new_run_id(0.0)
@@ -361,6 +377,16 @@ def test_a_folder_that_cannot_be_written_costs_no_training(home: Path, caplog: p
     run.finish()
     assert "cannot be written" in caplog.text and "records are kept in memory" in caplog.text
     assert "3 records were in memory only and are lost" in caplog.text
+
+
+def test_what_is_in_memory_is_told_from_what_waits_on_disk(
+    run: Run, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.log({"a": 1})
+    assert isinstance(run._spool, Spool)
+    monkeypatch.setattr(run._spool, "in_memory_after", lambda acked: 1)
+    run.finish(timeout=0)
+    assert "2 records wait in " in caplog.text and "; 1 records were in memory only and are lost" in caplog.text
 
 
 def test_from_memory_everything_still_arrives(

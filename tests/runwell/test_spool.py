@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import math
 import mmap
 import os
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from runwell import segment as segments
@@ -175,7 +177,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, make_spool: MakeSpool, sai
     (tmp_path / "spool").write_text("a file where the folder should be")
     spool = make_spool()
     fill(spool, 10)
-    assert spool.in_memory
+    assert spool.in_memory_after(0) == 11 and spool.in_memory_after(9) == 2
     assert len(said) == 1
     assert "cannot be written" in said[0] and "kept in memory, at most 16 MiB, and sent from there" in said[0]
     found = decode_frames(cut(spool, 1, writer="w-1", wire_seq=1).body)
@@ -224,17 +226,44 @@ def test_a_disk_that_fills_up_and_has_room_again(
 
     monkeypatch.setattr(os, "posix_fallocate", no_room)
     fill(spool, 60_000)
-    assert spool.in_memory and "No space left on device" in said[0]
+    in_memory = spool.in_memory_after(0)
+    assert in_memory > 10_000 and "No space left on device" in said[0]
     assert not list(spool.folder.glob("spare*")), "half-made files are removed"
     monkeypatch.setattr(os, "posix_fallocate", real)
     fill(spool, 60_000, start=60_000)
-    assert not spool.in_memory and spool.dropped == 0
+    assert spool.in_memory_after(0) < in_memory + 20_000 and spool.dropped == 0, "the newest lie on disk again"
     steps, seq = [], 2
     while seq < spool.next_seq:
         piece = cut(spool, seq, writer="w-1", wire_seq=seq)
         steps += [event["step"] for event in decode_frames(piece.body).batch.events]
         seq = piece.next_seq
     assert steps == list(range(120_000))
+
+
+def test_a_folder_that_could_not_be_made_is_made_when_there_is_room(
+    make_spool: MakeSpool, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full as the run begins: not even who the writer is can be written down."""
+    open_files = psutil.Process().num_fds()
+
+    def no_room(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(spool_module, "write_json", no_room)
+        spool = make_spool()
+        fill(spool, 5000)
+        spool.prepare()
+        assert not spool.folder.exists(), "nothing half-made is left"
+        assert psutil.Process().num_fds() == open_files
+    assert len(said) == 1 and "No space left on device" in said[0]
+    for _ in range(2):
+        fill(spool, 20_000)
+        spool._spare = None
+        spool.prepare()
+    fill(spool, 20_000)
+    assert spool.folder.is_dir() and spool._current.path is not None and try_lock(spool.folder / "lock") is None
+    assert json.loads((spool.folder / "writer.json").read_text())["run_event"] == {"type": "run", "project": "p"}
 
 
 def test_a_folder_that_is_removed_under_the_writer(make_spool: MakeSpool, said: list[str]) -> None:
