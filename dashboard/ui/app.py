@@ -19,7 +19,7 @@ from dash.development.base_component import Component
 
 from dashboard.errors import DashboardError
 from dashboard.services import Services
-from dashboard.ui import drawing, parts, shell
+from dashboard.ui import bundle, drawing, parts, shell
 from dashboard.ui import format as fmt
 from dashboard.ui.pages import PAGES, find
 from dashboard.ui.query import parse
@@ -48,6 +48,7 @@ def create_ui(services: Services) -> dash.Dash:
         add_log_handler=False,
     )
     app.layout = shell.frame
+    bundle.register(app)
     _register_shell(app, services)
     drawing.register(app, services)
     for page in PAGES:
