@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)] if str(ROOT) not in sys.path else []
 
 from benchmarks.ending import end_on_sigterm, group  # noqa: E402 (the repository's root is not on the path of a script)
+from benchmarks.peers.pages import POINTS, charts  # noqa: E402
 from benchmarks.peers.tool import SPIKES, TOOLS  # noqa: E402
 
 OURS = ("runwell", "sqlite")
@@ -30,6 +31,7 @@ HEADERS = (
     "", "log() flat out p50 µs", "p99 µs", "at 1,000/s p50 µs", "p99 µs", "calls timed",
     "steps lost when SIGKILLed", "points/s until kept", "bytes a point",
     f"spikes drawn, of {SPIKES}",
+    *(f"page to drawn chart, {points:,} points, s (opened again)" for points in POINTS), f"spikes that it got, of {SPIKES}",
 )  # fmt: skip
 Found = Mapping[str, Any]
 
@@ -70,6 +72,7 @@ def row(name: str, found: Found) -> str:
         title, _number(found, "flat_p50", "calls", 1), _number(found, "flat_p99", "calls", 1),
         _number(found, "p50", "calls", 1), _number(found, "p99", "calls", 1), _number(found, "calls", "calls"), lost,
         _number(found, "points_per_second", "poured"), _number(found, "bytes_a_point", "poured", 1), _number(found, "spikes", "spikes"),
+        *(_drawn(chart) for chart in found.get("charts", [])), _given(found),
     )  # fmt: skip
 
 
@@ -77,6 +80,19 @@ def _number(found: Found, key: str, part: str, digits: int = 0) -> str:
     if f"{part}_failed" in found:
         return "failed"
     return NOTHING if found.get(key) is None else f"{found[key]:,.{digits}f}"
+
+
+def _drawn(chart: Found) -> str:
+    if "failed" in chart:
+        return "failed"
+    if "late" in chart:
+        return f"> {chart['late']:g}"
+    return f"{chart['first'] / 1000:.2f} ({chart['again'] / 1000:.2f})" if chart else NOTHING
+
+
+def _given(found: Found) -> str:
+    spikes = found["charts"][-1].get("spikes")
+    return NOTHING if spikes is None else f"{spikes}"
 
 
 def _line(*cells: str) -> str:
@@ -96,6 +112,12 @@ def remarks(found: Mapping[str, Found]) -> Sequence[str]:
         for key, words in values.items()
         if key == "missing" or key.endswith("failed")
     ]
+    lines += [
+        f"{TOOLS[name]}: page of {points:,} points: {chart['failed']}"
+        for name, values in found.items()
+        for points, chart in zip(POINTS, values.get("charts", []), strict=False)
+        if "failed" in chart
+    ]
     if any("missing" in values for values in found.values()):
         lines.append(f"Get the peers with: {INSTALL}; then: make bench PEERS_PYTHON=PEERS/bin/python")
     return lines
@@ -111,9 +133,12 @@ def main() -> None:
     end_on_sigterm()
     print(f"Runwell {importlib.metadata.version('runwell')}, load {os.getloadavg()[0]:.1f} before", flush=True)
     print(f"\n{heading()}", flush=True)
-    found = {}
+    found: dict[str, Found] = {}
     for name in given.only:
-        found[name] = ask(name, sys.executable if name in OURS else given.peers_python or None, given.scale)
+        python = sys.executable if name in OURS else given.peers_python or None
+        found[name] = ask(name, python, given.scale)
+        if python and not {"missing", "failed"} & set(found[name]):
+            found[name] = {**found[name], "charts": charts(name, python, given.scale)}
         print(row(name, found[name]), flush=True)
     print("\n" + "\n".join([*remarks(found), f"load {os.getloadavg()[0]:.1f} after"]))
 

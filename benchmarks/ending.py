@@ -24,11 +24,13 @@ def end_on_sigterm() -> None:
 
 
 @contextmanager
-def group(command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+def group(
+    command: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdin: int = subprocess.DEVNULL
+) -> Iterator[subprocess.Popen[str]]:
     """A process that leads a group of its own, its output piped; if the block is left early, all of the group ends. Raises OSError."""
     process = subprocess.Popen(
         command, cwd=cwd, env=env, text=True, start_new_session=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
         yield process

@@ -26,7 +26,7 @@ from benchmarks.peers.tool import Tool
 CALL_SECONDS, STREAM_SECONDS = 5.0, 4.0
 POUR_STEPS, SPIKED_STEPS = 20_000, 100_000
 STEP_SECONDS = 0.001
-PATIENCE_SECONDS = 240.0
+PATIENCE_SECONDS, FILL_SECONDS = 240.0, 300.0
 
 
 def measured(name: str, scale: float) -> dict[str, Any]:
@@ -88,6 +88,27 @@ def spikes(name: str, folder: Path, scale: float) -> dict[str, Any]:
         return told(child(name, "drawn", folder, url))
 
 
+# -- its page, for a browser of somebody else ------------------------------------------------------------------------
+
+
+def show(name: str, folder: Path, points: int) -> None:
+    """Fill a run, say where its page is, and serve it until standard input ends. Raises RuntimeError."""
+    tool = tools.tool(name)
+    if tool.page is None:
+        say({"address": ""})
+        return
+    with tool.serving(folder) as url:
+        seconds = told(child(name, "spiked", folder, url, points), FILL_SECONDS)["seconds"]
+        with tool.page(folder, url, points) as address:
+            say({"address": address, "line": tool.LINE, "fill_seconds": seconds})
+            sys.stdin.read()
+
+
+def say(found: dict[str, Any]) -> None:
+    """One line on standard output, which trackers cannot write to."""
+    os.write(1, json.dumps(found).encode() + b"\n")
+
+
 # -- processes -------------------------------------------------------------------------------------------------------
 
 
@@ -101,14 +122,14 @@ def child(name: str, part: str, folder: Path, url: str, amount: float = 0.0) -> 
         )  # fmt: skip
 
 
-def told(process: subprocess.Popen[str]) -> dict[str, Any]:
+def told(process: subprocess.Popen[str], patience: float = PATIENCE_SECONDS) -> dict[str, Any]:
     """The JSON object that it printed last. Raises RuntimeError."""
     try:
-        out, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        out, _ = process.communicate(timeout=patience)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        raise RuntimeError(f"not done after {PATIENCE_SECONDS:g} s") from None
+        raise RuntimeError(f"not done after {patience:g} s") from None
     if process.returncode:
         folder, part = Path(str(process.args[6])), str(process.args[5])  # type: ignore[index]
         raise RuntimeError(f"ended with {process.returncode}: {(folder / f'{part}.err').read_text()[-1500:]}")
@@ -198,16 +219,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=tools.TOOLS)
     parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument(
+        "--show", type=int, metavar="POINTS", help="serve its page over so many, until standard input ends"
+    )
     parser.add_argument("--part", nargs=4, metavar=("PART", "FOLDER", "URL", "AMOUNT"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     sys.stdout = sys.stderr  # trackers talk
     if given.part:
         part, folder, url, amount = given.part
-        found = one_part(tools.tool(given.name), part, Path(folder), url, float(amount))
-    else:
-        end_on_sigterm()
-        found = measured(given.name, given.scale)
-    os.write(1, json.dumps(found).encode() + b"\n")
+        say(one_part(tools.tool(given.name), part, Path(folder), url, float(amount)))
+        return
+    end_on_sigterm()
+    if given.show is None:
+        say(measured(given.name, given.scale))
+        return
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        try:
+            show(given.name, Path(folder), given.show)
+        except RuntimeError as error:
+            say({"failed": str(error)})
 
 
 if __name__ == "__main__":

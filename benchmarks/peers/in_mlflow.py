@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterable, Iterator
@@ -22,6 +19,7 @@ os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 from mlflow import MlflowClient  # type: ignore[import-not-found]
 from mlflow.entities import Metric  # type: ignore[import-not-found]
 
+from benchmarks.peers.serving import answer, free_port, started
 from benchmarks.peers.tool import NAMES, Log, Row
 
 PACKAGES = ("mlflow",)
@@ -32,33 +30,12 @@ _BATCH = 1000
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
     """`mlflow server` on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
     command = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     store = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--default-artifact-root", str(folder / "files")]
-    with (folder / "server.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", *command, *store], stdout=log, stderr=log, cwd=folder
-        )
-    try:
-        _wait(f"http://127.0.0.1:{port}/health", process)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
-
-
-def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
-        if process.poll() is not None:
-            break
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise RuntimeError("mlflow server does not answer")
+    with started("mlflow", [*command, *store], folder, lambda: answer(f"{url}/health") is not None):
+        yield url
 
 
 class _Log:
@@ -102,6 +79,15 @@ def drawn(folder: Path, url: str) -> list[float]:
     path = f"get-history-bulk-interval?run_ids={run_id}&metric_key={NAMES[0]}&max_results={_PAGE_POINTS}"
     with urllib.request.urlopen(f"{url}/ajax-api/2.0/mlflow/metrics/{path}", timeout=60) as answer:
         return [float(metric["value"]) for metric in json.loads(answer.read())["metrics"]]
+
+
+LINE = ".js-plotly-plot .scatterlayer path.js-line"
+
+
+@contextmanager
+def page(folder: Path, url: str, points: int) -> Iterator[str]:
+    """The charts of the run's metrics, each an SVG of plotly."""
+    yield f"{url}/#/experiments/0/runs/{_run(MlflowClient(url))}/model-metrics"
 
 
 def _run(client: MlflowClient) -> str:

@@ -56,6 +56,15 @@ def drawn(folder: Path, url: str) -> list[float]:
     return [*found["min"], *found["max"]]
 
 
+LINE = ".rw-graph-large .scatterlayer path.js-line"
+
+
+@contextmanager
+def page(folder: Path, url: str, points: int) -> Iterator[str]:
+    """The run's page; its large chart is an SVG of plotly."""
+    yield f"{url}/run/{_run(url)}"
+
+
 def _run(url: str) -> str:
     return str(_get(f"{url}/api/v1/runs")["runs"][0]["id"])
 

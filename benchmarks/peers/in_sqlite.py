@@ -59,7 +59,8 @@ def kept(folder: Path, url: str) -> set[int]:
         return {step for (step,) in connection.execute("SELECT step FROM points GROUP BY step HAVING count(*) = 6")}
 
 
-drawn = None
+drawn = page = None
+LINE = ""
 
 
 def size(folder: Path) -> int:

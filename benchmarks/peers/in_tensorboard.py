@@ -5,12 +5,16 @@ The page keeps at most 1,000 scalars of a series, chosen by a reservoir, unless 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlencode
 
 from tensorboard.backend.event_processing import event_accumulator  # type: ignore[import-not-found]
 from tensorboardX import SummaryWriter  # type: ignore[import-not-found]
 
+from benchmarks.peers.serving import answer, free_port, started
 from benchmarks.peers.tool import NAMES, Log, Row, no_server
 
 PACKAGES = ("tensorboard", "tensorboardX")
@@ -50,6 +54,25 @@ def kept(folder: Path, url: str) -> set[int]:
 def drawn(folder: Path, url: str) -> list[float]:
     """What is left in the reservoir."""
     return [event.value for event in _read(folder, _PAGE_SCALARS).Scalars(NAMES[0])]
+
+
+LINE = ".series-view canvas, .series-view svg path"
+
+
+@contextmanager
+def page(folder: Path, url: str, points: int) -> Iterator[str]:
+    """The dashboard that its server opens with, once the server has read the last step of the file; charts are WebGL, or SVG without."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    series = f"{address}/data/plugin/scalars/scalars?{urlencode({'run': '.', 'tag': NAMES[0]})}"
+
+    def read() -> bool:
+        found = json.loads(answer(series) or b"[]")
+        return bool(found) and found[-1][1] == points - 1
+
+    command = ["--logdir", str(folder / "events"), "--host", "127.0.0.1", "--port", str(port)]
+    with started("tensorboard.main", command, folder, read):
+        yield f"{address}/#timeseries"
 
 
 def _read(folder: Path, scalars: int) -> event_accumulator.EventAccumulator:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.peers.serving import free_port
 from benchmarks.peers.tool import NAMES, Log, StepLog, no_server
 
 PACKAGES = ("trackio",)
@@ -29,6 +32,22 @@ def kept(folder: Path, url: str) -> set[int]:
 def drawn(folder: Path, url: str) -> list[float]:
     """What `get_logs_batch` gives its page."""
     return [row[NAMES[0]] for row in _logs(folder, _PAGE_POINTS) if NAMES[0] in row]
+
+
+LINE = ".vega-embed canvas"
+
+
+@contextmanager
+def page(folder: Path, url: str, points: int) -> Iterator[str]:
+    """The project's dashboard as `trackio.show` serves it, each chart a canvas of Vega."""
+    _here(folder)
+    import trackio
+
+    app, address, _, _ = trackio.show("bench", open_browser=False, block_thread=False, server_port=free_port())
+    try:
+        yield f"{address}?project=bench"
+    finally:
+        app.close()
 
 
 def _logs(folder: Path, points: int | None) -> list[dict[str, float]]:

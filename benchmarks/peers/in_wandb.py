@@ -59,7 +59,8 @@ def records(data: bytes) -> Iterator[bytes]:
             parts = []
 
 
-drawn = None  # charts are on its server alone
+drawn = page = None  # charts are on its server alone
+LINE = ""
 
 
 def _file(folder: Path) -> Path:

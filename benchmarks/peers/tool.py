@@ -87,6 +87,12 @@ class Tool(Protocol):
     drawn: Callable[[Path, str], list[float]] | None
     """The numbers of the first series that its own page gets for a chart of the whole; None when it has no page."""
 
+    page: Callable[[Path, str, int], AbstractContextManager[str]] | None
+    """Its own page, served while the block lasts: the address that draws the first series of so many steps; None when it has no page."""
+
+    LINE: str
+    """CSS selector of what that page draws the series with: paths of an SVG, or canvases."""
+
     def size(self, folder: Path) -> int:
         """Bytes of what is kept, once the server has ended."""
 
@@ -115,7 +121,7 @@ def spiked(steps: int) -> Iterator[Row]:
 
 def spikes_in(drawn: Iterable[float]) -> int:
     """How many of the spikes are among those numbers."""
-    return len({value for value in drawn if value >= SPIKE_FLOOR})
+    return len({value for value in drawn if SPIKE_FLOOR <= value < SPIKE_FLOOR + SPIKES and value == int(value)})
 
 
 def _single(value: float) -> float:

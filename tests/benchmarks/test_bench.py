@@ -16,20 +16,29 @@ from benchmarks.peers.tool import NAMES, SPIKES, TOOLS, spiked, spikes_in, strea
 WHOLE = {
     "versions": {"trackio": "1.2"}, "flat_p50": 1.44, "flat_p99": 9.0, "calls": 1590, "p50": 11.46, "p99": 1051.04, "logged": 643, "kept": 640,
     "points_per_second": 154578.8, "bytes_a_point": 11.09, "spikes": 97, "drawn": 2000,
+    "charts": [{"first": 1569.0, "again": 528.0, "spikes": 40}, {"first": 3004.0, "again": 956.0, "spikes": 7}],
 }  # fmt: skip
 
 
 def test_a_row_says_what_was_measured() -> None:
-    line = "| Trackio, trackio 1.2 | 1.4 | 9.0 | 11.5 | 1,051.0 | 1,590 | 3 of 643 | 154,579 | 11.1 | 97 |"
+    line = "| Trackio, trackio 1.2 | 1.4 | 9.0 | 11.5 | 1,051.0 | 1,590 | 3 of 643 | 154,579 | 11.1 | 97 | 1.57 (0.53) | 3.00 (0.96) | 7 |"
     assert bench.row("trackio", WHOLE) == line
     assert all(part.count("|") == line.count("|") for part in bench.heading().splitlines())
 
 
 def test_a_tool_without_a_page_draws_nothing_and_a_failed_part_says_so() -> None:
-    line = bench.row("wandb", WHOLE | {"spikes": None, "poured_failed": "5 of 6 steps were kept"})
-    assert line.endswith("| 3 of 643 | failed | failed | – |")
+    line = bench.row("wandb", WHOLE | {"spikes": None, "poured_failed": "5 of 6 steps were kept", "charts": [{}, {}]})
+    assert line.endswith("| 3 of 643 | failed | failed | – | – | – | – |")
     remarks = bench.remarks({"wandb": {"poured_failed": "5 of 6 steps were kept"}})
     assert remarks == ["W&B offline: poured failed: 5 of 6 steps were kept"]
+
+
+def test_a_page_that_is_late_or_broken_says_so() -> None:
+    found = WHOLE | {"charts": [{"late": 120.0}, {"failed": "not done after 300 s"}]}
+    assert bench.row("mlflow", found).endswith("| 97 | > 120 | failed | – |")
+    assert bench.remarks({"mlflow": found}) == [
+        "MLflow server on SQLite: page of 1,000,000 points: not done after 300 s"
+    ]
 
 
 @pytest.mark.parametrize("words", ["ModuleNotFoundError: No module named 'mlflow'", "There is no interpreter"])
