@@ -15,6 +15,7 @@ from dashboard.lifecycle import GONE_AFTER_SECONDS, LOST_AFTER_SECONDS, STOP_GRA
 from dashboard.processes import hostname
 from dashboard.records import State
 from dashboard.store import Store
+from dashboard.supervisor import identity
 from runwell.folder import try_lock
 from runwell.wire import Batch
 
@@ -36,10 +37,52 @@ def begin(store: Store, clock: Any, **fields: Any) -> None:
     store.append("mine", Batch("w-1", 1, ({"type": "run", "time": clock(), **fields},)))
 
 
+def wait(clock: Any, passed: Any, seconds: float) -> None:
+    """Time passes, and the clock with it."""
+    clock.pass_(seconds)
+    passed.pass_(seconds)
+
+
 def dead_pid() -> int:
     child = os.posix_spawn(sys.executable, [sys.executable, "-c", ""], {})
     os.waitpid(child, 0)
     return child
+
+
+def test_a_run_whose_process_is_gone_is_crashed_after_silence_and_running_when_it_comes_back(
+    look: Callable[[], State], store: Store, clock: Any, passed: Any
+) -> None:
+    begin(store, clock, host=hostname(), pid=dead_pid(), pid_started_at=1.0)
+    wait(clock, passed, GONE_AFTER_SECONDS - 1)
+    assert look() is State.RUNNING
+    wait(clock, passed, 1)
+    assert look() is State.CRASHED and "process is gone" in store.run("mine").state_reason
+    me = identity(os.getpid())
+    fields = {"host": hostname(), "pid": me["pid"], "pid_started_at": me["started_at"]}
+    store.append("mine", Batch("w-2", 1, ({"type": "run", "time": clock() + 1, **fields},)))
+    wait(clock, passed, GONE_AFTER_SECONDS)
+    assert look() is State.RUNNING, "it came back, and its process lives"
+
+
+def test_a_run_elsewhere_is_lost_and_comes_back(
+    look: Callable[[], State], store: Store, clock: Any, passed: Any
+) -> None:
+    begin(store, clock, host="another-machine", pid=1)
+    for seconds in (LOST_AFTER_SECONDS, 1000):
+        wait(clock, passed, seconds)
+        assert look() is State.LOST
+    wait(clock, passed, 1)
+    store.append("mine", Batch("w-1", 2, ()))
+    assert look() is State.RUNNING
+
+
+def test_a_servers_own_absence_makes_nobody_lost(store: Store, tmp_path: Path, clock: Any, passed: Any) -> None:
+    begin(store, clock, host="another-machine", pid=1)
+    wait(clock, passed, 10 * LOST_AFTER_SECONDS)
+    keeper = Keeper(store, tmp_path, store.append, lambda _: None, clock, passed, clock())
+    assert keeper.look(store.run("mine"), None)[0].state is State.RUNNING
+    wait(clock, passed, LOST_AFTER_SECONDS)
+    assert keeper.look(store.run("mine"), None)[0].state is State.LOST
 
 
 def test_a_writers_lock_proves_life_where_its_pid_means_nothing(
@@ -52,8 +95,7 @@ def test_a_writers_lock_proves_life_where_its_pid_means_nothing(
     assert held is not None
     (folder / "writer.json").write_text("{}")
     begin(store, clock, host=hostname(), pid=dead_pid(), pid_started_at=1.0)
-    clock.pass_(GONE_AFTER_SECONDS)
-    passed.pass_(GONE_AFTER_SECONDS)
+    wait(clock, passed, GONE_AFTER_SECONDS)
     assert look() is State.RUNNING
     os.close(held)
     assert look() is State.CRASHED
@@ -66,8 +108,7 @@ def test_a_run_that_crashed_was_resumed_and_crashed_again_is_crashed_and_told_on
     begin(store, clock, **dead)
     for number in (2, 3):
         for _ in range(3):
-            clock.pass_(GONE_AFTER_SECONDS)
-            passed.pass_(GONE_AFTER_SECONDS)
+            wait(clock, passed, GONE_AFTER_SECONDS)
             assert look() is State.CRASHED
         assert len(store.timeline("mine", ["state"])) == number - 1
         run = {"type": "run", "time": clock(), **dead}
@@ -80,8 +121,7 @@ def test_a_pid_that_no_process_can_have_keeps_nobody_running_for_ever(
     look: Callable[[], State], store: Store, clock: Any, passed: Any, pid: int
 ) -> None:
     begin(store, clock, host=hostname(), pid=pid, pid_started_at="NaN")
-    clock.pass_(GONE_AFTER_SECONDS)
-    passed.pass_(GONE_AFTER_SECONDS)
+    wait(clock, passed, GONE_AFTER_SECONDS)
     assert look() is State.CRASHED
 
 
@@ -94,12 +134,10 @@ def test_a_clock_that_jumps_makes_nobody_lost_and_nobody_running_for_ever(
     clock.pass_(jump)
     assert look() is State.RUNNING
     for _ in range(2):
-        for both in (clock, passed):
-            both.pass_(LOST_AFTER_SECONDS / 2)
+        wait(clock, passed, LOST_AFTER_SECONDS / 2)
         state = look()
     assert state is State.LOST, "silence counts again from the jump"
-    clock.pass_(1)
-    passed.pass_(1)
+    wait(clock, passed, 1)
     store.append("mine", Batch("w-1", 2, ()))
     assert look() is State.RUNNING, "and a heartbeat ends it"
 
@@ -135,13 +173,11 @@ def test_a_live_process_that_sends_to_another_port_is_told_from_one_that_hangs(
     begin(store, clock, host=hostname(), pid=os.getpid())
     for seconds in (GONE_AFTER_SECONDS / 2, GONE_AFTER_SECONDS / 2):
         assert keeper.look(store.run("mine"), None)[0].state is State.RUNNING
-        clock.pass_(seconds)
-        passed.pass_(seconds)
+        wait(clock, passed, seconds)
     run = keeper.look(store.run("mine"), None)[0]
     assert (run.state is State.LOST) is told
     assert run.state_reason.startswith("lost contact: it sends to http://127.0.0.1:8420") is told
     store.append("mine", Batch("w-1", 2, ()))
-    clock.pass_(1)
-    passed.pass_(1)
+    wait(clock, passed, 1)
     store.append("mine", Batch("w-1", 2, ()))
     assert keeper.look(store.run("mine"), None)[0].state is State.RUNNING, "it is heard again"

@@ -17,13 +17,7 @@ import pytest
 
 from dashboard.errors import StoreError
 from dashboard.launcher import Launcher
-from dashboard.lifecycle import (
-    GONE_AFTER_SECONDS,
-    LOST_AFTER_SECONDS,
-    SILENT_AFTER_SECONDS,
-    STOP_GRACE_SECONDS,
-    STOPPING,
-)
+from dashboard.lifecycle import GONE_AFTER_SECONDS, SILENT_AFTER_SECONDS, STOP_GRACE_SECONDS, STOPPING
 from dashboard.live import Hub
 from dashboard.processes import hostname
 from dashboard.records import State
@@ -305,42 +299,6 @@ def test_a_living_silent_worker_is_lost_and_running_again_when_it_is_heard(
     assert store.run(run_id).state is State.RUNNING and store.run(run_id).state_reason == ""
 
 
-def begin(store: Store, run_id: str, clock: Any, **fields: Any) -> None:
-    store.append(run_id, Batch("w-1", 1, ({"type": "run", "time": clock(), **fields},)))
-
-
-def dead_pid() -> int:
-    child = os.posix_spawn(sys.executable, [sys.executable, "-c", ""], {})
-    os.waitpid(child, 0)
-    return child
-
-
-def test_an_sdk_run_whose_process_is_gone_is_crashed_after_silence(
-    make: Callable[..., Launcher], store: Store, clock: Any
-) -> None:
-    launcher = make()
-    begin(store, "mine", clock, host=hostname(), pid=dead_pid(), pid_started_at=1.0)
-    clock.pass_(GONE_AFTER_SECONDS - 1)
-    launcher.reconcile()
-    assert store.run("mine").state is State.RUNNING
-    clock.pass_(1)
-    launcher.reconcile()
-    run = store.run("mine")
-    assert run.state is State.CRASHED and "process is gone" in run.state_reason
-    me = identity(os.getpid())
-    again = {
-        "type": "run",
-        "time": clock() + 1,
-        "host": hostname(),
-        "pid": me["pid"],
-        "pid_started_at": me["started_at"],
-    }
-    store.append("mine", Batch("w-2", 1, (again,)))
-    clock.pass_(GONE_AFTER_SECONDS)
-    launcher.reconcile()
-    assert store.run("mine").state is State.RUNNING, "it came back, and its process lives"
-
-
 def test_what_a_killed_script_left_in_its_spool_is_taken_up_before_it_is_called_crashed(
     make: Callable[..., Launcher], store: Store, clock: Any, settings: Settings
 ) -> None:
@@ -355,7 +313,8 @@ os.kill(os.getpid(), signal.SIGKILL)
     with subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.DEVNULL) as process:
         began = identity(process.pid)["started_at"]
     assert process.returncode == -9
-    begin(store, "mine", clock, host=hostname(), pid=process.pid, pid_started_at=began)
+    who = {"type": "run", "time": clock(), "host": hostname(), "pid": process.pid, "pid_started_at": began}
+    store.append("mine", Batch("w-1", 1, (who,)))
     launcher = make()
     clock.pass_(GONE_AFTER_SECONDS)
     launcher.reconcile()
@@ -363,31 +322,6 @@ os.kill(os.getpid(), signal.SIGKILL)
     found = [(event["step"], event["loss"]) for _, event in store.replay("mine") if event["type"] == "metrics"]
     assert found[:-1] == [(step, float(step)) for step in range(1, 1000)]
     assert found[-1][0] == 1000 and math.isnan(found[-1][1])
-
-
-def test_a_run_elsewhere_is_lost_and_comes_back(make: Callable[..., Launcher], store: Store, clock: Any) -> None:
-    launcher = make()
-    begin(store, "far", clock, host="another-machine", pid=1)
-    clock.pass_(LOST_AFTER_SECONDS)
-    launcher.reconcile()
-    assert store.run("far").state is State.LOST
-    clock.pass_(1000)
-    launcher.reconcile()
-    assert store.run("far").state is State.LOST
-    store.append("far", Batch("w-1", 2, ()))
-    launcher.reconcile()
-    assert store.run("far").state is State.RUNNING
-
-
-def test_a_servers_own_absence_makes_nobody_lost(make: Callable[..., Launcher], store: Store, clock: Any) -> None:
-    begin(store, "far", clock, host="another-machine", pid=1)
-    clock.pass_(10 * LOST_AFTER_SECONDS)
-    launcher = make()
-    launcher.reconcile()
-    assert store.run("far").state is State.RUNNING
-    clock.pass_(LOST_AFTER_SECONDS)
-    launcher.reconcile()
-    assert store.run("far").state is State.LOST
 
 
 def test_a_launched_run_that_was_resumed_by_hand_is_not_judged_by_its_old_end(

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+import runwell
 from runwell.frames import decode_frames
 from runwell.report import Report
+from runwell.run import Run
 from runwell.spool import Spool
 from runwell.transport import Answer
 from runwell.wire import FRAMES_TYPE, REFUSED, Batch, Event, WireError, decode_json_batch
@@ -220,3 +222,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RUNWELL_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("RUNWELL_URL", "http://127.0.0.1:9")  # the discard port: nobody listens
     return tmp_path / "home"
+
+
+@pytest.fixture
+def run(home: Path) -> Iterator[Run]:
+    """A run that writes to an empty home."""
+    run = runwell.init(project="p", name="n")
+    yield run
+    run.finish(timeout=0)

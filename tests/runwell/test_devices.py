@@ -5,17 +5,15 @@ from __future__ import annotations
 import sys
 import threading
 import types
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-import runwell
 from runwell.devices import MAX_WAITING, Held, Late, elsewhere
 from runwell.frames import decode_frames
 from runwell.run import Run
+from tests.logged import points
 
 
 class Device:
@@ -40,22 +38,6 @@ class Scalar:
 
     def __float__(self) -> float:
         return self.item()
-
-
-@pytest.fixture
-def run(home: Path) -> Iterator[Run]:
-    run = runwell.init("p")
-    yield run
-    run.finish(timeout=0)
-
-
-def points(run: Run) -> list[dict[str, Any]]:
-    found = []
-    for path in sorted((run._environment.spool / run.id).glob("*/*.seg")):
-        found += decode_frames(path.read_bytes(), torn=True).batch.events
-    return [
-        {k: v for k, v in event.items() if k not in ("type", "time")} for event in found if event["type"] == "metrics"
-    ]
 
 
 def test_a_number_on_a_gpu_is_read_by_another_thread(run: Run) -> None:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import runwell
-from runwell.frames import decode_frames
 from runwell.notice import Notices
 from runwell.run import Run
 from runwell.wire import dumps, validate_event
+from tests.logged import stored
 
 
 class Hostile:
@@ -66,23 +64,6 @@ fuzz = settings(
 )
 
 
-@pytest.fixture
-def run(home: Path) -> Iterator[Run]:
-    run = runwell.init("fuzz")
-    yield run
-    run.finish(timeout=0)
-
-
-def written(run: Run) -> list[dict[str, Any]]:
-    """Everything in the run's files, read as the server reads it: nothing in it may be refused."""
-    events = []
-    for path in sorted((run._environment.spool / run.id).glob("*/*.seg")):
-        found = decode_frames(path.read_bytes(), torn=True)
-        assert found.refused == (), found.refused
-        events.extend(found.batch.events)
-    return events
-
-
 def test_whatever_is_logged_nothing_is_raised_and_the_sound_part_is_kept(run: Run) -> None:
     logged = 0
 
@@ -95,7 +76,7 @@ def test_whatever_is_logged_nothing_is_raised_and_the_sound_part_is_kept(run: Ru
         logged += 1
 
     log()
-    sound = [event["step"] for event in written(run) if event.get("sound") == 1.5]
+    sound = [event["step"] for event in stored(run) if event.get("sound") == 1.5]
     assert sound == list(range(logged)), "what is sound is kept whatever stands beside it"
 
 
@@ -123,7 +104,7 @@ def test_whatever_else_is_reported_nothing_is_raised(run: Run) -> None:
         run.acknowledge(first, second, second, step)
 
     report()
-    kinds = {event["type"] for event in written(run)}
+    kinds = {event["type"] for event in stored(run)}
     assert {"run", "sample", "alert", "log", "config", "rewind"} <= kinds
 
 
@@ -132,7 +113,7 @@ def test_whatever_a_run_is_described_with_it_begins(home: Path) -> None:
     @given(project=ANYTHING, name=ANYTHING, config=ANYTHING, tags=ANYTHING)
     def begin(project: Any, name: Any, config: Any, tags: Any) -> None:
         run = runwell.init(project, name, config, tags)
-        event, *_ = written(run)
+        event, *_ = stored(run)
         assert event["type"] == "run" and validate_event(json.loads(dumps(event)))
         run.finish(timeout=0)
 
