@@ -35,9 +35,9 @@ def browsing() -> Iterator[Any]:
         browser.close()
 
 
-def open_run(browser: Any, url: str, run_id: str) -> Any:
+def open_run(browser: Any, url: str, run_id: str, page: Any = None) -> Any:
     """A window on the run, live. Of several tabs in one window a browser would draw only one."""
-    page = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
+    page = page or browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
     page.set_default_timeout(120_000)
     page.add_init_script(HIDDEN)
     page.goto(f"{url}/run/{run_id}")
