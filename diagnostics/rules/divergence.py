@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from diagnostics import say, stats
+from diagnostics import say, stats, unlearning
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.rule import Life, rule
 from diagnostics.series import Best, SeriesView
 from diagnostics.view import RunView
-
-CREEP, CREEP_BOTH = 0.06, 0.04
-"""Shares of the best level that the training loss must have climbed, and the validation loss, when both climb."""
 
 WORSE, WORSE_OF, WORSE_LEAST = 1.2, 10, 7
 """Times the loss of knowing nothing that the median of so many last losses, and so many of them, must stand above."""
 
 UNBEARABLE, THROWN = 0.03, 1.25
 """A rate that no model bears with Adam, and how far above its best its losses must stand for that to have shown."""
+
+UNDENIED = 1.5
+"""Times the best level from which on no evaluation is heard against it."""
 
 PARTS = 20
 """Parts of a long history of which a best level has to fill more than two."""
@@ -48,7 +48,9 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     than 30 points: the last four all do, and the rise is at least a quarter. A run whose first points all climb to
     twice the first loss has diverged at once, and so has one from scratch whose last 10 losses stand a fifth above the
     loss of knowing nothing. Under a rate of 0.03 and more a quarter above the best is enough of few points, if the
-    gradient norm has grown fourfold. Where training and validation loss climb together, or have stepped up together, 6 % and 4 % are enough. Severity is critical when the rise exceeds half of the best level, or
+    gradient norm has grown fourfold. Where training and validation loss climb together, or have stepped up together, 6 % and 4 % are enough; 2 % of the
+    mean of all training losses since the lowest evaluation, if that is three standard errors and the last three evaluations
+    stay 4 % above (two, where both losses are back at the unigram entropy of the text). Severity is critical when the rise exceeds half of the best level, or
     when validation or gradients agree.
 
     ## Likely causes
@@ -61,7 +63,8 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     - Clip gradients at 1.0; lengthen the warm-up.
 
     ## When it is wrong
-    A switch to harder data lifts the loss for good. A warm restart of the schedule lifts it for a while: when the
+    A switch to harder data lifts the loss for good; while validation is at its best that is left alone, unless the loss
+    stands half above its best. A warm restart of the schedule lifts it for a while: when the
     logged rate has jumped up since the best level, twice the rise is asked for.
 
     ## Options
@@ -101,20 +104,25 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
             f"under a rate of {say.number(view.known_rate or 0)}."
         )
         return _sighting(view, train, first, observed, limit, sentence, Severity.WARNING)
-    creeping = _creeps(view, train, best)
+    creeping = unlearning.crept_up(view, train, best)
     if creeping is not None:
         sentence = (
             f"The level rose from {say.number(best.value)} near step {say.step(best.step)} to {say.number(train.level)}, "
             "and validation with it."
         )
         return _sighting(view, train, best.step, train.level, creeping, sentence, Severity.WARNING)
+    stepped = unlearning.stepped_up(view, train)
+    if stepped is not None:
+        then, now, step = stepped
+        sentence = f"The mean loss rose from {say.number(then)} to {say.number(now)} after step {say.step(step)}, where validation was at its best, and validation with it."
+        return _sighting(view, train, step, now, then, sentence, Severity.WARNING)
     asked = max(
         rise * (2 if view.rate_raised_since(best.step) else 1) * abs(best.value),
         floor,
         min(0.15 * (train.start - best.value), 0.6 * abs(best.value)),
     )
     observed, limit = _levels(train, best.value, asked, sigmas)
-    if not observed > limit:
+    if not observed > limit or (observed < UNDENIED * best.value and _denied(view, train)):
         return None
     grave = observed > best.value + 0.5 * abs(best.value) or _agrees(view, best.step)
     sentence = (
@@ -122,21 +130,6 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     )
     severity = Severity.CRITICAL if grave else Severity.WARNING
     return _sighting(view, train, _onset(train, best.step, limit), observed, limit, sentence, severity)
-
-
-def _creeps(view: RunView, train: SeriesView, best: Best) -> float | None:
-    """The limit that a climb has passed, or a step up, which validation shares: neither series alone would be enough."""
-    val = view.val
-    if val is None or val.size < 4 or train.size < 30 or view.rate_raised_since(best.step):
-        return None
-    limit = best.value + max(CREEP * abs(best.value), 0.15, 5 * train.level_error)
-    together = float(val.values[-2:].min()) > (1 + CREEP_BOTH) * val.lowest.value
-    if train.level <= limit or not together:
-        return None
-    k = train.window
-    stays = stats.median(train.values[-2 * k : -k]) > limit and stats.median(train.values[-3 * k : -2 * k]) > limit
-    since = train.curve[int(np.argmin(train.curve)) :]
-    return limit if stays or (since.size >= 8 and stats.mann_kendall(since) > 3) else None
 
 
 def _best(train: SeriesView) -> Best:
@@ -214,6 +207,13 @@ def _levels(train: SeriesView, best: float, asked: float, sigmas: float) -> tupl
     k = train.window
     limit = best + max(asked, sigmas * train.noise / np.sqrt(k))
     return min(stats.median(train.values[-k:]), stats.median(train.values[-2 * k : -k])), limit
+
+
+def _denied(view: RunView, train: SeriesView) -> bool:
+    """Whether an evaluation within the last windows is the best of all: then the text has become harder, not the model worse."""
+    val = view.val
+    at = int(train.steps[-min(2 * train.window, train.steps.size)])
+    return val is not None and val.size >= 3 and val.last_step >= at and val.last <= val.lowest.value
 
 
 def _agrees(view: RunView, best_step: int) -> bool:

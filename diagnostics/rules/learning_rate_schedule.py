@@ -53,7 +53,7 @@ def learning_rate_schedule(
     ## How it is detected
     Warning: the rate is below `nothing` of its peak for more than 20 points before `end` of the planned steps and the
     loss stands; or (without a plan too) it went to exactly 0 at once, from a fifth of its peak or more; or it came down to a constant floor in the first third of the plan and stays there for `held` of
-    it; or it is thrown `factor` times above its old peak and the loss rises with it; or a declared warm-up did not happen, or is twice as long as the plan and more, and the rate still rises after `rising` of it; or the rate still rises after twice the declared warm-up and `rising` of
+    it; or it is thrown `factor` times above its old peak and the loss rises with it, that of training or of validation; or a declared warm-up did not happen, or is twice as long as the plan and more, and the rate still rises after `rising` of it; or the rate still rises after twice the declared warm-up and `rising` of
     the plan. Info: it still rises after `rising` of the plan without a declared warm-up; or its peak is `factor` times
     above or below the declared one.
 
@@ -248,7 +248,16 @@ def _rose(view: RunView, step: int) -> bool:
         return False
     then = stats.median(before[-20:])
     margin = max(0.05 * abs(then), 2 * train.noise / float(np.sqrt(min(after.size, 20))))
-    return stats.median(after[-20:]) > then + margin
+    return stats.median(after[-20:]) > then + margin or _validation_rose(view, step)
+
+
+def _validation_rose(view: RunView, step: int) -> bool:
+    """Whether two evaluations and all later ones since the step stand a twentieth above the lowest one before it."""
+    val = view.val
+    if val is None:
+        return False
+    before, after = val.values[val.steps < step], val.values[val.steps >= step]
+    return bool(before.size and after.size >= 2 and after.min() > 1.05 * before.min() > 0)
 
 
 def _warmup_beyond(view: RunView, rate: SeriesView, rising: float) -> Sighting | None:

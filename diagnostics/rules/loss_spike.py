@@ -14,6 +14,13 @@ from diagnostics.view import RunView
 BASE, BASE_REACH, RECENT = 50, 600, 10
 """Points of a baseline window, how far back baselines are looked for, and points that are tested."""
 
+NEWEST, FEWEST, FALLING = 15, 3, -3.0
+"""Points that are the level of a falling loss, points at the end that are never among them (others of a spike are too few to
+move a median), and the Mann–Kendall z of a window from which on it falls."""
+
+SET_ASIDE = 6
+"""Baselines for each of which the lowest one is passed over as an easy pocket; a shorter history has none to compare with."""
+
 LOW_FLOOR = 0.3
 """Nats that a loss below 0.1 must rise."""
 
@@ -40,7 +47,7 @@ def loss_spike(
 
     ## How it is detected
     At least `hot` of the last 10 points lie above the best recent level (the lowest median of 50 points among the last
-    600, so that the spike is never its own baseline) by more than `sigmas` of the noise and by more than `rise` of it.
+    600, so that the spike is never its own baseline; in a short history that falls, the median of the 15 before) by more than `sigmas` of the noise and by more than `rise` of it.
     The noise is that from point to point, or that about a line through the baseline if it is larger. It is a warning
     when the hot points are `grave_rise` above, when the gradient norm jumped too, when an evaluation shows it (half of
     `rise` above the lowest), or when it has lasted `lasting` points; else info. Once over, it is info and says how long it took, unless it is the third. Single points
@@ -82,17 +89,17 @@ def loss_spike(
     found = _baseline(train.values)
     if found is None or found[0] <= 0:
         return None
-    base, since, width = found
+    base, level_of, usual_of = found
     earlier = int(train.steps[max(0, train.steps.size - RECENT - BASE)])
     asked = rise * (2 if view.rate_raised_since(earlier) else 1)
     # Near zero a share of the level is nothing: what is learned by heart jumps by its own size at every hard sentence.
     least = max(asked * base, LOW_FLOOR if base <= 0.1 else 0.0)
     if int((train.values[-RECENT:] > base + least).sum()) < min(hot, RECENT):
         return None  # whatever the noise is
-    limit = base + max(sigmas * _calm_noise(train, since + width // 2, since + width, base + least), least)
+    limit = base + max(sigmas * _calm_noise(train, level_of, base + least), least)
     is_hot = train.values > limit
     # Where single points have always jumped so high, that many more of the last ten must.
-    usual = _usual(is_hot[since:-RECENT])
+    usual = _usual(is_hot[usual_of:-RECENT])
     if int(is_hot[-RECENT:].sum()) < min(hot + 3 * RECENT * usual, RECENT):
         return None
     start = _onset(is_hot)
@@ -113,30 +120,38 @@ def _usual(is_hot: np.ndarray) -> float:
     return float(start + jumps.sum()) / max(1, is_hot.size)
 
 
-def _baseline(values: Floats) -> tuple[float, int, int] | None:
+def _baseline(values: Floats) -> tuple[float, slice, int] | None:
     """The lowest median of 50 points (fewer while there are few) among the last 600, the newest ten left out.
 
-    Of many such the fourth lowest: text in a fixed order has easy pockets. With it the index at which its points begin, and how many they are.
+    Of many such the fourth lowest: text in a fixed order has easy pockets. While there are few, a loss that falls has come
+    further than the middle of its window: there the newest points alone count. With it the second half of its window, and the index of its first point.
     """
     first = max(0, values.size - BASE_REACH)
     past = values[first:-RECENT]
     width = min(BASE, past.size)
-    if width < 15:
+    if width < NEWEST:
         return None
     stride = max(1, width // 2)
     last_first = stats.windows_of(past, width)[::-1][::stride]
     medians = stats.medians(last_first)
-    at = int(np.argsort(medians, kind="stable")[min(3, medians.size // 6)])
-    return float(medians[at]), first + past.size - width - at * stride, width
+    at = int(np.argsort(medians, kind="stable")[min(3, medians.size // SET_ASIDE)])
+    newest = min(stats.median(past[-NEWEST:]), stats.median(values[-NEWEST - FEWEST : -FEWEST]))
+    end = first + past.size
+    level = float(medians[at])
+    if medians.size < SET_ASIDE and newest < level and stats.mann_kendall(past[-width:]) < FALLING:
+        level = newest
+    else:
+        end -= at * stride
+    return level, slice(end - width + width // 2, end), end - width
 
 
-def _calm_noise(train: SeriesView, first: int, last: int, high: float) -> float:
+def _calm_noise(train: SeriesView, level_of: slice, high: float) -> float:
     """The noise without the tested points: from point to point, and about a line through the baseline's second half.
 
     The latter is the larger one where text in a fixed order makes neighbours alike: there the level itself wanders. What
     stands as high as a spike is left out of it.
     """
-    calm, base = train.values[-256:-RECENT], train.values[first:last]
+    calm, base = train.values[-256:-RECENT], train.values[level_of]
     return max(stats.noise(calm), stats.line_spread(base[base <= high]), 5e-4 * abs(stats.median(calm)))
 
 

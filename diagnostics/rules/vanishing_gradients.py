@@ -11,7 +11,11 @@ from diagnostics.series import SeriesView
 from diagnostics.view import RunView
 
 DEAD_POINTS = 20
-"""Points in a row with a gradient of exactly 0 that are no accident."""
+"""Points in a row with a gradient of exactly 0 that are no accident; and so many before a single one, none of them 0."""
+
+WAKING, ASLEEP = 3, 0.5
+"""Points after a single 0 that stay below this share of the norm before it: a block that was left out of one step alone, as
+layer drop does, is back at once; weights that became 0 begin anew."""
 
 
 @rule(
@@ -38,12 +42,14 @@ def vanishing_gradients(
     The loss has fallen by less than `fall` and is not falling now, and one of: the median of the last `points` norms is
     below `tiny`; the first block's norm is below `ratio` of the last block's; the norms shrink step by step, at least
     threefold each time, by a factor of `decay` over all, to below 0.005 (this needs three points only). Whether the loss
-    falls or not: in a run from scratch the first block's norm is exactly 0 for 20 points, and the last block's is not.
+    falls or not, in a run from scratch, while the last block's norm is not 0: the first block's is exactly 0 for 20
+    points; or for one point after 20 that were not, and less than half of what it was for the next three.
 
     ## Likely causes
     - A deep model without residual paths or normalisation; saturated activations.
     - Frozen weights: nothing requires gradients.
     - Bad initialisation: too small.
+    - A block that dies in mid-run: its weights were overwritten, by a faulty load or merge, a pruning mask, a bad memory.
 
     ## What to do
     - Check residual connections and norms; use pre-norm and scaled initialisation.
@@ -74,7 +80,7 @@ def vanishing_gradients(
     grad, loss = view.get("grad_norm"), view.train or view.val
     if grad is None or loss is None or grad.size < 3 or loss.size < 3:
         return None
-    dead = _dead_block(view, loss)
+    dead = _dead_block(view)
     if dead is not None or _falls(loss, fall):
         return dead
     recent = grad.values[-points:]
@@ -97,7 +103,7 @@ def vanishing_gradients(
     return _sighting(view, grad, loss, int(grad.steps[start]), to_norm, from_norm / decay, sentence)
 
 
-def _dead_block(view: RunView, loss: SeriesView) -> Sighting | None:
+def _dead_block(view: RunView) -> Sighting | None:
     """A first block whose gradient is exactly zero while the last one's is not: it takes no part, the others learn.
 
     In a fine-tune that is how frozen layers look, so only runs from scratch are judged.
@@ -105,16 +111,45 @@ def _dead_block(view: RunView, loss: SeriesView) -> Sighting | None:
     first, last = view.get("grad_norm_first"), view.get("grad_norm_last")
     if first is None or last is None or min(first.size, last.size) < DEAD_POINTS or view.uniform_loss is None:
         return None
-    if first.values[-DEAD_POINTS:].any() or not last.values[-DEAD_POINTS:].all():
+    if not first.values[-DEAD_POINTS:].any() and last.values[-DEAD_POINTS:].all():
+        at = int(first.steps[-DEAD_POINTS])
+        words = f"is exactly 0 for {DEAD_POINTS} points, the last block's {say.number(last.level)}"
+        return _dead_sighting(first, at, words, "is exactly zero since step {since}: it learns nothing")
+    struck = _struck(first, last)
+    if struck is None:
         return None
-    at = int(first.steps[-DEAD_POINTS])
-    sentence = (
-        f"The first block's gradient is exactly 0 for {DEAD_POINTS} points, the last block's {say.number(last.level)}."
+    before, at, after = struck
+    words = f"was exactly 0 at step {say.step(at)}, {say.number(before)} before and at most {say.number(after)} in the next {WAKING} points"
+    return _dead_sighting(first, at, words, "was exactly zero at step {since}: its weights begin anew")
+
+
+def _struck(first: SeriesView, last: SeriesView) -> tuple[float, int, float] | None:
+    """(norm before, step, highest norm in the points after) where the gradient was exactly zero once, among the last points."""
+    values = first.values
+    zeros = np.flatnonzero(values[-DEAD_POINTS:] == 0)
+    if not zeros.size:
+        return None
+    at = max(0, values.size - DEAD_POINTS) + int(zeros[0])
+    before, after = values[max(0, at - DEAD_POINTS) : at], values[at + 1 : at + 1 + WAKING]
+    if before.size < DEAD_POINTS or after.size < WAKING or not before.all():
+        return None
+    step, top, usual = int(first.steps[at]), float(after.max()), stats.median(before)
+    others = last.values[last.steps == step]
+    alive = others.size > 0 and bool(others[-1] > 0)
+    return (usual, step, top) if alive and top < ASLEEP * usual else None
+
+
+def _dead_sighting(first: SeriesView, at: int, words: str, title: str) -> Sighting:
+    evidence = Evidence(
+        series=first.name,
+        window=(at, first.last_step),
+        observed=0.0,
+        limit=None,
+        sentence=f"The first block's gradient {words}.",
     )
-    evidence = Evidence(series=first.name, window=(at, first.last_step), observed=0.0, limit=None, sentence=sentence)
     return Sighting(
         severity=Severity.WARNING,
-        title="The first block's gradient is exactly zero since step {since}: it learns nothing",
+        title=f"The first block's gradient {title}",
         first_step=at,
         evidence=(evidence,),
         causes=(

@@ -21,6 +21,25 @@ def test_a_frozen_first_block_of_a_fine_tune_is_meant(assert_silent: Any, run: A
     assert_silent(events, "vanishing-gradients", config=CONFIG)
 
 
+def test_a_first_block_that_dies_in_mid_run_is_told_by_one_zero(
+    assert_finds: Any, assert_silent: Any, run: Any
+) -> None:
+    usual = 0.4 + 0.05 * np.random.default_rng(2).standard_normal(200)
+
+    def story(at: int, *after: float) -> list[dict[str, Any]]:
+        first = usual.copy()
+        first[at : at + len(after)] = after
+        return run(train_loss=LEARNED[:200], grad_norm=np.ones(200), **{"train/grad_norm_first": first, "train/grad_norm_last": np.ones(200)})[:140]  # fmt: skip
+
+    finding = assert_finds(story(120, 0.0, 0.02, 0.04, 0.05, 0.07, 0.06), "vanishing-gradients", config=CONFIG)
+    assert (finding.first_step, finding.detected_step) == (120, 123)
+    assert_silent(story(120, 0.0, 0.41, 0.39, 0.42), "vanishing-gradients", config=CONFIG)  # left out of one step
+    assert_silent(story(120, 0.01, 0.02, 0.04, 0.05), "vanishing-gradients", config=CONFIG)
+    assert_silent(story(5, 0.0, 0.02, 0.04, 0.05), "vanishing-gradients", config=CONFIG)  # nothing known yet
+    skipped = [{**row, "train/grad_norm_last": float(row["step"] != 120)} for row in story(120, 0.0, 0.02, 0.04, 0.05)]
+    assert_silent(skipped, "vanishing-gradients", config=CONFIG)  # no block had one
+
+
 def test_a_rate_that_is_switched_off_needs_no_plan_to_be_told(assert_finds: Any, run: Any) -> None:
     rate = np.where(np.arange(1000) < 300, 1.234e-3, 0.0)
     loss = np.where(np.arange(1000) < 300, LEARNED, LEARNED[300])
@@ -35,6 +54,18 @@ def test_a_rate_thrown_far_above_its_old_peak_is_told_and_a_restart_is_not(
     assert "jumped" in assert_finds(run(train_loss=loss, lr=thrown), "learning-rate-schedule").title
     cosine = 5e-4 * (1 + np.cos(np.pi * (np.arange(1000) % 250) / 250))
     assert_silent(run(train_loss=LEARNED, lr=cosine), "learning-rate-schedule")
+
+
+def test_a_rate_thrown_up_is_a_warning_if_validation_alone_shows_it(assert_finds: Any, findings: Any, run: Any) -> None:
+    thrown = np.where(np.arange(400) < 300, 1e-3, 5e-2)
+
+    def story(factor: float) -> list[dict[str, Any]]:
+        rows = run(train_loss=LEARNED[:400], lr=thrown)
+        val = LEARNED[:400] * np.where(np.arange(400) < 300, 1.0, factor)
+        return [{**row, **({"val_loss": float(val[at])} if at % 40 == 0 else {})} for at, row in enumerate(rows)]
+
+    assert "jumped" in assert_finds(story(1.15), "learning-rate-schedule").title
+    assert [str(f.severity) for f in findings(story(1.0)) if f.rule == "learning-rate-schedule"] == ["info"]
 
 
 def test_losses_that_climb_together_have_diverged_and_one_alone_has_not(
@@ -129,6 +160,18 @@ def test_a_moderate_spike_is_a_warning_once_an_evaluation_shows_it(assert_finds:
     assert_finds(story(2.8), "loss-spike")
     spoken = [finding for finding in findings(story(2.3)) if finding.rule == "loss-spike"]
     assert [finding.severity for finding in spoken] == ["info"]
+
+
+def test_a_spike_of_a_falling_loss_is_measured_from_where_it_had_come_to(
+    assert_finds: Any, findings: Any, run: Any
+) -> None:
+    at = np.arange(130)
+    falling = 2.85 - 0.005 * at + 0.03 * np.random.default_rng(4).standard_normal(130)
+    hit = falling + np.where(
+        (at >= 120) & (at < 126), 0.6, 0.0
+    )  # a quarter of where it was, a tenth of the last 50 points
+    assert assert_finds(run(train_loss=hit[:126]), "loss-spike", info=True).detected_step <= 123
+    assert "loss-spike" not in [finding.rule for finding in findings(run(train_loss=falling))]
 
 
 def test_the_third_spike_is_a_warning_though_each_is_moderate(assert_finds: Any, run: Any) -> None:

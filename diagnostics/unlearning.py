@@ -1,0 +1,85 @@
+"""Whether a run has lost again what it had learned: training and validation loss stand above where they were. Pure.
+
+Either series alone may rise for reasons of its own: hard text, a lucky lowest evaluation, overfitting. What both tell
+needs a smaller rise. Knows no rule.
+"""
+
+from __future__ import annotations
+
+from diagnostics import stats
+from diagnostics.series import Best, SeriesView
+from diagnostics.view import RunView
+
+CREEP, BOTH = 0.06, 0.04
+"""Shares of the best level that the training loss must have climbed, and the validation loss, when both climb."""
+
+STEP, SURE = 0.02, 3.0
+"""Share that the mean training loss since the lowest evaluation stands above the one before, and in standard errors."""
+
+LASTING, AGAIN = 3, 2
+"""Last evaluations that must stand high: one or two a hard chapter lifts as well. Where both losses are back at what knowing
+the frequencies alone costs two are enough."""
+
+BEFORE, LEAST, AT_MOST, LAST = 50, 4, 100, 15
+"""Training losses before the lowest evaluation that are a mean; those since then, at least and at most; and those that tell
+where it stands now."""
+
+FREQUENCIES, MORE = 0.98, 0.965
+"""Shares of the unigram entropy: no less is lost context, so much less was knowing some."""
+
+
+def crept_up(view: RunView, train: SeriesView, best: Best) -> float | None:
+    """The limit that a climb has passed, or a step up, which validation shares: neither series alone would be enough."""
+    val = view.val
+    if val is None or val.size < 4 or train.size < 30 or view.rate_raised_since(best.step):
+        return None
+    limit = best.value + max(CREEP * abs(best.value), 0.15, 5 * train.level_error)
+    together = float(val.values[-2:].min()) > (1 + BOTH) * val.lowest.value
+    if train.level <= limit or not together:
+        return None
+    k = train.window
+    stays = stats.median(train.values[-2 * k : -k]) > limit and stats.median(train.values[-3 * k : -2 * k]) > limit
+    since = train.curve[int(train.curve.argmin()) :]
+    return limit if stays or (since.size >= 8 and stats.mann_kendall(since) > 3) else None
+
+
+def stepped_up(view: RunView, train: SeriesView) -> tuple[float, float, int] | None:
+    """(mean before, mean since, step of the lowest evaluation) where validation stays above it and training surely rose.
+
+    All training losses since count: noise hides from the last ten of them a step that it does not hide from fifty.
+    """
+    val = view.val
+    if val is None or val.size < LEAST:
+        return None
+    lowest, at = val.lowest
+    _steps, evaluations = val.since(at)
+    _steps, after = train.since(at)
+    before, after = train.values[: train.values.size - after.size][-BEFORE:], after[-AT_MOST:]
+    if not evaluations.size or after.size < LEAST or before.size < LAST or _rate_raised(view, at, before.size):
+        return None
+    then, now = float(before.mean()), float(after.mean())
+    # A few wild losses lift a mean, and no median.
+    risen = min(now - then, 2 * (stats.median(after) - stats.median(before)))
+    error = train.noise * (1 / after.size + 1 / before.size) ** 0.5
+    if risen < max(STEP * abs(then), SURE * error):
+        return None
+    asked = AGAIN if _only_frequencies(view, val, train) else LASTING
+    lasts = evaluations.size >= asked and float(evaluations[-asked:].min()) > (1 + BOTH) * lowest
+    return (then, now, at) if lasts else None
+
+
+def _rate_raised(view: RunView, step: int, points: int) -> bool:
+    """Whether the mean rate since a step is half above that of the points before: a warm restart lifts the loss too."""
+    if view.rate is None:
+        return False
+    since = view.rate.steps > step
+    before = view.rate.values[~since][-points:]
+    return bool(before.size and since.any() and view.rate.values[since].mean() > 1.5 * before.mean())
+
+
+def _only_frequencies(view: RunView, val: SeriesView, train: SeriesView) -> bool:
+    """Whether both losses stand where only how often each token occurs is known, and validation had known more."""
+    unigram = view.data.unigram_entropy if view.data is not None else None
+    if unigram is None or view.uniform_loss is None or val.lowest.value > MORE * unigram:
+        return False
+    return min(float(val.values[-AGAIN:].min()), float(train.values[-LAST:].mean())) >= FREQUENCIES * unigram
