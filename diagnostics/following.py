@@ -32,6 +32,10 @@ DOUBT, MORE_DOUBT, FEW = 0.05, 0.5, 10
 """How often, over all evaluations so far, noise may hide that validation follows by half, and by a fifth. It is spent in
 equal parts, so that a long run does not alarm by chance; a run of few evaluations has `FEW` of them."""
 
+LIKELY, RESTS = 2.0, -1.0
+"""Where a text was read often overfitting is to be expected: so many times the doubt, and the t-value of the last evaluations'
+slope from which on they do not fall; elsewhere they must climb."""
+
 ROUNDING = 5e-4
 """The least noise, as a share: what the digits of printed losses hide."""
 
@@ -46,7 +50,7 @@ def turned(train: SeriesView, val: SeriesView, slight: float, *, often: bool) ->
     """Whether, at some evaluation since the lowest one, validation had turned while the training loss went on falling.
 
     At that evaluation `PATIENCE` of them had not been lower; they stood more than `slight` above it, by their median or by
-    the last two (`often`: anywhere above it, for `LONGER`); the last five were not falling; training lay far below; and it
+    the last two (`often`: anywhere above it, for `LONGER`); the last five climbed (`often`: did not fall); training lay far below; and it
     had surely left validation behind. What was seen once stays for a while, or until there is a new best.
     """
     low, at = val.lowest
@@ -62,11 +66,11 @@ def turned(train: SeriesView, val: SeriesView, slight: float, *, often: bool) ->
     looks = val.size - count + 1 + np.flatnonzero(known)
     rises, since = y - np.log(low), int(np.searchsorted(steps, at, side="right"))
     parted = stats.sliding_median(y, 3) - stats.sliding_median(x, 3) >= -np.log(1 - PARTED)
-    climbs = slopes(y, WINDOWS[0]) > 0
+    climbs = slopes(y, WINDOWS[0]) > (RESTS if often else 0.0)
     first = max(since + PATIENCE, WINDOWS[0]) - 1
     ends = [end for end in range(first, steps.size) if parted[end - 2] and climbs[end - WINDOWS[0] + 1]]
     ends = [end for end in ends if _stands_above(rises[since : end + 1], slight, often)]
-    return left_behind(x, y, looks, np.array(ends, dtype=np.int64))
+    return left_behind(x, y, looks, np.array(ends, dtype=np.int64), LIKELY if often else 1.0)
 
 
 def _stands_above(rises: Floats, slight: float, often: bool) -> bool:
@@ -88,13 +92,13 @@ def levels_between(series: SeriesView, edges: Ints) -> Floats:
     return np.array([stats.median(values[start:stop]) for start, stop in pairwise(cuts.tolist())])
 
 
-def left_behind(followed: Floats, following: Floats, looks: Ints, ends: Ints) -> bool:
+def left_behind(followed: Floats, following: Floats, looks: Ints, ends: Ints, likely: float = 1.0) -> bool:
     """Whether at one of the ends one series has surely fallen, and the other surely by less than a share of that.
 
-    Both are logarithms of equal length; `looks` says the how many-th point of all each of them is. One-sided t-tests of
-    the slopes in the same window, which ends there.
+    Both are logarithms of equal length; `looks` says the how many-th point of all each of them is, `likely` how many times
+    the doubt may be spent. One-sided t-tests of the slopes in the same window, which ends there.
     """
-    spent = DOUBT / np.maximum(looks, FEW)
+    spent = likely * DOUBT / np.maximum(looks, FEW)
     more = spent * MORE_DOUBT / DOUBT
     tests = ((-followed, spent), (following - HALF * followed, spent), (following - FIFTH * followed, more))
     for width in WINDOWS:

@@ -72,7 +72,7 @@ def overfitting(
     their median or by the last two, and the training loss lies 15 % below them. It has surely fallen over the last 5 to
     16 evaluations, and validation surely by less than half of that (and less than a fifth, as shares): t-tests whose
     doubt, 5 %, is spent over all evaluations so far. From scratch, on a text that was read `readings` times, four
-    evaluations anywhere above are enough; before a text was read once, none are. It stays until there is a new best.
+    evaluations anywhere above are enough, they need not climb, and the doubt is 10 %; before a text was read once, none are. It stays until there is a new best.
     Or, in a run from scratch whose evaluations were too rare to see it turn: the training loss is below three tenths of
     a validation loss of 1.5 nats and more. Four evaluations more than `critical_rise` above are critical. Without a training loss, four evaluations
     `clear_rise` above are asked for. Scale does not matter: each series is held against itself.
@@ -159,7 +159,7 @@ def _early(view: RunView, val: SeriesView, slight_rise: float, readings: float) 
     if train is None or (seen is not None and seen < 1):
         return None
     often = seen is not None and seen >= readings and view.uniform_loss is not None
-    if not following.turned(train, val, slight_rise, often=often):
+    if not following.turned(train, val, slight_rise, often=often) or not _still_learning(train, val.lowest.step):
         return None
     return _sighting(view, val, train, 0.0, Severity.WARNING)
 
@@ -235,7 +235,9 @@ def _best(val: SeriesView, sigma: float) -> tuple[float, int]:
 
 def _still_learning(train: SeriesView, best_step: int) -> bool:
     """Whether the training loss is lower now than it was at the best validation."""
-    then, now = train.near(best_step), train.level
+    before = train.values[train.steps <= best_step][-train.window :]
+    # At a restart of the rate the best evaluation stands at a cliff: what came before counts, not the middle of both sides.
+    then, now = min(train.near(best_step), stats.median(before) if before.size else np.inf), train.level
     _steps, values = train.since(best_step)
     if values.size >= 3:
         now = stats.median(values[-max(3, train.window) :])

@@ -107,6 +107,27 @@ def test_a_text_read_again_and_again_is_told_of_a_rise_of_any_size(tokens: int) 
     assert later > 20, "where it is not known how often the text was read, two hundredths are asked for"
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_text_read_often_by_which_validation_still_gains_is_left_alone(seed: int) -> None:
+    data = {"type": "data", "step": 0, "train_tokens": 5_000, "planned_tokens": 100_000, "characters": 50_000}
+    train = learned(40, 2.0)
+    noise = np.random.default_rng(seed).normal(0, 0.006, 40)
+    val = 1.35 * train[10] * (train / train[10]) ** 0.5 * (1 + noise)
+    assert judged([data, *events(train, val, seed)])[1] == [None] * 40
+
+
+def test_validation_that_rests_is_told_where_the_text_was_read_often() -> None:
+    """It stands a little above its best and comes down slowly with the rate: no climb, and no gain from all that is learned."""
+    data = {"type": "data", "step": 0, "train_tokens": 3_000, "planned_tokens": 100_000, "characters": 50_000}
+    falls = 2.62 + (START - 2.62) * np.exp(-np.arange(8) / 1.5)
+    turns = 2.5 * np.array([1.04, 1.042, 1.026, 1.025, 1.0, 1.011, 1.021, 1.018, 1.015])
+    train = 2.4 * np.exp(-0.02 * np.arange(24)) + (START - 2.4) * np.exp(-np.arange(24) / 2)
+    rows = events(train, np.concatenate([falls, turns, np.full(7, 2.5 * 1.014)]))
+    often, unknown = (judged([*head, *rows])[1] for head in ([data], []))
+    assert first_word(often) in range(16, 19)
+    assert unknown == [None] * 24
+
+
 def test_what_is_read_once_cannot_be_learned_by_heart() -> None:
     rows = events(learned(30, 2.0), turning(30, 12, 0.0015))
     assert first_word(judged(rows)[1]) is not None
@@ -144,6 +165,12 @@ def test_a_warm_restart_that_lifts_both_is_left_alone() -> None:
     train, val = learned(30, 2.0), turning(30, 40, 0.0) - 0.005 * np.arange(30)
     lift = np.where(np.arange(30) >= 15, 0.06 * np.exp(-(np.arange(30) - 15) / 4), 0)
     assert judged(events(train + 3 * lift, val + lift))[1] == [None] * 30
+
+
+def test_a_restart_that_throws_both_far_up_is_left_alone_while_training_stands_above_where_it_was() -> None:
+    train, val = learned(40, 1.6), turning(40, 50, 0.0) - 0.01 * np.arange(40)
+    lift = np.where(np.arange(40) > 20, 0.4 * np.exp(-(np.arange(40) - 21) / 3), 0)
+    assert judged(events(train + 1.2 * lift, val + lift))[1] == [None] * 40
 
 
 def test_a_training_loss_on_another_scale_is_left_alone() -> None:
