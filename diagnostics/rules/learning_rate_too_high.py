@@ -178,7 +178,7 @@ def _settled_high(view: RunView, stuck: float, bearable: float) -> float | None:
     """The limit when a run from scratch lies flat near what the commonest tokens alone give."""
     seen = read_progress(view)
     rate = view.step_size
-    if seen is None or rate < bearable:
+    if seen is None or rate <= bearable:
         return None
     absurd = rate >= 3 * bearable
     limit = _limit(view, seen, stuck, absurd, rate >= 10 * bearable)

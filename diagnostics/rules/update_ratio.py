@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from diagnostics import say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
+from diagnostics.progress import read_progress
+from diagnostics.reach import ADAM
 from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
+
+FRESH, MEASURED, GAINED = 100, 2, 0.04
+"""Steps within which the weights are about as large as they began, ratios that are asked for, and the share of the loss of
+knowing nothing that a model gains which moves as a whole."""
 
 
 @rule(
     "update-ratio",
     needs=(("update_ratio",),),
-    helps=("learning_rate",),
+    helps=("learning_rate", "train_loss"),
     blind="how far each step moves the weights cannot be seen",
     clock="update_ratio",
     severity=Severity.INFO,
     life=Life(open_after_looks=2, close_after_points=10),
 )
-def update_ratio(view: RunView, *, high: float = 0.1, low: float = 1e-5, points: int = 10) -> Sighting | None:
+def update_ratio(
+    view: RunView, *, high: float = 0.1, low: float = 1e-5, points: int = 10, held: float = 5.0
+) -> Sighting | None:
     """Each step changes the weights far more, or far less, than about a thousandth.
 
     ## What it means
@@ -30,7 +42,10 @@ def update_ratio(view: RunView, *, high: float = 0.1, low: float = 1e-5, points:
 
     ## How it is detected
     The median of the last `points` ratios (norm of the update ÷ norm of the weights) is above `high`, or below `low`
-    while the rate is at a third of its peak or more.
+    while the rate is at a third of its peak or more. That is info. It is a warning when, in a run from scratch, every ratio
+    so far, two and more, the first within 100 steps, is less than `held` times the rate of its step, and less than 4 % of
+    the loss of knowing nothing was gained: Adam moves each weight that it holds by about the rate, and fresh weights are
+    about a thirtieth, so that a model that is trained as a whole moves by 10 to 30 times the rate.
 
     ## Likely causes
     - Learning rate too high or too low for this size of weights.
@@ -42,12 +57,14 @@ def update_ratio(view: RunView, *, high: float = 0.1, low: float = 1e-5, points:
     - Check that every parameter is in a group of the optimizer.
 
     ## When it is wrong
-    Adapters that start at zero have a large ratio at first; a model that is nearly done needs small steps only.
+    Adapters that start at zero have a large ratio at first; a model that is nearly done needs small steps only. Weights
+    that begin ten times larger than usual move by less of their size: then the loss falls nevertheless.
 
     ## Options
     - `high` (0.1): update ÷ weight above which it speaks.
     - `low` (1e-5): update ÷ weight below which it speaks.
     - `points` (10): last ratios.
+    - `held` (5): times the rate that a step changes the weights by, at least, if all of them are trained.
 
     ## Example
     Fires:
@@ -59,7 +76,12 @@ def update_ratio(view: RunView, *, high: float = 0.1, low: float = 1e-5, points:
     - Karpathy, CS231n: Ratio of weights and updates.
     """
     ratio = view.get("update_ratio")
-    if ratio is None or ratio.values.size < points:
+    if ratio is None:
+        return None
+    times = _times_the_rate(view, ratio)
+    if times is not None and times < held:
+        return _held_sighting(view, ratio, times, held)
+    if ratio.values.size < points:
         return None
     now = stats.median(ratio.values[-points:])
     if now > high:
@@ -67,6 +89,49 @@ def update_ratio(view: RunView, *, high: float = 0.1, low: float = 1e-5, points:
     if 0 <= now < low and view.rate_share >= 0.33:
         return _sighting(ratio, points, now, low)
     return None
+
+
+def _times_the_rate(view: RunView, ratio: SeriesView) -> float | None:
+    """By how many times the rate of its step the weights have been changed at most, in a run from scratch that gained nothing."""
+    rate, seen = view.rate, read_progress(view)
+    if rate is None or seen is None or not seen.uniform or not 0 < view.step_size <= ADAM or seen.fall >= GAINED:
+        return None
+    if view.val is not None and view.val.level < (1 - GAINED) * seen.reference:
+        return None
+    steps, values = ratio.first_points
+    if steps.size < MEASURED or steps[0] > FRESH:
+        return None
+    logged, rates = rate.first_points
+    at = np.searchsorted(logged, steps[:MEASURED])
+    if at[-1] >= logged.size or not (logged[at] == steps[:MEASURED]).all() or not rates[at].all():
+        return None
+    return float((values[:MEASURED] / rates[at]).max())
+
+
+def _held_sighting(view: RunView, ratio: SeriesView, times: float, held: float) -> Sighting:
+    first = int(ratio.first_points[0][0])
+    seen = _sighting(ratio, MEASURED, ratio.last, 0.0)
+    sentence = (
+        f"The first steps changed the weights by at most {say.number(times)} times the learning rate; "
+        "10 to 30 times is what they are changed by where all of them are trained."
+    )
+    evidence = Evidence(
+        series=ratio.name, window=(first, ratio.last_step), observed=times, limit=held, sentence=sentence
+    )
+    frozen = Cause("most of the model is not trained", "frozen, or never given to the optimizer")
+    return replace(
+        seen,
+        severity=Severity.WARNING,
+        title=f"Most weights do not move: each step changes them by {say.number(times)} times the rate, and the loss does not fall",
+        first_step=first,
+        evidence=(evidence,),
+        causes=(frozen, Cause("weights that begin far too large", "the same update is a smaller share of them")),
+        remedies=(
+            Remedy("Check that every parameter requires gradients and is in a group of the optimizer."),
+            Remedy("Print the norm of each weight at the start."),
+        ),
+        confidence=0.8,
+    )
 
 
 def _sighting(ratio: SeriesView, points: int, now: float, limit: float) -> Sighting:

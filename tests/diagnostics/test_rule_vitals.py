@@ -29,6 +29,37 @@ def test_the_end_of_a_decay_is_silent(assert_silent: Any, run: Any) -> None:
     assert_silent(run(update_ratio=rate, lr=rate), "update-ratio")
 
 
+FLAT, RATE = 4.15 + 0.01 * np.random.default_rng(3).standard_normal(80), np.full(80, 2e-3)
+MODEL = {"vocab_size": 65, "max_steps": 800, "learning_rate": 2e-3}
+
+
+def moved(run: Any, times: float, loss: Any = FLAT, rate: Any = RATE, first: int = 20) -> list[dict[str, Any]]:
+    """A run whose update ratio is measured at every 20th step, so many times the rate."""
+    rows = run(train_loss=loss, lr=rate)
+    ratio = [
+        {"update_ratio": float(times * rate[at])} if at >= first and at % 20 == 0 else {} for at in range(len(rows))
+    ]
+    return [{**row, **more} for row, more in zip(rows, ratio, strict=True)]
+
+
+def test_weights_that_hardly_move_with_a_loss_that_gains_nothing_are_not_trained(assert_finds: Any, run: Any) -> None:
+    finding = assert_finds(moved(run, 3.0), "update-ratio", config=MODEL)
+    assert finding.detected_step <= 42
+    assert finding.causes[0].cause == "most of the model is not trained"
+
+
+def test_weights_that_move_as_a_whole_or_a_loss_that_falls_are_silent(findings: Any, run: Any) -> None:
+    def spoke(events: list[dict[str, Any]], config: Any = MODEL) -> bool:
+        return "update-ratio" in [f.rule for f in findings(events, config) if f.severity != "info"]
+
+    falls = 4.17 - 0.01 * np.arange(80)
+    assert not spoke(moved(run, 15.0))
+    assert not spoke(moved(run, 3.0, falls)), "large weights move by less of their size"
+    assert not spoke(moved(run, 3.0, FLAT / 2)), "a fine-tune may have nothing to learn"
+    assert not spoke(moved(run, 3.0, rate=np.full(80, 0.1)), {**MODEL, "learning_rate": 0.1}), "too high, or no Adam"
+    assert not spoke(moved(run, 3.0), {**MODEL, "optimizer": "sgd"})
+
+
 def test_memory_that_grows_until_it_is_nearly_full(assert_finds: Any, run: Any) -> None:
     used = np.linspace(10, 23, 600)
     finding = assert_finds(run(gpu_memory_gib=used, gpu_memory_total_gib=[24.0] * 600), "gpu-memory-pressure")
