@@ -52,18 +52,19 @@ def migrate(database: Database, now: float, migrations: Sequence[Migration] = MI
     version = _version(database)
     if version is None:
         _create(database, newest, now)
-        return None
+        version = _version(database) or newest  # another server may have been quicker, and be of another version
     if version > newest:
         raise NewerStore(
             f"the store {database.engine.url.render_as_string(hide_password=True)} has schema {version}, and this version "
             f"of Runwell knows up to {newest}; install the newer Runwell, or start with another --home"
         )
-    due = [migration for migration in migrations if migration.version > version]
-    if not due:
+    if version == newest:
         return None
     backup = _back_up(database, version)
     with database.write() as connection:
-        for migration in due:
+        _take_turn(connection)
+        version = connection.scalar(_VERSION) or 0
+        for migration in [migration for migration in migrations if migration.version > version]:
             migration.apply(connection)
             connection.execute(schema_version.insert().values(version=migration.version, applied_at=now))
     return backup
@@ -91,12 +92,25 @@ def _version(database: Database) -> int | None:
             "give another --home or RUNWELL_DATABASE_URL"
         )
     with database.read() as connection:
-        version: int | None = connection.scalar(sa.select(sa.func.max(schema_version.c.version)))
+        version: int | None = connection.scalar(_VERSION)
     return version
+
+
+_VERSION = sa.select(sa.func.max(schema_version.c.version))
+
+
+def _take_turn(connection: sa.Connection) -> None:
+    """Wait for another server that makes or changes the tables of this schema. SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        name = sa.literal("runwell schema ") + sa.func.current_schema()
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(name, 0))))
 
 
 def _create(database: Database, version: int, now: float) -> None:
     with database.write() as connection:
+        _take_turn(connection)
+        if sa.inspect(connection).has_table(schema_version.name):
+            return
         metadata.create_all(connection)
         connection.execute(schema_version.insert().values(version=version, applied_at=now))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 import zlib
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import sqlalchemy as sa
 from dashboard.errors import NewerStore, StoreError
 from dashboard.records import Ints
 from dashboard.store import Store, packing
+from dashboard.store import migrations as migrations_module
 from dashboard.store.database import Database, open_engine
 from dashboard.store.migrations import FIRST_VERSION, MIGRATIONS, Migration, migrate
 from runwell.wire import Batch
@@ -54,6 +56,26 @@ def test_a_migration_is_applied_once_after_a_backup(old: Path) -> None:
         assert copy.execute("SELECT id FROM runs").fetchall() == [("r1",)]
     assert migrate(database, 6.0, (*MIGRATIONS, ADD)) is None
     database.engine.dispose()
+
+
+def too_early(seen: int | None) -> Callable[[Database], int | None]:
+    """Reads the schema's number, and the first time what it was a moment before."""
+    look, first = migrations_module._version, [seen]
+    return lambda database: first.pop() if first else look(database)
+
+
+def test_servers_that_start_at_once_make_and_change_the_tables_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    change = Migration(NEWEST + 1, "once", lambda _: steps.append("changed"))
+    for migrations, seen in (MIGRATIONS, None), ((*MIGRATIONS, change), NEWEST):
+        for _ in range(2):
+            database = Database(open_engine(url))
+            with monkeypatch.context() as racing:
+                racing.setattr(migrations_module, "_version", too_early(seen))
+                migrate(database, 5.0, migrations)
+            assert migrations_module._version(database) == migrations[-1].version
+            database.engine.dispose()
+    assert steps == ["changed"]
 
 
 def test_a_migration_that_fails_changes_nothing(old: Path) -> None:
