@@ -222,17 +222,18 @@ class Store:
         with self._database.read() as connection:
             return journal.dropped(connection, runs.find(connection, run_id).key)
 
-    def replay(self, run_id: str, after: int = 0) -> Iterator[tuple[int, Event]]:
+    def replay(self, run_id: str, after: int = 0, *, visible: bool = False) -> Iterator[tuple[int, Event]]:
         """(arrival number, event) of everything that arrived after number `after`, in order, in bounded memory.
 
-        A metrics event comes back whole, with all the names of one log() call. Raises UnknownRun at once.
+        A metrics event comes back whole, with all the names of one log() call; with `visible`, those that a rewind has
+        hidden are left out. Raises UnknownRun at once.
         """
         with self._database.read() as connection:
             run_key: int = runs.find(connection, run_id).key
 
         def read(start: int) -> tuple[int, int, Iterator[tuple[int, Event]]]:
             with self._database.read() as connection:
-                return replay.page(connection, run_key, start)
+                return replay.page(connection, run_key, start, visible=visible)
 
         return replay.all_pages(read, after)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
 from dashboard.records import Floats, Ints
 from dashboard.store import packing, pieces
@@ -55,7 +56,7 @@ class Rows:
     times: Floats
     values: Floats
 
-    def __getitem__(self, which: slice) -> Rows:
+    def __getitem__(self, which: slice | NDArray[np.bool_]) -> Rows:
         return Rows(self.arrivals[which], self.steps[which], self.times[which], self.values[which])
 
     def __len__(self) -> int:

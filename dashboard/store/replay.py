@@ -6,13 +6,14 @@ Each page is its own short transaction; blocks may be merged between two of them
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 
 from dashboard.store import points, texts
+from dashboard.store.curves import hidden_after
 from dashboard.store.tables import blocks, entries, key_sets, runs, series
 
 PAGE = 1024
@@ -20,13 +21,18 @@ PAGE = 1024
 Event = dict[str, Any]
 
 
-def page(connection: sa.Connection, run_key: int, after: int) -> tuple[int, int, Iterator[tuple[int, Event]]]:
-    """(last number of the page, last number of the run, events after `after` as far as the page reaches)."""
+def page(
+    connection: sa.Connection, run_key: int, after: int, *, visible: bool = False
+) -> tuple[int, int, Iterator[tuple[int, Event]]]:
+    """(last number of the page, last number of the run, events after `after` as far as the page reaches).
+
+    With `visible`, without the points that a rewind has hidden.
+    """
     newest = connection.scalar(sa.select(runs.c.arrivals).where(runs.c.key == run_key)) or 0
     stop = min(after + PAGE, newest)
     if stop <= after:
         return after, newest, iter(())
-    sources = _points(connection, run_key, after, stop)
+    sources = _points(connection, run_key, after, stop, hidden_after(connection, run_key) if visible else {})
     kept = connection.execute(
         sa.select(entries.c.arrival, entries.c.time, entries.c.body)
         .where(entries.c.run_key == run_key, entries.c.arrival > after, entries.c.arrival <= stop)
@@ -54,7 +60,7 @@ def all_pages(
 
 
 def _points(
-    connection: sa.Connection, run_key: int, after: int, stop: int
+    connection: sa.Connection, run_key: int, after: int, stop: int, cutoffs: Mapping[int, int]
 ) -> list[tuple[points.Rows, tuple[str, ...]]]:
     found = connection.execute(
         sa.select(blocks).where(
@@ -72,7 +78,10 @@ def _points(
     for block in found:
         rows = points.unpack_rows(connection, block, sets[block.key_set])
         first, last = np.searchsorted(rows.arrivals, [after, stop], side="right")
-        sources.append((rows[first:last], tuple(names[key] for key in sets[block.key_set])))
+        rows = rows[first:last]
+        if block.generation in cutoffs:
+            rows = rows[rows.steps <= cutoffs[block.generation]]
+        sources.append((rows, tuple(names[key] for key in sets[block.key_set])))
     return sources
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,11 @@ def _write_file(form: str, store: Any, run_id: str, target: Path) -> int:
                 _write(form, store, run_id, file)
         partial.replace(target)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         print(f"runwell export: cannot write {target}: {error.strerror or error}", file=sys.stderr)
         return 1
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
     print(f"wrote {target}")
     return 0
 
@@ -84,10 +87,25 @@ def _write(form: str, store: Any, run_id: str, file: Any) -> None:
         write_events((event for _, event in store.replay(run_id)), file)
         return
     names = store.series_names(run_id)
+    _warn_of(names)
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["step", "time", *names])
     for event in _rows(store, run_id):
         writer.writerow([event["step"], event["time"], *(_cell(event.get(name)) for name in names)])
+
+
+def _warn_of(names: list[str]) -> None:
+    """Say which columns of a CSV would be read as something else than metrics."""
+    from runwell.apart import COLUMNS
+
+    odd = [name for name in names if name != name.strip() or name.strip().lower() in COLUMNS]
+    if odd:
+        told = ", ".join(repr(name) for name in odd[:5]) + (f" and {len(odd) - 5} more" if len(odd) > 5 else "")
+        print(
+            f"runwell export: who reads this CSV, `runwell import` too, may take {told} for the name of a run, or for another "
+            "name; jsonl and parquet keep every name",
+            file=sys.stderr,
+        )
 
 
 def _cell(value: float | None) -> str:
@@ -97,10 +115,7 @@ def _cell(value: float | None) -> str:
 
 def _rows(store: Any, run_id: str) -> Iterator[dict[str, Any]]:
     """The metrics records that no rewind has hidden, in order of arrival."""
-    rewinds = [(number, event["step"]) for number, event in store.replay(run_id) if event["type"] == "rewind"]
-    for number, event in store.replay(run_id):
-        if event["type"] == "metrics" and not any(at > number and event["step"] > step for at, step in rewinds):
-            yield event
+    return (event for _, event in store.replay(run_id, visible=True) if event["type"] == "metrics")
 
 
 def _write_parquet(store: Any, run_id: str, path: Path) -> None:

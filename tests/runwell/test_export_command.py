@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,16 @@ def test_what_was_exported_is_judged_as_the_run_was(
         return sorted(tuple(json.dumps(found[key]) for key in keys) for found in findings)
 
     assert told(report["findings"]) == told(judged)
+
+
+def test_a_damaged_store_leaves_no_half_a_file(
+    judged: list[dict[str, Any]], home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(sqlite3.connect(home / "runwell.db")) as connection:
+        connection.execute("UPDATE blocks SET steps = x'7a'")
+        connection.commit()
+    assert main(["export", "r1", "--output", str(tmp_path / "run.jsonl")]) == 1
+    assert "restore a backup" in capsys.readouterr().err and list(tmp_path.glob("run*")) == []
 
 
 def test_no_store_no_run_and_no_place_are_one_sentence_each_and_leave_nothing(

@@ -43,6 +43,29 @@ def imported(home: Path) -> list[tuple[Any, list[dict[str, Any]]]]:
         return [(run, [event for _, event in store.replay(run.id)]) for run in store.runs(project="imported")]
 
 
+def test_a_late_writer_from_before_a_resume_is_not_in_a_table(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a killed process had left in its spool, and the next run on that machine sent."""
+    with closing(Store.open(home / "runwell.db")) as store:
+        old = [{"type": "metrics", "step": step, "time": float(step), "a": 1.0} for step in range(10)]
+        store.append("r2", Batch("w", 1, ({"type": "run", "time": 0.0}, *old[:6])))
+        resumed = ({"type": "rewind", "step": 3, "time": 20.0}, {"type": "metrics", "step": 4, "time": 21.0, "a": 2.0})
+        store.append("r2", Batch("v", 1, resumed))
+        store.append("r2", Batch("w", 8, tuple(old[6:])))
+        seen = store.series("r2", "a")
+    assert main(["export", "r2", "--format", "csv"]) == 0
+    rows = [line.split(",") for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [(int(step), float(value)) for step, _, value in rows] == list(zip(seen.step, seen.last, strict=True))
+
+
+def test_a_name_that_a_table_cannot_keep_is_said(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "r1", "--format", "csv"]) == 0 and capsys.readouterr().err == ""
+    with closing(Store.open(home / "runwell.db")) as store:
+        store.append("r1", Batch("v", 1, ({"type": "metrics", "step": 1, "time": 1e9, "seed": 1.0, " b": 2.0},)))
+    assert main(["export", "r1", "--format", "csv"]) == 0
+    said = capsys.readouterr().err
+    assert "may take 'seed', ' b' for the name of a run" in said and "jsonl and parquet keep every name" in said
+
+
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
 def test_every_number_comes_back(home: Path, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / f"run.{form}"
