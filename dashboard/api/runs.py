@@ -21,6 +21,8 @@ router = APIRouter(tags=["runs"])
 
 MAX_STEP = 2**53
 MAX_NAMES = 200
+MAX_ROWS = 400_000
+"""Of one answer: 50 MB as text, and several times that while it is made."""
 MAX_WAITING_COMMANDS = 100
 
 Name = Annotated[
@@ -79,6 +81,10 @@ def get_series(
         raise Refused(f"from = {start} is after to = {stop}")
     if len(name) > MAX_NAMES:
         raise Refused(f"{len(name)} names are too many; ask for at most {MAX_NAMES} at once")
+    if len(name) * buckets > MAX_ROWS:
+        raise Refused(
+            f"{len(name)} names of {buckets:,} buckets are {len(name) * buckets:,} rows; ask for at most {MAX_ROWS:,} at once"
+        )
     axis = _axis(x)
     tokens = need_token_counts(store, store.run(run_id)) if axis == "tokens" else None
     found = []
@@ -117,9 +123,9 @@ def get_logs(
 
 
 @router.get("/runs/{run_id}/timeline")
-def get_timeline(run_id: str, request: Request) -> Json:
-    """Checkpoints, states, alerts, acknowledged commands and rewinds, in order."""
-    return Json({"timeline": [present.entry(one) for one in services(request).store.timeline(run_id)]})
+def get_timeline(run_id: str, request: Request, limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000) -> Json:
+    """The newest checkpoints, states, alerts, acknowledged commands and rewinds, in order."""
+    return Json({"timeline": [present.entry(one) for one in services(request).store.timeline(run_id, limit=limit)]})
 
 
 @router.get("/runs/{run_id}/delivery")

@@ -279,10 +279,12 @@ class Store:
         with self._database.read() as connection:
             return journal.tail(connection, runs.find(connection, run_id).key, count)
 
-    def timeline(self, run_id: str, kinds: Collection[str] | None = None) -> list[TimelineEntry]:
-        """Checkpoints, states, alerts, acknowledgements, rewinds (or the given kinds), in order. Raises UnknownRun."""
+    def timeline(
+        self, run_id: str, kinds: Collection[str] | None = None, *, limit: int | None = None
+    ) -> list[TimelineEntry]:
+        """The newest checkpoints, states, alerts, acknowledgements and rewinds (or the given kinds), in order. Raises UnknownRun."""
         with self._database.read() as connection:
-            return journal.timeline(connection, runs.find(connection, run_id).key, kinds)
+            return journal.timeline(connection, runs.find(connection, run_id).key, kinds, limit)
 
     def alerts(
         self, run_id: str | None = None, *, level: str | None = None, limit: int = 200

@@ -38,12 +38,13 @@ def tail(connection: sa.Connection, run_key: int, count: int) -> list[LogLine]:
     return [_line(row) for row in connection.execute(query)][::-1]
 
 
-def timeline(connection: sa.Connection, run_key: int, kinds: Collection[str] | None) -> list[TimelineEntry]:
-    """Everything else that happened, in order of arrival."""
-    query = _of_kind(run_key, TIMELINE if kinds is None else kinds).order_by(entries.c.arrival)
-    return [
-        TimelineEntry(kind=row.kind, step=row.step, time=row.time, data=_data(row)) for row in connection.execute(query)
-    ]
+def timeline(
+    connection: sa.Connection, run_key: int, kinds: Collection[str] | None, limit: int | None
+) -> list[TimelineEntry]:
+    """Everything else that happened (the newest `limit` of it), in order of arrival."""
+    query = _of_kind(run_key, TIMELINE if kinds is None else kinds).order_by(entries.c.arrival.desc()).limit(limit)
+    found = connection.execute(query).all()
+    return [TimelineEntry(kind=row.kind, step=row.step, time=row.time, data=_data(row)) for row in reversed(found)]
 
 
 def alerts(

@@ -137,6 +137,13 @@ def test_samples_lines_and_timeline(client: Any, run: str) -> None:
     assert checkpoint == {"kind": "checkpoint", "step": 90, "time": 2.0, "path": "c", "val_loss": "NaN", "best": True}
 
 
+def test_of_a_long_timeline_the_newest_are_given(client: Any, send: Any) -> None:
+    send({"type": "run"}, *[{"type": "alert", "title": str(number), "time": number} for number in range(30)])
+    told = client.get("/api/v1/runs/r1/timeline?limit=3").json()["timeline"]
+    assert [entry["title"] for entry in told] == ["27", "28", "29"]
+    assert len(client.get("/api/v1/runs/r1/timeline").json()["timeline"]) == 30
+
+
 def test_findings_with_verdict_and_coverage(client: Any, run: str, services: Services) -> None:
     services.watcher.drain(30)
     body = client.get(f"{run}/findings").json()
@@ -205,7 +212,7 @@ def test_an_unknown_run_is_said_to_be(client: Any, path: str) -> None:
     [
         "/runs?limit=many", "/runs?limit=0", "/runs?limit=99999999999999999999999", "/runs?state=glorious", "/runs/r1/series?name=a&from=x",
         "/runs/r1/series?name=a&buckets=0", "/runs/r1/series?name=a&buckets=1e9", "/runs/r1/series?name=a&from=-1", "/findings?status=x",
-        "/runs/r1/series?name=a&from=5&to=4", "/runs/r1/series?" + "&".join(["name=a"] * 201), "/runs/r1/logs?after=-5", "/runs/r1/samples?limit=NaN",
+        "/runs/r1/series?name=a&from=5&to=4", "/runs/r1/series?" + "&".join(["name=a"] * 201), "/runs/r1/logs?after=-5", "/runs/r1/series?buckets=10000&" + "&".join(["name=a"] * 41), "/runs/r1/samples?limit=NaN",
     ],
 )  # fmt: skip
 def test_a_wrong_question_gets_one_sentence(client: Any, run: str, path: str) -> None:
