@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from runwell.about import describe, end_of
 from runwell.home import Environment, read_what_is_sound
@@ -104,19 +105,28 @@ def _hook() -> None:
     atexit.register(_at_exit)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_in_child)
-    before = sys.excepthook
+    before, leave = sys.excepthook, sys.exit
 
     def excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
         for run in _runs.open:
-            run.last_words = end_of(kind, error)
+            run.last_words = (*end_of(kind, error), None)
         before(kind, error, traceback)
 
+    @functools.wraps(leave)
+    def leave_with_a_word(status: Any = None, /) -> NoReturn:
+        for run in _runs.open:
+            run.last_words = (*end_of(SystemExit, SystemExit(status)), run.written)
+        leave(status)
+
     sys.excepthook = excepthook
+    sys.exit = leave_with_a_word  # nothing else tells a script that gives up from one that has come to its end
 
 
 def _at_exit() -> None:
     for run in list(_runs.open):
-        run.finish(*run.last_words)
+        state, reason, written = run.last_words
+        # whose script logged on after `sys.exit` had caught it
+        run.finish(*(state, reason) if written in (None, run.written) else ("finished", ""))
 
 
 def _in_child() -> None:

@@ -57,8 +57,8 @@ class Run:
         self.strict = strict
         self.ended = ""
         """The state it ended in; empty while it goes on."""
-        self.last_words = ("finished", "")
-        """State and reason for when Python ends without `finish`; the exception hook changes them."""
+        self.last_words: tuple[str, str, int | None] = ("finished", "", None)
+        """For when Python ends without `finish`: state, reason, and and how much was `written` by then if it may be caught."""
         self._environment, self._about = environment, dict(about)
         self._warn = Notices()
         self._step = -1
@@ -78,6 +78,11 @@ class Run:
     def url(self) -> str:
         """The run's page."""
         return f"{self._environment.url}/run/{self.id}"
+
+    @property
+    def written(self) -> int:
+        """How many records this process has written, and one."""
+        return self._spool.next_seq if isinstance(self._spool, Spool) else 0
 
     # -- what a script reports -------------------------------------------------------------------------------------
 

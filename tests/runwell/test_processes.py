@@ -95,6 +95,24 @@ while True:
         ("runwell.init(); raise TypeError('no such thing')", 1, "crashed", "TypeError: no such thing"),
         ("runwell.init(); raise KeyboardInterrupt", None, "stopped", "interrupted from the keyboard"),
         ("run = runwell.init(); run.finish('stopped', 'asked to'); sys.exit(3)", 3, "stopped", "asked to"),
+        (
+            "import threading; run = runwell.init()\n"
+            "threading.Timer(0.2, run.log, [{'a': 1}]).start(); raise TypeError('no such thing')",
+            1,
+            "crashed",
+            "TypeError: no such thing",
+        ),
+        ("runwell.init(); sys.exit(3)", 3, "crashed", "SystemExit: 3"),
+        ("runwell.init(); sys.exit('no data')", 1, "crashed", "SystemExit: 'no data'"),
+        ("runwell.init(); sys.exit()", 0, "finished", ""),
+        (
+            "import contextlib; run = runwell.init()\n"
+            "with contextlib.suppress(SystemExit): sys.exit(2)\n"
+            "run.log({'a': 1})",
+            0,
+            "finished",
+            "",
+        ),
         ("with runwell.init(): 1 / 0", 1, "crashed", "ZeroDivisionError: division by zero"),
         (
             "import threading; run = runwell.init()\n"
