@@ -2,6 +2,7 @@
 
     python benchmarks/bench.py --peers-python PEERS/bin/python        some minutes; without it the peers' rows say how to get them
     make bench PEERS_PYTHON=PEERS/bin/python
+    make bench PEERS_PYTHON=PEERS/bin/python ARGS=--pages         only how long their pages take to a drawn chart
 
 The peers live in an environment of their own; `benchmarks/peers/` says what each is asked. No network is used.
 """
@@ -31,6 +32,8 @@ HEADERS = (
     "", "log() flat out p50 µs", "p99 µs", "at 1,000/s p50 µs", "p99 µs", "calls timed",
     "steps lost when SIGKILLed", "points/s until kept", "bytes a point",
     f"spikes drawn, of {SPIKES}",
+)  # fmt: skip
+PAGE_HEADERS = (
     *(f"page to drawn chart, {points:,} points, s (opened again)" for points in POINTS), f"spikes that it got, of {SPIKES}",
 )  # fmt: skip
 Found = Mapping[str, Any]
@@ -60,20 +63,22 @@ def parsed(code: int, out: str, said: str) -> Found:
     return {"missing" if missing else "failed": last}
 
 
-def row(name: str, found: Found) -> str:
-    """A line of the table."""
+def row(name: str, found: Found, *, pages: bool = False) -> str:
+    """A line of the table, or of the one that has the pages alone."""
     title = TOOLS[name] + "".join(f", {package} {version}" for package, version in found.get("versions", {}).items())
-    if "missing" in found:
-        return _line(title, "not installed", *[NOTHING] * (len(HEADERS) - 2))
-    if "failed" in found:
-        return _line(title, "failed", *[NOTHING] * (len(HEADERS) - 2))
+    for key, words in (("missing", "not installed"), ("failed", "failed")):
+        if key in found:
+            return _line(title, words, *[NOTHING] * (len(headers(pages=pages)) - 2))
+    return _line(title, *([] if pages else _measured(found)), *map(_drawn, found["charts"]), _given(found))
+
+
+def _measured(found: Found) -> list[str]:
     lost = f"{found['logged'] - found['kept']:,} of {found['logged']:,}" if "kept" in found else "failed"
-    return _line(
-        title, _number(found, "flat_p50", "calls", 1), _number(found, "flat_p99", "calls", 1),
+    return [
+        _number(found, "flat_p50", "calls", 1), _number(found, "flat_p99", "calls", 1),
         _number(found, "p50", "calls", 1), _number(found, "p99", "calls", 1), _number(found, "calls", "calls"), lost,
         _number(found, "points_per_second", "poured"), _number(found, "bytes_a_point", "poured", 1), _number(found, "spikes", "spikes"),
-        *(_drawn(chart) for chart in found.get("charts", [])), _given(found),
-    )  # fmt: skip
+    ]  # fmt: skip
 
 
 def _number(found: Found, key: str, part: str, digits: int = 0) -> str:
@@ -85,6 +90,8 @@ def _number(found: Found, key: str, part: str, digits: int = 0) -> str:
 def _drawn(chart: Found) -> str:
     if "failed" in chart:
         return "failed"
+    if "unfilled" in chart:
+        return f"not filled in {chart['unfilled']:g} s"
     if "late" in chart:
         return f"> {chart['late']:g}"
     return f"{chart['first'] / 1000:.2f} ({chart['again'] / 1000:.2f})" if chart else NOTHING
@@ -99,9 +106,15 @@ def _line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def heading() -> str:
+def headers(*, pages: bool = False) -> tuple[str, ...]:
+    """What stands above the columns."""
+    return ("", *PAGE_HEADERS) if pages else (*HEADERS, *PAGE_HEADERS)
+
+
+def heading(*, pages: bool = False) -> str:
     """The first two lines of the table."""
-    return "\n".join([_line(*HEADERS), f"|{'---|' + '---:|' * (len(HEADERS) - 1)}"])
+    names = headers(pages=pages)
+    return "\n".join([_line(*names), f"|{'---|' + '---:|' * (len(names) - 1)}"])
 
 
 def remarks(found: Mapping[str, Found]) -> Sequence[str]:
@@ -128,18 +141,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers-python", metavar="PATH", help="interpreter of the environment that has the peers")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the seconds and steps (0.2: a quick look)")
+    parser.add_argument("--pages", action="store_true", help="only how long their pages take")
     parser.add_argument("--only", nargs="+", choices=TOOLS, default=list(TOOLS))
     given = parser.parse_args()
     end_on_sigterm()
     print(f"Runwell {importlib.metadata.version('runwell')}, load {os.getloadavg()[0]:.1f} before", flush=True)
-    print(f"\n{heading()}", flush=True)
+    print(f"\n{heading(pages=given.pages)}", flush=True)
     found: dict[str, Found] = {}
     for name in given.only:
         python = sys.executable if name in OURS else given.peers_python or None
-        found[name] = ask(name, python, given.scale)
+        found[name] = {} if given.pages and python else ask(name, python, given.scale)
         if python and not {"missing", "failed"} & set(found[name]):
             found[name] = {**found[name], "charts": charts(name, python, given.scale)}
-        print(row(name, found[name]), flush=True)
+        print(row(name, found[name], pages=given.pages), flush=True)
     print("\n" + "\n".join([*remarks(found), f"load {os.getloadavg()[0]:.1f} after"]))
 
 

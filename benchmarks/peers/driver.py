@@ -29,6 +29,10 @@ STEP_SECONDS = 0.001
 PATIENCE_SECONDS, FILL_SECONDS = 240.0, 300.0
 
 
+class Late(RuntimeError):
+    """A part of a measurement took longer than it may."""
+
+
 def measured(name: str, scale: float) -> dict[str, Any]:
     """All that the table says of a tracker; `scale` shortens what is counted in steps and seconds, but not the spikes."""
     found: dict[str, Any] = {"versions": {package: version(package) for package in tools.tool(name).PACKAGES}}
@@ -98,7 +102,11 @@ def show(name: str, folder: Path, points: int) -> None:
         say({"address": ""})
         return
     with tool.serving(folder) as url:
-        seconds = told(child(name, "spiked", folder, url, points), FILL_SECONDS)["seconds"]
+        try:
+            seconds = told(child(name, "spiked", folder, url, points), FILL_SECONDS)["seconds"]
+        except Late:
+            say({"unfilled": FILL_SECONDS})
+            return
         with tool.page(folder, url, points) as address:
             say({"address": address, "line": tool.LINE, "fill_seconds": seconds})
             sys.stdin.read()
@@ -129,7 +137,7 @@ def told(process: subprocess.Popen[str], patience: float = PATIENCE_SECONDS) -> 
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        raise RuntimeError(f"not done after {patience:g} s") from None
+        raise Late(f"not done after {patience:g} s") from None
     if process.returncode:
         folder, part = Path(str(process.args[6])), str(process.args[5])  # type: ignore[index]
         raise RuntimeError(f"ended with {process.returncode}: {(folder / f'{part}.err').read_text()[-1500:]}")

@@ -75,15 +75,14 @@ def charts(name: str, python: str, scale: float) -> list[dict[str, Any]]:
 def chart(name: str, python: str, points: int) -> dict[str, Any]:
     """Milliseconds of a new browser (`first`) and with the files in its cache (`again`), and how many spikes the page was given.
 
-    `{}` for a tool without a page; `{"late": seconds}` when no line was there by then; `{"failed": why}`.
+    `{}` for a tool without a page; `{"late": seconds}` when no line was there by then; `{"unfilled": seconds}` when the tool
+    had not taken the points in by then; `{"failed": why}`.
     """
     try:
         with shown(name, python, points) as told:
-            return (
-                {"fill_seconds": told["fill_seconds"], **looks(told["address"], told["line"])}
-                if told["address"]
-                else {}
-            )
+            if "unfilled" in told or not told["address"]:
+                return {key: told[key] for key in ("unfilled",) if key in told}
+            return {"fill_seconds": told["fill_seconds"], **looks(told["address"], told["line"])}
     except (RuntimeError, OSError, ImportError, subprocess.TimeoutExpired) as error:
         return {"failed": str(error).strip().splitlines()[-1]}
 

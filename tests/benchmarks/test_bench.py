@@ -24,6 +24,9 @@ def test_a_row_says_what_was_measured() -> None:
     line = "| Trackio, trackio 1.2 | 1.4 | 9.0 | 11.5 | 1,051.0 | 1,590 | 3 of 643 | 154,579 | 11.1 | 97 | 1.57 (0.53) | 3.00 (0.96) | 7 |"
     assert bench.row("trackio", WHOLE) == line
     assert all(part.count("|") == line.count("|") for part in bench.heading().splitlines())
+    line = bench.row("trackio", WHOLE, pages=True)
+    assert line == "| Trackio, trackio 1.2 | 1.57 (0.53) | 3.00 (0.96) | 7 |"
+    assert all(part.count("|") == line.count("|") for part in bench.heading(pages=True).splitlines())
 
 
 def test_a_tool_without_a_page_draws_nothing_and_a_failed_part_says_so() -> None:
@@ -34,11 +37,11 @@ def test_a_tool_without_a_page_draws_nothing_and_a_failed_part_says_so() -> None
 
 
 def test_a_page_that_is_late_or_broken_says_so() -> None:
-    found = WHOLE | {"charts": [{"late": 120.0}, {"failed": "not done after 300 s"}]}
+    found = WHOLE | {"charts": [{"late": 120.0}, {"failed": "no chromium"}]}
     assert bench.row("mlflow", found).endswith("| 97 | > 120 | failed | – |")
-    assert bench.remarks({"mlflow": found}) == [
-        "MLflow server on SQLite: page of 1,000,000 points: not done after 300 s"
-    ]
+    assert bench.remarks({"mlflow": found}) == ["MLflow server on SQLite: page of 1,000,000 points: no chromium"]
+    line = bench.row("mlflow", WHOLE | {"charts": [{}, {"unfilled": 300.0}]})
+    assert line.endswith("| 97 | – | not filled in 300 s | – |")
 
 
 @pytest.mark.parametrize("words", ["ModuleNotFoundError: No module named 'mlflow'", "There is no interpreter"])
