@@ -44,7 +44,7 @@ def update_ratio(
     The median of the last `points` ratios (norm of the update ÷ norm of the weights) is above `high`, or below `low`
     while the rate is at a third of its peak or more. That is info. It is a warning when, in a run from scratch, every ratio
     so far, two and more, the first within 100 steps, is less than `held` times the rate of its step, and less than 4 % of
-    the loss of knowing nothing was gained: Adam moves each weight that it holds by about the rate, and fresh weights are
+    the first loss and of the loss of knowing nothing was gained: Adam moves each weight that it holds by about the rate, and fresh weights are
     about a thirtieth, so that a model that is trained as a whole moves by 10 to 30 times the rate.
 
     ## Likely causes
@@ -96,6 +96,8 @@ def _times_the_rate(view: RunView, ratio: SeriesView) -> float | None:
     rate, seen = view.rate, read_progress(view)
     if rate is None or seen is None or not seen.uniform or not 0 < view.step_size <= ADAM or seen.fall >= GAINED:
         return None
+    if seen.series.level < (1 - GAINED) * seen.series.start:
+        return None  # weights that began far too large had more to lose
     if view.val is not None and view.val.level < (1 - GAINED) * seen.reference:
         return None
     steps, values = ratio.first_points

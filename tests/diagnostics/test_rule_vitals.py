@@ -55,6 +55,7 @@ def test_weights_that_move_as_a_whole_or_a_loss_that_falls_are_silent(findings: 
     falls = 4.17 - 0.01 * np.arange(80)
     assert not spoke(moved(run, 15.0))
     assert not spoke(moved(run, 3.0, falls)), "large weights move by less of their size"
+    assert not spoke(moved(run, 3.0, FLAT + 2.0 * np.exp(-np.arange(80) / 9))), "weights that began far too large"
     assert not spoke(moved(run, 3.0, FLAT / 2)), "a fine-tune may have nothing to learn"
     assert not spoke(moved(run, 3.0, rate=np.full(80, 0.1)), {**MODEL, "learning_rate": 0.1}), "too high, or no Adam"
     assert not spoke(moved(run, 3.0), {**MODEL, "optimizer": "sgd"})
