@@ -80,6 +80,10 @@ class Keeper:
             folder.settle()
         return run, presence
 
+    def is_there(self, run: Run, folder: WorkerFolder | None) -> bool:
+        """Whether a process of the run is known to live."""
+        return self._presence(run, folder, self._end(run, folder)) is Presence.ALIVE
+
     def _mind_the_clock(self) -> None:
         """After a jump of the clock nobody is late before it has had its time anew."""
         now, passed = self.clock(), self.monotonic()

@@ -17,7 +17,7 @@ from dashboard import present
 from dashboard.environment import worker_environment
 from dashboard.errors import StoreError, UnknownRun
 from dashboard.keeper import Keeper
-from dashboard.lifecycle import ASKED_TO_STOP, STOPPING, Presence, waiting_reason
+from dashboard.lifecycle import ASKED_TO_STOP, GIVEN_UP, STOPPING, Presence, waiting_reason
 from dashboard.live import Hub
 from dashboard.records import Run, State
 from dashboard.settings import Settings
@@ -126,7 +126,8 @@ class Launcher:
         return run
 
     def stop_run(self, run_id: str) -> Run:
-        """End a run: one that waits is cancelled, one that runs is asked to write a checkpoint and end.
+        """End a run: one that waits is cancelled, one that runs is asked to write a checkpoint and end; one that is lost, and
+        of no process that is known to live, has ended with that.
 
         A run that has ended is returned as it is. Raises UnknownRun.
         """
@@ -154,6 +155,9 @@ class Launcher:
         folder = self._folders.get(run.id)
         if folder is not None:
             folder.ask_to_stop(self._clock())  # the next look sends SIGTERM, also after a restart in between
+        if run.state is State.LOST and not self._keeper.is_there(run, folder):
+            event = {"type": "state", "state": State.STOPPED.value, "reason": GIVEN_UP, "time": self._clock()}
+            append_last(run.id, event, self._ingest)
         reason = STOPPING if folder is not None else ASKED_TO_STOP
         run = self._store.run(run.id)  # it may have ended by itself meanwhile
         return run if run.state.ended else self._store.set_state(run.id, run.state, reason=reason)

@@ -31,6 +31,8 @@ STOP_GRACE_SECONDS = 60.0
 STOPPING = "stopping: writing a checkpoint"
 ASKED_TO_STOP = "stopping: its script was asked to end"
 """For a run that was not launched here: it gets the command, and no signal."""
+GIVEN_UP = "ended by hand: nothing was heard of it any more"
+"""For a run that is lost and of no process that is known to live: somebody must be able to end and delete it."""
 
 _BEFORE_THE_END = (State.STARTING, State.RUNNING, State.LOST)
 

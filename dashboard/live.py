@@ -1,9 +1,10 @@
 """The live stream: what is published once reaches every page that watches. Threads in, event loops out; no store, no HTTP.
 
-Each message gets a number and is serialised at most once: points that no page watches lie in the ring as the arrays they
-came as, since writing a million numbers as text costs more than storing them. The newest messages lie in a bounded ring,
-from which a page that was away fills its gap. Each client has a bounded queue; one that does not keep up is let go and comes
-back by itself. Points are collected and sent at most twenty times a second a run.
+Each message gets a number and is serialised at most once, points series by series, for those who want that one: points
+that no page watches lie in the ring as the arrays they came as, since writing a million numbers as text costs more than
+storing them. The newest messages lie in a bounded ring, from which a page that was away fills its gap. Each client has
+a bounded queue; one that does not keep up is let go and comes back by itself. Points are collected and sent at most
+twenty times a second a run.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ MAX_GAPS = 10_000
 MAX_ROWS = 10_000
 """Runs of which is remembered which row was sent last; the one sent longest ago is forgotten first, and sent again."""
 
-WATCHED_ONLY = frozenset({"points", "sample", "log", "rewind", "checkpoint", "delivery", "heard"})
+WATCHED_ONLY = frozenset({"points", "sample", "log", "rewind", "checkpoint", "delivery", "heard", "series"})
 """Types that only a page of that very run gets."""
 
 POINT_BYTES, CHUNK_BYTES = 48, 400
@@ -68,12 +69,55 @@ class Message:
             self._text, self._make = self._make(), None  # what it was made of is let go
         return self._text
 
+    def text_for(self, chosen: Set[str] | None) -> str | None:
+        """As a page gets it that has `chosen` some series (None: all); None when it has nothing for it."""
+        return self.text
+
+    def names(self) -> Set[str]:
+        """The series of which it holds points."""
+        return frozenset()
+
+
+class Points(Message):
+    """Points of some series. Each series is serialised at most once, when a page first asks for it."""
+
+    __slots__ = ("_epoch", "_series", "_texts")
+
+    def __init__(self, seq: int, epoch: str, run_id: str, series: Mapping[str, list[Columns]]) -> None:
+        points = sum(len(part["step"]) for parts in series.values() for part in parts)
+        size = POINT_BYTES * points + CHUNK_BYTES * sum(map(len, series.values()))
+        super().__init__(seq, "points", run_id, size, lambda: self._joined(series), None)
+        self._epoch, self._series, self._texts = epoch, series, dict[str, str]()
+
+    def text_for(self, chosen: Set[str] | None) -> str | None:
+        """See `Message`."""
+        if chosen is None:
+            return self.text
+        found = chosen & self._series.keys()
+        return self._joined(found) if found else None
+
+    def names(self) -> Set[str]:
+        """See `Message`."""
+        return self._series.keys()
+
+    def _joined(self, names: Iterable[str]) -> str:
+        head = dumps({"seq": self.seq, "epoch": self._epoch, "type": self.kind, "run": self.run_id})[:-1]
+        return f'{head},"series":{{{",".join(map(self._of, names))}}}}}'
+
+    def _of(self, name: str) -> str:
+        text = self._texts.get(name)
+        if text is None:
+            text = self._texts[name] = dumps({name: _said(self._series[name])})[1:-1]
+        return text
+
 
 class Client:
     """One page's queue, read by its socket on an event loop and filled from any thread. Made by `Hub.attach`."""
 
-    def __init__(self, run_id: str | None) -> None:
+    def __init__(self, run_id: str | None, chosen: Set[str] | None = None) -> None:
         self.run_id = run_id
+        self.chosen = chosen
+        """The series whose points it gets; None: all. The hub's lock guards it."""
         self.dropped = False
         """The page did not keep up: close its socket."""
         self._queue: deque[str] = deque()
@@ -86,10 +130,14 @@ class Client:
         """Whether the message is for this page."""
         if self.run_id is None:
             return message.kind not in WATCHED_ONLY
+        if message.kind == "series" and self.chosen is None:
+            return False  # it sees them among the points
         return self.run_id in (message.run_id, message.parent_id)
 
-    def offer(self, text: str) -> None:
-        """Queue a message; when the queue is full the client is dropped instead."""
+    def offer(self, text: str | None) -> None:
+        """Queue a message, if there is one; when the queue is full the client is dropped instead."""
+        if text is None:
+            return
         with self._lock:
             self._bytes += len(text)
             if len(self._queue) >= CLIENT_MESSAGES or self._bytes > CLIENT_BYTES:
@@ -129,6 +177,7 @@ class Hub:
         self._ring_bytes = 0
         self._oldest = 1  # number of the first message that is still there, or will be
         self._gaps: dict[str, int] = {}  # run → number at which something of it was passed over
+        self._named: dict[str, set[str]] = {}  # run of which pages chose series → the names that they were told of
         self._rows: dict[str, int] = {}  # run → hash of the row that was sent last
         self._clients: set[Client] = set()
         self._pending: dict[str, dict[str, list[Columns]]] = {}
@@ -152,7 +201,7 @@ class Hub:
         """
         with self._lock:
             self._flush_run(run_id)
-            return self._send(kind, run_id, None, lambda: payload, parent_id)
+            return self._send(kind, run_id, payload, parent_id)
 
     def publish_run(self, summary: Mapping[str, Any]) -> int:
         """Send a run's row (`present.summary`) to lists, to its own page, and to that of the run that it is a relaunch of.
@@ -222,12 +271,15 @@ class Hub:
                 if run_id is None or client.run_id == run_id:
                     client.offer(text)
 
-    def attach(self, run_id: str | None, since: int | None, epoch: str | None) -> Client:
+    def attach(
+        self, run_id: str | None, since: int | None, epoch: str | None, chosen: Set[str] | None = None
+    ) -> Client:
         """A new client whose first message is `hello`, followed by what it missed when that is still known.
 
-        Must be called on the event loop that will read the client.
+        Of points it gets those of the series that it has `chosen`; None: all. Must be called on the event loop that will
+        read the client.
         """
-        client = Client(run_id)
+        client = Client(run_id, chosen)
         with self._lock:
             missed = self._missed(client, since) if since is not None and epoch == self.epoch else None
             hello = {"seq": self._seq, "epoch": self.epoch, "type": "hello", "replayed": missed is not None}
@@ -236,11 +288,21 @@ class Hub:
             self._clients.add(client)
         return client
 
+    def choose(self, client: Client, chosen: Set[str]) -> None:
+        """Give a client points of these series from now on, in the place of those before, and tell it so with `chosen`.
+
+        Points are published once they are stored: what the store holds after that message misses nothing that is not sent.
+        """
+        with self._lock:
+            client.chosen = chosen
+            client.offer(dumps({"type": "chosen", "epoch": self.epoch, "series": len(chosen)}))
+
     def _missed(self, client: Client, since: int) -> list[str] | None:
         """What came after `since`, oldest first; None when that is not known any more, or too much to send again."""
         if not self._oldest - 1 <= since <= self._seq or since < self._gaps.get(client.run_id or "", 0):
             return None
         missed: list[str] = []
+        names: set[str] = set()
         size = 0
         for message in reversed(self._ring):
             if message.seq <= since:
@@ -249,7 +311,12 @@ class Hub:
                 size += message.size
                 if len(missed) >= REPLAY_MESSAGES or size > REPLAY_BYTES:
                     return None  # before it is made into text, on an event loop
-                missed.append(message.text)
+                names |= message.names()
+                text = message.text_for(client.chosen)
+                if text is not None:
+                    missed.append(text)
+        if names and client.chosen is not None:  # one may be new, and nobody was there to be told
+            missed.append(dumps({"type": "series", "run": client.run_id, "names": sorted(names)}))
         return missed[::-1]
 
     def detach(self, client: Client) -> None:
@@ -264,37 +331,35 @@ class Hub:
         pending = self._pending.pop(run_id, None)
         if pending:
             self._sent_at[run_id] = self._clock()
-            points = sum(len(part["step"]) for parts in pending.values() for part in parts)
-            size = POINT_BYTES * points + CHUNK_BYTES * sum(map(len, pending.values()))
-            self._send(
-                "points", run_id, size, lambda: {"series": {name: _said(held) for name, held in pending.items()}}
-            )
+            self._tell_names(run_id, pending.keys())
+            self._seq += 1
+            self._hand_out(Points(self._seq, self.epoch, run_id, pending))
 
-    def _send(
-        self,
-        kind: str,
-        run_id: str,
-        size: int | None,
-        payload: Callable[[], Mapping[str, Any]],
-        parent_id: str | None = None,
-    ) -> int:
-        """Number it, keep it, hand it to those who want it; without a `size` it is serialised at once."""
+    def _tell_names(self, run_id: str, names: Set[str]) -> None:
+        """Say which series are new, to pages that get points of a few alone."""
+        if not any(client.run_id == run_id and client.chosen is not None for client in self._clients):
+            self._named.pop(run_id, None)
+            return
+        known = self._named.setdefault(run_id, set())
+        new = names - known
+        if new:
+            known |= new
+            self._send("series", run_id, {"names": sorted(new)})
+
+    def _send(self, kind: str, run_id: str, payload: Mapping[str, Any], parent_id: str | None = None) -> int:
+        """Number it, keep it, hand it to those who want it."""
         self._seq += 1
-        seq = self._seq
+        text = dumps({**payload, "seq": self._seq, "epoch": self.epoch, "type": kind, "run": run_id})
+        self._hand_out(Message(self._seq, kind, run_id, len(text), lambda: text, parent_id))
+        return self._seq
 
-        def make() -> str:
-            return dumps({**payload(), "seq": seq, "epoch": self.epoch, "type": kind, "run": run_id})
-
-        message = Message(seq, kind, run_id, size or 0, make, parent_id)
-        if size is None:
-            message.size = len(message.text)
+    def _hand_out(self, message: Message) -> None:
         self._keep(message)
         for client in list(self._clients):
             if client.dropped:
                 self._clients.discard(client)
             elif client.wants(message):
-                client.offer(message.text)
-        return seq
+                client.offer(message.text_for(client.chosen))
 
     def _keep(self, message: Message) -> None:
         self._ring.append(message)

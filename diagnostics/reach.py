@@ -106,6 +106,14 @@ def planned_reach(view: RunView) -> float | None:
     return moved + rate * max(0, planned - view.step)
 
 
+def decaying_reach(view: RunView) -> float | None:
+    """What the rates of all planned steps will sum up to if the rate does not rise any more; None where that is not known."""
+    planned, moved = view.facts.planned_steps, view.rate_sum
+    if not planned or view.rate is None or moved is None or view.first_warm_step is None:
+        return None
+    return moved + view.rate.last * max(0, planned - view.step)
+
+
 def frequencies_worth(view: RunView, seen: Progress) -> float:
     """What knowing how often each token occurs is worth, as a share of the uniform loss; 0 where that is not known."""
     unigram = view.data.unigram_entropy if view.data is not None else None

@@ -84,6 +84,10 @@ ROLES: tuple[Role, ...] = (
           "loss_scale grad_scale amp_scale train/grad_scale scaler/scale loss_scaler"),
     _role("tokens", "tokens", "tokens", "tokens trained on since the start", "every logged step", "train/tokens",
           "tokens total_tokens tokens_seen num_tokens consumed_tokens num_input_tokens_seen train/total_tokens n_tokens"),
+    _role("accuracy", "accuracy", "", "share of right answers on held-out data", "every evaluation", "val/accuracy",
+          "val_accuracy val_acc val/acc eval_accuracy eval/accuracy eval_acc eval/acc valid_accuracy valid_acc dev_accuracy dev_acc "
+          "test_accuracy test_acc test/accuracy test/acc accuracy acc validation_accuracy validation_acc",
+          "where nothing else is logged it may be that of the training data"),
     _role("epoch", "epoch", "epochs", "passes over the training data", "every logged step", "train/epoch", "epoch epochs"),
     _role("tokens_per_second", "tokens per second", "tokens/s", "training throughput", "every logged step",
           "perf/tokens_per_second",

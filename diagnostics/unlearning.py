@@ -13,8 +13,9 @@ from diagnostics.view import RunView
 CREEP, BOTH = 0.06, 0.04
 """Shares of the best level that the training loss must have climbed, and the validation loss, when both climb."""
 
-STEP, SURE = 0.02, 3.0
-"""Share that the mean training loss since the lowest evaluation stands above the one before, and in standard errors."""
+STEP, SURE, RISE = 0.02, 3.0, 0.03
+"""Share that the mean training loss since the lowest evaluation stands above the one before, and in standard errors; and
+what validation stays above it, as it is asked for of overfitting."""
 
 LASTING, AGAIN = 3, 2
 """Last evaluations that must stand high: one or two a hard chapter lifts as well. Where both losses are back at what knowing
@@ -64,7 +65,7 @@ def stepped_up(view: RunView, train: SeriesView) -> tuple[float, float, int] | N
     if risen < max(STEP * abs(then), SURE * error):
         return None
     asked = AGAIN if _only_frequencies(view, val, train) else LASTING
-    lasts = evaluations.size >= asked and float(evaluations[-asked:].min()) > (1 + BOTH) * lowest
+    lasts = evaluations.size >= asked and float(evaluations[-asked:].min()) > (1 + RISE) * lowest
     return (then, now, at) if lasts else None
 
 

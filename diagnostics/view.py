@@ -25,6 +25,9 @@ MULTIPLIER = 1.0
 FIRST_STEPS, CHARACTERS = 10, 3.9
 """Steps within which a log begins with the run, and nats at which models of some dozens of characters begin."""
 
+BOLD = 1e-3
+"""A rate that only runs from scratch are given."""
+
 EARLY = 200
 """Steps within which the first loss tells where a run began."""
 
@@ -157,13 +160,19 @@ class RunView:
         A logged rate is summed as it is; a declared one counts for two thirds, the mean of common schedules. None also for
         optimizers whose steps are not about as large as the rate.
         """
+        return self.rate_sum_until(self.step)
+
+    def rate_sum_until(self, step: int) -> float | None:
+        """The same of the steps up to `step`."""
         if self.other_rates or self._multiplied:
             return None
         if self.rate is not None:
             rows, _ = self.rate.blocks
             ends = np.concatenate(([min(0.0, rows[0, 0])], rows[:, 1]))
-            return float(np.nansum(rows[:, 3] * np.diff(ends)))
-        return None if self.facts.peak_rate is None else self.facts.peak_rate * self.warm_steps * 2 / 3
+            return float(np.nansum((rows[:, 3] * np.diff(ends))[rows[:, 0] <= step]))
+        if self.facts.peak_rate is None:
+            return None
+        return self.facts.peak_rate * max(0, self.warm_steps - (self.step - step)) * 2 / 3
 
     @cached_property
     def warm_steps(self) -> int:

@@ -111,7 +111,7 @@ def create(path: Path | None, size: int = SEGMENT_BYTES) -> Segment:
         return Segment(mmap.mmap(descriptor, size), path, 1)
     except (OSError, ValueError) as error:
         path.unlink(missing_ok=True)
-        raise OSError(getattr(error, "errno", None) or 5, str(error)) from None
+        raise OSError(getattr(error, "errno", None) or 5, getattr(error, "strerror", None) or str(error)) from None
     finally:
         os.close(descriptor)
 

@@ -17,6 +17,9 @@ from dashboard.ui.run_charts import SMOOTHING
 X, SMOOTH, LOG, READ, SMOOTH_SAID = "run-x", "run-smooth", "run-log-scale", "run-read", "run-smooth-said"
 STOP_DIALOG = "run-stop-dialog"
 SHOWN_NAMES = 5
+GIVING_UP = (
+    "Nothing is heard of it any more: it is called stopped. If it comes back, it is running again and asked to end."
+)
 
 
 def controls(how: View, *, has_tokens: bool) -> Component:
@@ -68,7 +71,11 @@ def stop_dialog(run: Run) -> Component:
     """Asks before a run is stopped, and says what stopping does."""
     return dmc.Modal(
         [
-            html.P("The worker writes a checkpoint and ends; the run can be resumed from there."),
+            html.P(
+                "The worker writes a checkpoint and ends; the run can be resumed from there."
+                if run.launched
+                else GIVING_UP
+            ),
             html.Div(
                 [
                     parts.button("Keep training", "run-stop-no", kind="plain"),

@@ -164,8 +164,9 @@ class Offers:
 
     @classmethod
     def of(cls, run: Run) -> Offers:
-        """Only workers that this server started are known to take commands."""
-        return cls(run.launched and run.state in COMMANDABLE, run.launched and run.state in STOPPABLE, run.state.ended)
+        """Only workers that this server started are known to take commands; a lost run of another can be given up."""
+        stop = run.state in STOPPABLE if run.launched else run.state is State.LOST
+        return cls(run.launched and run.state in COMMANDABLE, stop, run.state.ended)
 
 
 def actions(run: Run) -> list[Component]:

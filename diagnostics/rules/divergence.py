@@ -50,7 +50,7 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     loss of knowing nothing. Under a rate of 0.03 and more a quarter above the best is enough of few points, if the
     gradient norm has grown fourfold. Where training and validation loss climb together, or have stepped up together, 6 % and 4 % are enough; 2 % of the
     mean of all training losses since the lowest evaluation, if that is three standard errors and the last three evaluations
-    stay 4 % above (two, where both losses are back at the unigram entropy of the text). Severity is critical when the rise exceeds half of the best level, or
+    stay 3 % above (two, where both losses are back at the unigram entropy of the text). Severity is critical when the rise exceeds half of the best level, or
     when validation or gradients agree.
 
     ## Likely causes

@@ -9,7 +9,7 @@ import numpy as np
 from diagnostics import say
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.progress import Progress, read_progress
-from diagnostics.reach import WORTH, few_tokens, frequencies_worth, planned_reach
+from diagnostics.reach import WORTH, decaying_reach, few_tokens, frequencies_worth, planned_reach
 from diagnostics.rule import Life, rule
 from diagnostics.view import RunView
 
@@ -43,6 +43,10 @@ BEGUN = 0.05
 WAITED = 0.3
 """Share of the plan that a loss under next to no rate must have stood still for."""
 
+FREQUENCIES, ENOUGH, LATE = 0.25, 500, 0.5
+"""What knowing how often each token occurs is worth, as a share of the uniform loss; and the planned steps, and their share,
+from which on it is asked whether a plan that sums up to less than `MOVED` ends there. Small models that went beyond had 0.07."""
+
 HIGH = 3e-3
 """A peak rate under which a loss that rests is not waiting for a higher one."""
 
@@ -74,7 +78,8 @@ def learning_rate_too_low(
     update of the weights is below `update_ratio` of their size. Or: the rate is below 3e-5 and, summed up over all
     planned steps, below 0.01, which is as far as Adam can move a weight; that is said after a twentieth of the plan. Or: 30 points above 3.3 nats stand still (where
     they are noisy, four evaluations), and the highest logged rate is 2e-7, or three tenths of the plan are done and its rates sum up to 0.0002. From scratch twice the
-    gain is asked for below 3e-5.
+    gain is asked for below 3e-5. Or: half of a plan of 500 steps and more is done, its rates will sum up to less than 0.05 unless they rise again, and at this pace
+    less than a quarter of ln V will have been gained by then: hardly more than how often each token occurs is worth.
 
     ## Likely causes
     - Learning rate too low: 1e-6 where 1e-4 to 3e-4 belongs.
@@ -113,6 +118,8 @@ def learning_rate_too_low(
         return _sighting(view, seen, 0.02)
     if (reach := _short_reach(view, seen)) is not None:
         return _sighting(view, seen, 0.02, reach)
+    if (reach := _ends_at_the_commonest(view, seen)) is not None:
+        return _sighting(view, seen, FREQUENCIES, reach)
     if view.rate_share < 0.1 and not seen.uniform:
         return None
     small = 0 < (view.known_rate or 0) < (TINY_FROM_SCRATCH if seen.uniform else TINY)
@@ -179,6 +186,20 @@ def _short_reach(view: RunView, seen: Progress) -> float | None:
     return reach if gained < 0.02 and series.level <= 1.1 * seen.reference else None
 
 
+def _ends_at_the_commonest(view: RunView, seen: Progress) -> float | None:
+    """What the rates of all planned steps sum up to, where at this pace they end at hardly more than how often tokens occur.
+
+    What was gained grows at most in proportion to that sum once the loss falls: the commonest tokens come first.
+    """
+    planned, moved, reach = view.facts.planned_steps or 0, view.rate_sum, decaying_reach(view)
+    if not seen.uniform or few_tokens(view) or planned < ENOUGH or not LATE <= (view.progress or 0) <= 1:
+        return None
+    if not moved or reach is None or reach >= MOVED or seen.series.level > 1.1 * seen.reference:
+        return None
+    gained = (seen.began - seen.series.level + 2 * seen.series.level_error) / seen.reference
+    return reach if gained * reach / moved < FREQUENCIES else None
+
+
 def _sighting(view: RunView, seen: Progress, asked: float, reach: float | None = None) -> Sighting:
     series = seen.series
     first = int(series.first_points[0][0])
@@ -187,9 +208,10 @@ def _sighting(view: RunView, seen: Progress, asked: float, reach: float | None =
         f"below {say.number(seen.reference)}; a run that learns has gained {say.percent(asked)} by then."
     )
     if reach is not None:
+        usual = REACH if asked < FREQUENCIES else 2 * MOVED
         sentence = (
             f"The loss is {say.number(series.level)} after {say.step(view.step)} steps, and the rates of all planned steps "
-            f"sum up to {reach:.2g}: no weight can go farther, and a run that learns gains {say.percent(asked)} with {REACH:g}."
+            f"sum up to {reach:.2g}: no weight can go farther, and a run that learns gains {say.percent(asked)} with {usual:g}."
         )
     evidence = Evidence(
         series=series.name,

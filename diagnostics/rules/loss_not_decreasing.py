@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from diagnostics import say, stats
+from diagnostics.chance import Chance, at_chance
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.progress import Progress, read_progress, unmoved_since
 from diagnostics.reach import SUMS_FEW, asked_early, asked_gain, falls_short, few_tokens
@@ -26,7 +27,7 @@ TINY_RATE = 1e-5
 @rule(
     "loss-not-decreasing",
     needs=(("train_loss", "val_loss"),),
-    helps=("learning_rate", "grad_norm"),
+    helps=("learning_rate", "grad_norm", "accuracy"),
     blind="whether it falls cannot be seen",
     severity=Severity.WARNING,
     life=Life(open_after_looks=2, close_after_share=0.1),
@@ -51,7 +52,9 @@ def loss_not_decreasing(
     fallen or the loss gathers way. Otherwise: after `points` logged points, or a tenth of the
     planned steps (three tenths, where few points were logged), the level is less than `fall` below the start, there is no falling trend, validation has not fallen
     either, and the rate is at least half of its peak. Or: the first four evaluations and all later ones gave the same
-    validation loss to the last digit, whatever the noise of the training loss: no weight was changed (critical). Where the loss is low already, so that the run may simply have
+    validation loss to the last digit, whatever the noise of the training loss: no weight was changed (critical). Or, of a
+    classifier that logs its `accuracy`: after a third of the plan (eight epochs, where there is none) the loss has been
+    within 2 % of ln k, and the accuracy within 0.06 of 1 ÷ k, for two thirds of the run. Where the loss is low already, so that the run may simply have
     had nothing to learn, or where the log begins in the middle of a run, it is only info.
 
     ## Likely causes
@@ -87,6 +90,9 @@ def loss_not_decreasing(
     seen = read_progress(view)
     if seen is None or seen.series.level <= 0:
         return None
+    chance = at_chance(view)
+    if chance is not None:
+        return _chance_sighting(view, seen, chance)
     unmoved = unmoved_since(view)
     if unmoved is not None and view.val is not None and unmoved <= int(view.val.first_points[0][0]):
         return _unmoved_sighting(view, view.val, seen)
@@ -169,6 +175,25 @@ def _unmoved_sighting(view: RunView, val: SeriesView, seen: Progress) -> Sightin
         title="No weight has changed: every validation loss is the same to the last digit",
         first_step=first,
         evidence=(evidence,),
+    )
+
+
+def _chance_sighting(view: RunView, seen: Progress, chance: Chance) -> Sighting:
+    nothing = f"ln {chance.classes} is {say.number(math.log(chance.classes))}"
+    loss = f"The level is {say.number(chance.loss.level)}, and was so for most of the run; {nothing}."
+    answers = f"{say.percent(chance.answers)} of the answers are right, as one in {chance.classes} is by chance."
+    evidence = tuple(
+        Evidence(series=series.name, window=(chance.since, series.last_step), observed=observed, limit=limit, sentence=words)
+        for series, observed, limit, words in (
+            (chance.loss, chance.loss.level, math.log(chance.classes), loss),
+            (chance.accuracy, chance.answers, 1 / chance.classes, answers),
+        )
+    )  # fmt: skip
+    return replace(
+        _sighting(view, seen, Severity.WARNING, 0.0),
+        title=f"Nothing is learned: the answers are those of chance among {chance.classes} classes",
+        first_step=chance.since,
+        evidence=evidence,
     )
 
 

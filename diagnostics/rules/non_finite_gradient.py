@@ -17,6 +17,9 @@ SEARCH_ENDS = 20
 SEARCH_LENGTH = 30
 """The longest search that is believed: 2^30 is above every trainer's first scale but a few."""
 
+NOTHING_LEARNED = 6.0
+"""Nats of loss that no language model rests at once it has learned: norms that were never finite are then believed sooner."""
+
 
 @rule(
     "non-finite-gradient",
@@ -42,7 +45,9 @@ def non_finite_gradient(view: RunView, *, in_a_row: int = 5, of_twenty: int = 5)
     The last `in_a_row` gradient norms are all NaN or infinite, or `of_twenty` of the last 20, and the loss has not
     improved since the first of them. In the first 20 points a loss scaler searches for its factor and overflows on
     purpose, so there 30 in a row are asked for. If the loss improves all the same it is a warning where steps are lost
-    now and then, and silent where no norm was ever finite: then it was not measured.
+    now and then, and silent where no norm was ever finite: then it was not measured. A log whose first epoch shows that it
+    begins in the middle of a run has no search in it; norms that are never finite are believed there if the loss rests
+    above 6 nats.
 
     ## Likely causes
     - Overflow in fp16: a loss scale that is too large or never adapts.
@@ -77,7 +82,7 @@ def non_finite_gradient(view: RunView, *, in_a_row: int = 5, of_twenty: int = 5)
     bad = ~np.isfinite(grad.raw_values)
     if not bad[-20:].any():
         return None
-    found = _streak(grad, bad, in_a_row) or _crowd(grad, bad, of_twenty)
+    found = _streak(view, grad, bad, in_a_row) or _crowd(grad, bad, of_twenty)
     if found is None:
         return None
     first, count, of = found
@@ -88,15 +93,24 @@ def non_finite_gradient(view: RunView, *, in_a_row: int = 5, of_twenty: int = 5)
     return _sighting(view, grad, first, count, of, improved)
 
 
-def _streak(grad: SeriesView, bad: np.ndarray, least: int) -> tuple[int, int, int] | None:
+def _streak(view: RunView, grad: SeriesView, bad: np.ndarray, least: int) -> tuple[int, int, int] | None:
     """(first step, non-finite norms, out of) when the last norms are all non-finite, for long enough to mean it."""
     run = grad.nonfinite.trailing
     finite = np.flatnonzero(~bad)
     gap = int(np.diff(finite).max()) if finite.size > 1 else 1
-    early = grad.count - run < SEARCH_ENDS
+    early = grad.count - run < SEARCH_ENDS and not _begins_late(view, never=not grad.size)
     if run < max(SEARCH_LENGTH if early else least, 3 * gap if gap > 1 and _even(finite) else 0):
         return None
     return int(grad.raw_steps[-min(run, grad.raw_steps.size)]), run, run
+
+
+def _begins_late(view: RunView, *, never: bool) -> bool:
+    """Whether an epoch that does not begin at its beginning says that a loss scaler's search came before the log."""
+    epoch, loss = view.get("epoch"), view.train
+    if epoch is None or epoch.size < 3 or (never and (loss is None or loss.level < NOTHING_LEARNED)):
+        return False
+    first, passed = float(epoch.first_points[1][0]), epoch.last - float(epoch.first_points[1][0])
+    return first * (epoch.size - 1) > SEARCH_LENGTH * passed > 0
 
 
 def _crowd(grad: SeriesView, bad: np.ndarray, least: int) -> tuple[int, int, int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import ndtri
 
 from diagnostics import following, say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
@@ -11,8 +12,9 @@ from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
 
-TREND = 2.6
-"""A Mann–Kendall z above this is a climb that noise does not make: seven evaluations with hardly a step down."""
+CHANCE, FEW = 0.05, 10
+"""How often, over all evaluations so far, noise may make a climb: a Mann–Kendall z of 2.6, seven evaluations with hardly a
+step down, while they are `FEW`, and 3.3 of a hundred, each of which may begin one."""
 
 CLIMB = 4
 """Evaluations, each above the one before, that are a climb even where noise from before the turn hides it."""
@@ -64,7 +66,7 @@ def overfitting(
     ## How it is detected
     Validation stands more than `rise` and three times its own noise (4.5 times where it is noisy) above its best for `evaluations`
     evaluations in a row (two, if by more than `clear_rise`; twice the noise is enough once six evaluations climb in a
-    clear trend, or four climb one after the other), and the training loss is lower than it was at that best. Evaluations that jump about are judged
+    clear trend, or four climb one after the other until the last one stands that far above), and the training loss is lower than it was at that best. Evaluations that jump about are judged
     together: five or more since the best, all above it, whose median is higher than `clear_rise` and noise explain.
     A training loss that has fallen by a tenth since, and lies a fifth below validation, bears witness: then three times
     the noise is enough, and of few evaluations two that climb steeply.
@@ -134,11 +136,13 @@ def overfitting(
     limit, clear = max(rise, margin), max(clear_rise, margin)
     steady = max(rise, 2 * sigma / best_value)
     trending = (
-        values.size >= 6 and stats.mann_kendall(values[-32:]) > TREND and bool((above[-evaluations:] > steady).all())
+        values.size >= 6
+        and stats.mann_kendall(values[-32:]) > -ndtri(CHANCE / max(FEW, val.size))
+        and bool((above[-evaluations:] > steady).all())
     )
     long = trending or (values.size >= evaluations and bool((above[-evaluations:] > limit).all()))
     climbing = values.size >= CLIMB and bool((np.diff(values[-CLIMB:]) > 0).all()) and bool(above[-2] > steady)
-    long = long or (climbing and above[-1] > 2 * rise) or _stays_above(val, train, sigma, clear_rise)
+    long = long or (climbing and above[-1] > max(2 * rise, margin)) or _stays_above(val, train, sigma, clear_rise)
     short = bool((above[-2:] > clear).all()) or _turned_at_once(above, clear_rise, train, best_step)
     if train is None:
         if not (values.size >= 4 and (above[-4:] > clear).all()):

@@ -9,11 +9,11 @@ from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.progress import Progress, read_progress, settled, unmoved_since
 from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
-from diagnostics.view import CHARACTERS, RunView
+from diagnostics.view import BOLD, CHARACTERS, RunView
 
 MOVED = 0.85
 """Sum of the rates of all steps after which no healthy run from scratch was seen to rest at the commonest tokens."""
-HALF_MOVED, LONG = 0.5, 500
+LONGER = ((0.7, 400), (0.5, 500))
 """The same where the rest is also long in steps: those that rest until 0.75 do so at a high rate, within 300 steps."""
 
 CREEP, FEW_TOKENS = 0.03, 30
@@ -26,8 +26,8 @@ FREQUENCIES = 0.93
 BINDS = 5.0
 """A weight decay with which weights of a usual size, a fifth and less, are hardly allowed: AdamW keeps them below 1 ÷ weight decay."""
 
-BOLD, HIGHER = 1e-3, 0.72
-"""A rate that only runs from scratch are given; and a share of the first loss, where neither rate nor vocabulary is known."""
+HIGHER = 0.72
+"""A share of the first loss, where neither rate nor vocabulary is known."""
 
 
 @rule(
@@ -54,7 +54,7 @@ def plateau(
     Over the last `share` of the history the loss fell by less than `fall`, without a falling trend, after it had fallen
     before, while the rate is at least `rate_share` of its peak. It is info: many healthy fine-tunes end so. It is a
     warning when a run from scratch lies flat above `high` of ln V after 1,000 steps, or once the rates of its steps sum
-    up to 0.85 (850 steps at 0.001; 0.5 once there are 500 steps), which no working run does, whatever the rate is by then. So is one that is above 0.72 of ln V then, after 500 steps at least, and fell over the last three
+    up to 0.85 (850 steps at 0.001; 0.7 once there are 400 steps, 0.5 once there are 500), which no working run does, whatever the rate is by then. So is one that is above 0.72 of ln V then, after 400 steps at least, and fell over the last three
     fifths of them by less than 3 %, two standard errors added: what learns and is as high falls by more. Where the run told how often its tokens occur (`data`), their
     entropy is the measure in place of `high`. With no word of rate or vocabulary a run that began at 3.9 nats and more
     counts as one from scratch, and 0.72 of its first loss is the measure. It is a warning too when four evaluations in a row give the same validation
@@ -126,7 +126,7 @@ def _stuck_early(view: RunView, train: SeriesView, high: float) -> bool:
     unigram = view.data.unigram_entropy if view.data is not None else None
     if unigram is not None and view.facts.from_scratch is not False:
         return enough and seen.warm_steps >= 300 and level > FREQUENCIES * unigram
-    enough = enough or (moved is not None and moved >= HALF_MOVED and seen.warm_steps >= LONG)
+    enough = enough or _long(view, seen)
     if seen.uniform:
         return level > high * seen.reference and (enough or seen.warm_steps >= 1000) and seen.warm_steps >= 300
     if view.known_rate is None and view.began_untrained:
@@ -138,7 +138,7 @@ def _stuck_early(view: RunView, train: SeriesView, high: float) -> bool:
 
 def _creeps(view: RunView, seen: Progress) -> bool:
     """Whether it does fall there, as surely as noise lets it be seen, but over most of a long run by next to nothing."""
-    if (view.rate_sum or 0) < HALF_MOVED or seen.warm_steps < LONG or not seen.uniform:
+    if not seen.uniform or not _long(view, seen):
         return False
     if (view.facts.vocab_size or FEW_TOKENS + 1) <= FEW_TOKENS or seen.series.level <= HIGHER * seen.reference:
         return False
@@ -147,6 +147,12 @@ def _creeps(view: RunView, seen: Progress) -> bool:
     # The standard error of what falls along a line is sqrt(12 / n) times that of its points.
     error = stats.line_error(part) / stats.median(part) * math.sqrt(12 / part.size)
     return gain > -0.05 and gain + 2 * error < CREEP
+
+
+def _long(view: RunView, seen: Progress) -> bool:
+    """Whether the steps are many, and their rates sum up to enough, for no run that learns to rest still."""
+    moved = view.rate_sum or 0.0
+    return any(moved >= least and seen.warm_steps >= steps for least, steps in LONGER)
 
 
 def _unmoved_sighting(view: RunView, since: int) -> Sighting:

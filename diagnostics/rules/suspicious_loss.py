@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
+
 from diagnostics import say
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
-from diagnostics.view import RunView
+from diagnostics.view import BOLD, CHARACTERS, FIRST_STEPS, RunView
 
 LARGE_VOCABULARY = 200
 """Below it a run may be a puzzle (modular addition, a small grammar) whose loss truly goes to nothing."""
@@ -17,6 +21,16 @@ puzzles, though they too are solved to the end, took three times as far; an answ
 
 FIRST_PASS = 0.9
 """Share of the first pass up to which nearly every text that is trained on is new."""
+
+UNTAUGHT = 0.85
+"""Validation loss ÷ loss of knowing nothing that is above what how often each token occurs is worth in any text."""
+
+LEARNS, GIVEN_WAY, DEEP = 0.8, 0.25, 0.2
+"""Validation loss ÷ loss of knowing nothing that is below what frequencies are worth; and the share of that loss, and of
+knowing nothing, that no text comes down to while the steps double: the fastest seen came to three tenths."""
+
+EVALUATED = 3
+"""Evaluations, and training losses since, that are enough where few losses are logged."""
 
 
 @rule(
@@ -40,13 +54,18 @@ def suspicious_loss(
     The curve is the most beautiful of all and the model is worth nothing: it fails on the first sentence of its own.
 
     ## How it is detected
-    The run began at the loss of knowing nothing, and the last `points` training losses are all below `share` of it and
-    below half a nat, or below `absolute`, above zero, and either less than `epoch` of the first pass is done: critical; or
-    the validation loss is down there with it (which learning by heart cannot do) and the vocabulary is too large for a
-    puzzle (200 and more), the first pass is not over, or the rates of all steps sum up to less than 0.6 in a vocabulary
-    above 30: warning. Or: within the first pass, in which no text comes
-    twice, the training loss is below 0.6 of the loss of knowing nothing, and below half of the last two validation losses
-    by a fifth of it, while validation is not on its way back from a spike: critical.
+    The run began at the loss of knowing nothing (where no vocabulary is declared: 3.9 nats and more in the first steps,
+    at a rate of 0.001 and more, which fine-tunes are not given), and the last `points` training losses are all below
+    `share` of it and below half a nat, or below `absolute` (three are enough where three evaluations are as low), and
+    either less than `epoch` of the first pass is done: critical; or the validation loss is down there with it (which
+    learning by heart cannot do) and the vocabulary is too large for a puzzle (200 and more), the first pass is not
+    over, or the rates of the steps before summed up to less than 0.6 in a vocabulary above 30: warning. Or: within the
+    first pass, in which no text comes twice, the training loss is below 0.6 of the loss of knowing nothing, and below
+    half of the last two validation losses by a fifth of it, while validation is not on its way back from a spike:
+    critical. An epoch that is logged as 0 all along is believed where validation never came below 0.85 of knowing
+    nothing: learning by heart teaches it that much at first. Or: with 200 tokens and more, both losses are below a
+    quarter of what validation had come down to when half of the steps were done, and below a fifth of knowing nothing
+    (warning): what text teaches comes ever slower, an answer that is shown is found late and then at once.
 
     ## Likely causes
     - Labels not shifted: the model is asked for the token that it sees.
@@ -82,33 +101,67 @@ def suspicious_loss(
     ## References
     - Kapoor & Narayanan, Leakage and the reproducibility crisis in machine-learning-based science, 2023.
     """
-    train, uniform = view.train, view.uniform_loss
-    if train is None or uniform is None or train.values.size < points:
+    train, nothing = view.train, _knowing_nothing(view)
+    if train is None or nothing is None:
         return None
-    parted = _parted_in_first_pass(view, train, uniform)
-    if parted is not None:
-        return parted
-    recent = train.values[-points:]
-    limit = max(min(share * uniform, 0.5), absolute)
-    if not 0 < float(recent.min()) <= float(recent.max()) < limit:
+    seen_through = _parted_in_first_pass(view, train, nothing) or _gave_way(view, train, nothing)
+    if seen_through is not None:
+        return seen_through
+    limit = max(min(share * nothing, 0.5), absolute)
+    low = _low_at_the_end(train, limit)
+    if not low or (low < points and not _evaluated_low(view, train, low, limit)):
         return None
     seen = view.passes
     if seen is not None and seen < epoch:
         done = f"{say.percent(seen)} of the first pass is done."
         return _sighting(view, train, Severity.CRITICAL, limit, done)
     val = view.val
-    if val is None or not 0 < val.last < limit or not _no_puzzle(view, seen):
+    evaluated = _low_at_the_end(val, limit) if val is not None else 0
+    if val is None or not evaluated:
+        return None
+    if not _no_puzzle(view, nothing, max(int(train.steps[-low]), int(val.steps[-evaluated]))):
         return None
     return _sighting(
         view, train, Severity.WARNING, limit, f"The validation loss is {say.number(val.last)}, as low as that."
     )
 
 
+def _knowing_nothing(view: RunView) -> float | None:
+    """The loss of knowing nothing; at a rate that only runs from scratch are given it may be that of some dozens of characters."""
+    train = view.train
+    if view.uniform_loss is not None or train is None:
+        return view.uniform_loss
+    steps, values = train.first_points
+    early = int(steps[0]) <= FIRST_STEPS and float(values[0]) >= CHARACTERS
+    unsaid = view.facts.from_scratch is not False and view.facts.uniform_loss is None
+    return float(values[0]) if early and unsaid and view.step_size >= BOLD else None
+
+
+def _low_at_the_end(series: SeriesView, limit: float) -> int:
+    """How many of the last losses are below the limit; 0 where all of them are exactly zero, as a NaN is hidden.
+
+    A loss that was printed and went to nothing ends in zeros as well.
+    """
+    high = np.flatnonzero((series.values < 0) | (series.values >= limit))
+    low = series.values.size - (int(high[-1]) + 1 if high.size else 0)
+    return low if low and float(series.values[-low:].max()) > 0 else 0
+
+
+def _evaluated_low(view: RunView, train: SeriesView, low: int, limit: float) -> bool:
+    """Whether losses that are logged rarely have been seen low as often by their evaluations: each is a mean of its own."""
+    if view.val is None or low < EVALUATED:
+        return False
+    _steps, values = view.val.since(int(train.steps[-low]) - 1)
+    return values.size >= EVALUATED and bool(((values >= 0) & (values < limit)).all())
+
+
 def _parted_in_first_pass(view: RunView, train: SeriesView, uniform: float) -> Sighting | None:
     """A training loss far below validation although no text was seen twice: it cannot have been learned by heart."""
     seen, val = view.passes, view.val
-    if seen is None or val is None or not 0 < seen < FIRST_PASS or val.size < 2 or train.size < 30:
+    if seen is None or val is None or not 0 <= seen < FIRST_PASS or val.size < 2 or train.size < 30:
         return None
+    if seen == 0 and float(val.values.min()) < UNTAUGHT * uniform:
+        return None  # an epoch that stands at 0 may not be counted at all: what is learned by heart shows here at first
     alike = 0.85 < val.values[0] / uniform < 1.2
     recent = float(val.values[-2:].min())
     falls_alone = train.level < min(0.5 * recent, 0.6 * uniform) and recent - train.level > 0.2 * uniform
@@ -117,17 +170,46 @@ def _parted_in_first_pass(view: RunView, train: SeriesView, uniform: float) -> S
     )  # a spike that validation met as well
     if not alike or not falls_alone or returning or val.last_step < train.last_step // 2:
         return None
-    why = f"The validation loss is {say.number(val.last)}, and {say.percent(seen)} of the first pass is done: nothing was seen twice."
+    done = f"{say.percent(seen)} of the first pass is done" if seen else "the first pass is not over"
+    why = f"The validation loss is {say.number(val.last)}, and {done}: nothing was seen twice."
     return _sighting(view, train, Severity.CRITICAL, 0.5 * val.last, why)
 
 
-def _no_puzzle(view: RunView, seen: float | None) -> bool:
+def _no_puzzle(view: RunView, nothing: float, since: int) -> bool:
     """Whether the tokens are those of a text rather than of a puzzle that can be solved to the end."""
+    seen = view.passes
     if seen is not None and seen < 1:
         return True
-    vocabulary, moved = view.facts.vocab_size or 0, view.rate_sum
+    vocabulary, moved = _vocabulary(view, nothing), view.rate_sum_until(since)
     at_once = vocabulary > FEW_TOKENS and moved is not None and moved < AT_ONCE
     return vocabulary >= LARGE_VOCABULARY or at_once
+
+
+def _vocabulary(view: RunView, nothing: float) -> float:
+    """How many tokens there are, by the first loss where none are declared; 0 for what may be a fine-tune that began in words
+    it did not know."""
+    if view.facts.vocab_size is not None:
+        return view.facts.vocab_size
+    return math.exp(nothing) if view.step_size >= BOLD else 0.0
+
+
+def _gave_way(view: RunView, train: SeriesView, nothing: float) -> Sighting | None:
+    """Both losses at a fraction of what validation was when half of the steps were done: no text gives way like that.
+
+    What is learned from text comes ever slower, once it is known how often each token occurs. An answer that is shown is
+    found late and then at once.
+    """
+    val = view.val
+    if val is None or val.size < 3 or _vocabulary(view, nothing) < LARGE_VOCABULARY:
+        return None
+    at = int(np.searchsorted(val.steps, val.last_step / 2))
+    before, now = float(val.values[: at + 1].min()), max(val.last, train.level)
+    if not 0 < now < GIVEN_WAY * before < GIVEN_WAY * LEARNS * nothing or now > DEEP * nothing:
+        return None
+    told = (
+        f"The validation loss is {say.number(val.last)}, and was {say.number(before)} when half of the steps were done."
+    )
+    return _sighting(view, train, Severity.WARNING, GIVEN_WAY * before, told)
 
 
 def _sighting(view: RunView, train: SeriesView, severity: Severity, limit: float, why: str) -> Sighting:

@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 
+from dashboard.deletion import deletable
 from dashboard.keeper import Keeper
-from dashboard.lifecycle import GONE_AFTER_SECONDS, LOST_AFTER_SECONDS, STOP_GRACE_SECONDS
+from dashboard.launcher import Launcher
+from dashboard.lifecycle import GIVEN_UP, GONE_AFTER_SECONDS, LOST_AFTER_SECONDS, STOP_GRACE_SECONDS
+from dashboard.live import Hub
 from dashboard.processes import hostname
 from dashboard.records import State
+from dashboard.settings import Settings
 from dashboard.store import Store
 from dashboard.supervisor import identity
 from runwell.folder import try_lock
@@ -74,6 +78,22 @@ def test_a_run_elsewhere_is_lost_and_comes_back(
     wait(clock, passed, 1)
     store.append("mine", Batch("w-1", 2, ()))
     assert look() is State.RUNNING
+
+
+def test_a_lost_run_can_be_ended_by_hand_and_comes_back_all_the_same(
+    store: Store, hub: Hub, tmp_path: Path, clock: Any
+) -> None:
+    """Its machine is gone: nothing would ever be heard, and a run that has not ended is not deleted."""
+    launcher = Launcher(store, hub, Settings(home=tmp_path, data=tmp_path, database_url="unused"), clock)
+    for host, pid, state in (("another-machine", 1, State.STOPPED), (hostname(), os.getpid(), State.LOST)):
+        store.append(host, Batch("w", 1, ({"type": "run", "time": clock(), "host": host, "pid": pid},)))
+        store.set_state(host, State.LOST)
+        assert launcher.stop_run(host).state is state, "one whose process lives is asked, and no more"
+    run = store.run("another-machine")
+    assert run.state_reason == GIVEN_UP and deletable(store, [run.id])[0] == [run]
+    point = {"type": "metrics", "step": 1, "time": clock() + 1, "a": 1.0}
+    store.append(run.id, Batch("w", 2, (point,)))
+    assert store.run(run.id).state is State.RUNNING and store.pending_commands(run.id)[0].kind == "stop"
 
 
 def test_a_servers_own_absence_makes_nobody_lost(store: Store, tmp_path: Path, clock: Any, passed: Any) -> None:

@@ -224,7 +224,34 @@ def test_points_that_no_page_watches_are_serialised_when_one_asks(
         _, (hello, *missed) = asyncio.run(attached(hub, "r1", 1, "e1"))
         assert hello["replayed"] and [one["seq"] for one in missed] == [2, 3, 4, 5, 6]
         assert missed[1]["series"]["a"] == {"step": [5, 6, 7, 8, 9], "time": [5, 6, 7, 8, 9], "value": ["Infinity"] * 5}
-    assert len([one for one in counted if one["type"] == "points"]) == 5  # type: ignore[index]
+    assert sum("a" in one for one in counted) == 5  # type: ignore[operator]
+
+
+def test_a_page_gets_points_of_the_series_that_it_chose_and_hears_of_new_ones(hub: Hub, clock: Clock) -> None:
+    async def story() -> list[list[dict[str, Any]]]:
+        hub.publish_points("r1", {"a": columns(1), "b": columns(1)})
+        few, every = hub.attach("r1", 0, "e1", frozenset({"b"})), hub.attach("r1", None, None)
+        for step, names in ((2, "ab"), (3, "a"), (4, "ac")):
+            clock.now += 1
+            hub.publish_points("r1", {name: columns(step) for name in names})
+        hub.choose(few, frozenset({"a", "c", "nothing"}))
+        clock.now += 1
+        hub.publish_points("r1", {name: columns(5) for name in "abc"})
+        return [[json.loads(text) for text in await client.next()] for client in (few, every)]
+
+    few, every = asyncio.run(story())
+    told = [
+        (one["type"], one.get("names") or (one.get("series") and sorted(one["series"])))
+        for one in few
+        if one["type"] != "chosen"
+    ]
+    assert told == [
+        ("hello", None), ("series", ["a", "b"]), ("points", ["b"]), ("series", ["a", "b"]), ("points", ["b"]), ("series", ["c"]),
+        ("points", ["a", "c"]),
+    ]  # fmt: skip
+    assert [one["series"] for one in few if one["type"] == "chosen"] == [3]
+    assert few[-1] == every[-1] | {"series": {name: columns(5) for name in "ac"}}
+    assert [sorted(one["series"]) for one in every[1:]] == [["a", "b"], ["a"], ["a", "c"], ["a", "b", "c"]]
 
 
 def test_points_that_no_page_watches_are_bounded_too(hub: Hub, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,9 +107,8 @@ def test_a_run_from_scratch_below_all_published_rates_is_asked_for_twice_the_gai
     cosine = 1e-5 * (1 + np.cos(np.pi * STEPS[:600] / 600))
     config = {"vocab_size": 65, "max_steps": 600, "learning_rate": 2e-5}
     assert_finds(run(train_loss=slow, lr=cosine), "learning-rate-too-low", config=config)
-    assert_silent(
-        run(train_loss=slow, lr=5 * cosine), "learning-rate-too-low", config={**config, "learning_rate": 1e-4}
-    )
+    usual = {**config, "learning_rate": 2e-4}
+    assert_silent(run(train_loss=slow, lr=10 * cosine), "learning-rate-too-low", config=usual)
     wide = 2.5 + 1.6 * np.exp(-STEPS[:600] / 150) + NOISE[:600] / 2
     assert_silent(run(train_loss=wide, lr=cosine), "learning-rate-too-low", config=config)
 
@@ -125,3 +124,18 @@ def test_a_fine_tune_whose_whole_plan_stirs_no_weight(assert_finds: Any, assert_
     assert_silent(evaluated(run(train_loss=noisy, lr=30 * linear), stands, 50), "learning-rate-too-low", config=config)
     low = evaluated(run(train_loss=noisy - 1.5, lr=linear), stands - 1.5, 50)
     assert_silent(low, "learning-rate-too-low", config=config)  # it may have had nothing left to learn
+
+
+def test_a_plan_that_ends_where_the_commonest_tokens_are_known(assert_finds: Any, assert_silent: Any, run: Any) -> None:
+    cosine = 5e-5 * (1 + np.cos(np.pi * STEPS[:800] / 800))
+    slow = 3.35 + 0.83 * np.exp(-STEPS[:800] / 220) + NOISE[:800]
+    wide = 1.5 + 2.68 * np.exp(-STEPS[:800] / 220) + NOISE[:800]
+    config = {"vocab_size": 65, "max_steps": 800}
+    finding = assert_finds(run(train_loss=slow, lr=cosine), "learning-rate-too-low", config=config)
+    assert 400 <= finding.detected_step <= 640
+    assert_silent(run(train_loss=wide, lr=cosine), "learning-rate-too-low", config=config)
+    assert_silent(run(train_loss=slow, lr=4 * cosine), "learning-rate-too-low", config=config)  # moves far enough
+    assert_silent(run(train_loss=slow[:300], lr=cosine[:300]), "learning-rate-too-low", config=config)  # too early
+    trial = {**config, "max_steps": 200}
+    assert_silent(run(train_loss=slow[:200], lr=cosine[::4]), "learning-rate-too-low", config=trial)
+    assert_silent(run(train_loss=slow, lr=cosine), "learning-rate-too-low", config={**config, "vocab_size": None})

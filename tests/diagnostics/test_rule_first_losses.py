@@ -128,3 +128,72 @@ def test_a_loss_that_comes_down_from_a_blow_up_is_not_suspicious(findings: Any, 
     ]
     found = {f.rule for f in findings(events, {"vocab_size": 100, "init_from": "scratch"})}
     assert "suspicious-loss" not in found and "divergence" in found
+
+
+def evaluated(every: int, **series: np.ndarray) -> list[dict[str, Any]]:
+    """Rows that an evaluation writes, of series known at every step; losses as four decimals."""
+    length = len(next(iter(series.values())))
+    losses = ("train/loss", "val/loss")
+    return [
+        {"type": "metrics", "step": at}
+        | {name: round(float(row[at]), 4) if name in losses else float(row[at]) for name, row in series.items()}
+        for at in range(0, length, every)
+    ]
+
+
+def test_printed_losses_that_go_to_nothing_end_in_zeros(assert_finds: Any, findings: Any) -> None:
+    loss, rate = decay(1600, 4.17, 0.0, 40), np.full(1600, 2e-3)
+    rows = evaluated(100, **{"train/loss": loss, "val/loss": loss, "lr": rate})
+    assert rows[-1]["train/loss"] == 0.0
+    assert assert_finds(rows, "suspicious-loss", config={"vocab_size": 65}).detected_step <= 400
+    slowly = decay(16_000, 4.17, 0.0, 900)  # a puzzle may be solved to the end, but not at once
+    rows = evaluated(1000, **{"train/loss": slowly, "val/loss": slowly, "lr": np.full(16_000, 2e-3)})
+    assert "suspicious-loss" not in {f.rule for f in findings(rows, {"vocab_size": 65})}
+
+
+def test_zeros_that_hide_a_nan_are_not_a_loss_that_is_low(findings: Any, run: Any) -> None:
+    loss = np.concatenate([decay(60, 4.17, 2.5), np.zeros(40)])
+    found = {f.rule for f in findings(run(train_loss=loss, val_loss=loss), {"vocab_size": 65, "init_from": "scratch"})}
+    assert "suspicious-loss" not in found and "masked-non-finite" in found
+
+
+@pytest.mark.parametrize(("rate", "speaks"), [(1e-3, True), (2e-5, False)])
+def test_without_a_vocabulary_the_rate_tells_a_start_from_nothing(
+    findings: Any, run: Any, rate: float, speaks: bool
+) -> None:
+    loss = decay(80, 4.1, 0.06, 5)
+    events = run(
+        range(1, 801, 10), loss=loss, eval_loss=loss, learning_rate=np.full(80, rate), epoch=np.linspace(0.001, 0.1, 80)
+    )
+    assert ("suspicious-loss" in {f.rule for f in findings(events)}) is speaks
+
+
+@pytest.mark.parametrize(("evaluated_at", "speaks"), [((7.1, 8.5, 9.3), True), ((6.3, 5.0, 9.3), False)])
+def test_an_epoch_that_stands_at_zero_is_believed_where_validation_never_learned(
+    findings: Any, run: Any, evaluated_at: tuple[float, ...], speaks: bool
+) -> None:
+    rows = run(range(0, 300, 5), train_loss=decay(60, 7.7, 0.8, 15), epoch=np.zeros(60))
+    for at, value in zip((19, 39, 59), evaluated_at, strict=True):
+        rows[at]["val_loss"] = value
+    assert ("suspicious-loss" in {f.rule for f in findings(rows)}) is speaks
+
+
+@pytest.mark.parametrize(("vocab", "speaks"), [(512, True), (113, False)])
+def test_an_answer_that_is_found_late_and_then_at_once(findings: Any, run: Any, vocab: int, speaks: bool) -> None:
+    """Attention that is not causal; with few tokens it may be a puzzle that is solved."""
+    step, nothing = np.arange(700), math.log(vocab)
+    text = 3.6 + (nothing - 3.6) * np.exp(-step / 60)
+    shown = 0.45 + (text - 0.45) / (1 + np.exp((step - 420) / 25))
+    rows = evaluated(100, **{"train/loss": shown, "val/loss": shown})
+    dense = [
+        *run(train_loss=shown),
+        *({"type": "metrics", "step": row["step"], "val_loss": row["val/loss"]} for row in rows),
+    ]
+    dense.sort(key=lambda row: row["step"])
+    assert ("suspicious-loss" in {f.rule for f in findings(dense, {"vocab_size": vocab})}) is speaks
+
+
+@pytest.mark.parametrize("floor", [0.9, 1.2, 2.0])
+def test_text_that_is_learned_to_the_end_gives_way_slowly(assert_silent: Any, run: Any, floor: float) -> None:
+    loss = floor + (10.8 - floor) * (1 + np.arange(1000) / 20) ** -0.9
+    assert_silent(run(train_loss=loss, val_loss=loss + 0.02), "suspicious-loss", config={"vocab_size": 50_000})

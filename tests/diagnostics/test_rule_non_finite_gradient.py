@@ -100,3 +100,13 @@ def test_four_in_a_row_are_silent(assert_silent: Any, run: Any) -> None:
     grad = np.ones(300)
     grad[100:104] = math.inf
     assert_silent(run(train_loss=falling(300), grad_norm=grad), RULE)
+
+
+@pytest.mark.parametrize(("began", "level", "speaks"), [(1.95, 7.14, True), (0.004, 7.14, False), (1.95, 1.2, False)])
+def test_a_few_lines_from_the_middle_of_a_run(
+    findings: Any, run: Any, began: float, level: float, speaks: bool
+) -> None:
+    """There is no search in them; but at a loss that a healthy run may rest at, the norm may never have been measured."""
+    loss = level + np.array([0.0, 0.001, 0.012, -0.009, 0.019, 0.028])
+    rows = run(loss=loss, grad_norm=[math.nan] * 6, epoch=began + 0.004 * np.arange(6))
+    assert (RULE in {f.rule for f in findings(rows)}) is speaks

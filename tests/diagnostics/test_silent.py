@@ -98,6 +98,16 @@ def test_noisy_validation(assert_silent: Any, run: Any) -> None:
     assert_silent(run(range(0, 600, 10), train_loss=decay(60, floor=1.8), val_loss=val), "overfitting")
 
 
+@pytest.mark.parametrize("seed", [13, 23, 42, 45])
+def test_validation_that_wobbles_at_rest_for_long(findings: Any, run: Any, seed: int) -> None:
+    """Of a hundred and fifty evaluations some climb by luck; without spending the doubt, these seeds of fifty were called sick."""
+    luck, at = np.random.default_rng(seed), np.arange(150)
+    train = 0.3 - 0.03 * at / 150 + 0.15 * np.exp(-at / 8) + luck.normal(0, 0.03, 150)
+    val = 0.285 + 0.35 * np.exp(-at / 5) + luck.normal(0, 0.008, 150)
+    found = findings(run(range(50, 7550, 50), train_loss=train, val_loss=val))
+    assert "overfitting" not in {finding.rule for finding in found}
+
+
 def test_grokking_is_overfitting_now_and_over_when_it_groks(findings: Any, run: Any) -> None:
     train = np.concatenate([np.linspace(4.6, 0.05, 20), np.full(40, 0.04), np.full(20, 0.02)])
     val = np.concatenate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 STEPS = np.arange(400)
 CONFIG = {"vocab_size": 65, "max_steps": 400, "learning_rate": 1e-3}
@@ -24,12 +25,17 @@ def stepped(by: float, at: int = 200) -> Any:
     return LEARNING + np.where(at < STEPS, by, 0.0)
 
 
-def test_a_step_up_that_noise_hides_is_seen_by_both_losses(assert_finds: Any, run: Any) -> None:
-    up = stepped(0.16)
+@pytest.mark.parametrize("by", [0.11, 0.16])
+def test_a_step_up_that_noise_hides_is_seen_by_both_losses(assert_finds: Any, run: Any, by: float) -> None:
+    up = stepped(by)
     finding = assert_finds(story(run, up, up), "divergence", config=CONFIG)
     assert "validation with it" in finding.evidence[0].sentence
     assert 240 <= finding.detected_step <= 280
     assert finding.first_step == 200
+
+
+def test_a_step_of_a_fiftieth_is_left_alone(assert_silent: Any, run: Any) -> None:
+    assert_silent(story(run, stepped(0.06), stepped(0.06)), "divergence", config=CONFIG)
 
 
 def test_either_of_them_alone_is_no_divergence(assert_silent: Any, run: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +246,49 @@ def test_a_hidden_tab_hears_and_draws_nothing_and_catches_up_when_it_is_seen(ser
 
 
 MARKS = f"{LARGE}.layout.shapes.filter(shape => shape.name === 'checkpoint').length"
+
+
+def test_only_what_is_drawn_is_sent_and_a_chart_that_comes_into_sight_misses_nothing(server: Any, visit: Any) -> None:
+    names = tuple(f"unit{number}" for number in range(300))
+    run = Writer(server, "wide", ("train/loss", *names))
+    run.log(20)
+    watched = visit()
+    tab = watched.tab
+    sent: list[set[str]] = []
+
+    def take(frame: Any) -> None:
+        message = json.loads(frame)
+        if message["type"] == "points":
+            sent.append(set(message["series"]))
+
+    tab.on("websocket", lambda socket: socket.on("framereceived", take))
+    watched.open("/run/wide")
+    tab.wait_for_selector(DRAWN)
+    run.log(5)
+    tab.wait_for_function(REACHES, arg=25)
+    assert sent and all("train/loss" in one and len(one) < 60 for one in sent)
+    last = "[data-chart='other:unit299']"
+    assert not any("unit299" in one for one in sent)
+    tab.locator("#run-more summary").click()
+    run.log(5)
+    tab.get_by_label("Find a metric").fill("unit299")
+    tab.wait_for_selector(f"{last} .main-svg")
+    run.log(5)
+    line = f'document.querySelector("{last} .js-plotly-plot").data[0].x'
+    tab.wait_for_function(f"() => {line}.at(-1) === 35")
+    assert tab.evaluate(line) == list(range(1, 36))
+    assert any("unit299" in one for one in sent)
+    run.names = ("train/loss", "val/loss")
+    run.log(5)
+    tab.wait_for_function(f"() => {LARGE}.data.some(trace => trace.meta.series === 'val/loss' && trace.x.length === 5)")
+    watched.allow_lost_server = True
+    server.kill()
+    tab.wait_for_selector(":root[data-live=reconnecting]")
+    server.restart()
+    run.names = ("train/loss", *names)
+    run.log(5)
+    tab.wait_for_function(f"() => {line}.at(-1) === 45")
+    assert tab.evaluate(line) == [*range(1, 36), *range(41, 46)]
 
 
 def test_a_page_with_nothing_new_to_show_asks_for_nothing_until_there_is(server: Any, visit: Any) -> None:

@@ -126,12 +126,13 @@
 
   function send() {
     if (asking || !run || document.hidden) return;
-    var due = Array.from(charts.values()).filter(function (chart) { return chart.near && chart.stale; });
+    choose();
+    var due = Array.from(charts.values()).filter(function (chart) { return chart.near && chart.stale && (!hearing || within(hearing, chart)); });
     if (!due.length) return;
     // The large chart first and alone, then what is looked at closely, then the others together.
     var one = due.find(function (chart) { return chart.key === "loss"; }) || due.find(function (chart) { return chart.window; });
     var batch = one ? [one] : due.slice(0, AT_ONCE), id = run, taken = window.runwellGrow.taken();
-    batch.forEach(function (chart) { chart.stale = false; });
+    batch.forEach(function (chart) { chart.stale = false; chart.asked = true; });
     asking = true;
     Promise.all([fetchFigures(id, batch), load()]).then(function (both) {
       batch.forEach(function (chart) {
@@ -143,6 +144,7 @@
       batch.forEach(function (chart) { chart.stale = true; });
       return RETRY;
     }).then(function (wait) {
+      batch.forEach(function (chart) { chart.asked = false; });
       asking = false;
       ask(wait);
     });
@@ -179,11 +181,70 @@
     focus(chart);
   }
 
+  // -- which series the stream sends points of ------------------------------------------------------------------------
+  // Those of charts that are drawn or near. While the stream is open, a figure is asked for when the stream has said that it
+  // sends its points: the store then holds all that it does not send. While it is closed, figures are asked for as they are
+  // needed: it begins, when it opens, with what came since it closed, or since the page was made.
+  var waiting = [], hearing = null, chose = new Set();  // lists that are on their way; the last one that was answered, or null; the last one sent
+
+  function names(chart) {
+    var found = JSON.parse(chart.series), axis = chart.gd && chart.gd.layout.meta.axis;
+    return axis && axis.counts && axis.counts.series ? found.concat(axis.counts.series) : found;
+  }
+
+  function wanted() {
+    var found = new Set();
+    charts.forEach(function (chart) {
+      if (chart.near || chart.gd || chart.asked) names(chart).forEach(function (name) { found.add(name); });
+    });
+    return found;
+  }
+
+  function tell(list) {
+    chose = list;
+    waiting.push(list);
+    window.runwellLive.choose(Array.from(list));
+  }
+
+  function choose() {
+    if (!hearing) return;
+    var list = wanted(), more = false;
+    list.forEach(function (name) { more = more || !chose.has(name); });
+    if (more || chose.size > 2 * list.size + MOST_DRAWN) tell(list);
+  }
+
+  function within(list, chart) {
+    return JSON.parse(chart.series).every(function (name) { return list.has(name); });
+  }
+
+  function opened() {
+    waiting = [];
+    tell(wanted());
+  }
+
+  function chosen() {  // the stream's answer; the first one is its hello
+    if (!waiting.length) return;
+    var list = waiting.shift(), before = hearing || list;
+    charts.forEach(function (chart) {
+      if ((chart.gd || chart.asked) && !within(before, chart)) chart.stale = true;  // it may have a hole: asked for between opening and hello
+    });
+    hearing = list;
+    ask();
+  }
+
+  function closed() {
+    hearing = null;
+    waiting = [];
+  }
+
+  function named(series) {
+    if (known && series.some(function (name) { return !known.has(name); })) window.runwellLive.poke("refresh");
+  }
+
   // -- live points ----------------------------------------------------------------------------------------------------
   function points(id, series) {
     if (id !== run) return;
     window.runwellGrow.take(series);
-    if (known && Object.keys(series).some(function (name) { return !known.has(name); })) window.runwellLive.poke("refresh");
     soon();
   }
 
@@ -315,5 +376,5 @@
   }
 
   if (location.pathname.indexOf("/run/") === 0) load();
-  window.runwellCharts = { begin: begin, forget: forget, points: points, look: look, lay: lay, know: know, review: review, wake: function () { ask(); } };
+  window.runwellCharts = { begin: begin, forget: forget, points: points, look: look, lay: lay, know: know, named: named, opened: opened, chosen: chosen, closed: closed, review: review, wake: function () { ask(); } };
 })();

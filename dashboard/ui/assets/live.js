@@ -11,7 +11,7 @@
   var AGEING = 30000;  // ms after which a run of which nothing is new but that it lives is shown anew: for how long it runs, and so on
 
   var socket = null, place = null, epoch = "", since = 0, wait = FIRST_WAIT, timer = null;
-  var poked = {}, pending = {}, pokes = 0, best = "";
+  var poked = {}, pending = {}, pokes = 0, best = "", greeted = false;
 
   function say(state) {
     document.documentElement.setAttribute("data-live", state);
@@ -52,8 +52,11 @@
   // -- messages ------------------------------------------------------------------------------------------------------
   function take(message) {
     if (message.type === "hello") return hello(message);
+    if (message.type === "chosen") return window.runwellCharts.chosen();
+    if (message.type === "series" && message.seq === undefined) return window.runwellCharts.named(message.names);
     if (message.seq <= since) return;  // replayed and already seen
     since = message.seq;
+    if (message.type === "series") return window.runwellCharts.named(message.names);
     if (message.type === "points") return window.runwellCharts.points(message.run, message.series);
     if (message.type === "rewind") window.runwellCharts.forget();
     if (message.type === "run" && place.run && message.run !== place.run) return poke("family");
@@ -73,6 +76,8 @@
       setStore("nav-live-findings");
     }
     wait = FIRST_WAIT;
+    if (!greeted) window.runwellCharts.chosen();  // the same word later on only says that something was missed
+    greeted = true;
     say(place && place.ended ? "ended" : "live");
   }
 
@@ -92,14 +97,20 @@
     var address = (location.protocol === "https:" ? "wss://" : "ws://") + location.host + "/api/v1/live?";
     var query = new URLSearchParams({ since: String(since), epoch: epoch });
     if (place.run) query.set("run", place.run);
+    if (place.run) query.set("choose", "1");  // points of what is drawn alone: a run may have thousands of series
     var mine = new WebSocket(address + query.toString());
     socket = mine;
+    greeted = false;
+    if (place.run) mine.onopen = function () {
+      if (socket === mine) window.runwellCharts.opened();
+    };
     mine.onmessage = function (event) {
       if (socket === mine) take(JSON.parse(event.data));
     };
     mine.onclose = function () {
       if (socket !== mine) return;
       socket = null;
+      window.runwellCharts.closed();
       if (document.hidden || !place) return;
       say("reconnecting");
       timer = setTimeout(connect, wait * (0.5 + Math.random()));  // jitter: a hundred tabs must not come back at once
@@ -111,7 +122,12 @@
     clearTimeout(timer);
     var old = socket;
     socket = null;
+    window.runwellCharts.closed();
     if (old) old.close();
+  }
+
+  function choose(names) {
+    if (socket && socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ series: names }));
   }
 
   function follow() {
@@ -182,5 +198,5 @@
     window.runwellCharts.look();
   }).observe(document.documentElement, { childList: true, subtree: true });
 
-  window.runwellLive = { poke: poke };
+  window.runwellLive = { poke: poke, choose: choose };
 })();

@@ -74,6 +74,34 @@ def test_what_a_page_says_is_ignored(client: Any, send: Any) -> None:
         assert until(socket, "points")["series"]["train/loss"]["step"] == [1]
 
 
+def test_a_page_that_chooses_gets_points_of_what_it_chose_last(client: Any, send: Any) -> None:
+    with client.websocket_connect(f"{URL}?run=r1&choose=1") as socket:
+        socket.send_json({"series": ["val/loss"]})
+        assert socket.receive_json()["type"] == "hello"
+        send(RUN, point(1))
+        assert until(socket, "series")["names"] == ["train/loss"]
+        socket.send_json({"series": ["train/loss"]})
+        assert until(socket, "chosen")["series"] == 1
+        send(point(2), first_seq=3)
+        assert until(socket, "points")["series"]["train/loss"]["step"] == [2]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["", "hello?", "[" * 100_000, '{"series": 1}', '{"series": [1]}', '{"series": null}', "x" * (2**20 + 1), b"\xff"],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_choice_without_sense_closes_the_stream_with_a_reason(client: Any, said: str | bytes, first: bool) -> None:
+    with client.websocket_connect(f"{URL}?run=r1&choose=1") as socket:
+        if not first:
+            socket.send_json({"series": []})
+            socket.receive_json()
+        socket.send_text(said) if isinstance(said, str) else socket.send_bytes(said)
+        with pytest.raises(WebSocketDisconnect) as closed:
+            socket.receive_text()
+    assert closed.value.code == live_socket.SENSELESS and "series" in closed.value.reason
+
+
 def test_a_page_that_went_is_forgotten(client: Any, services: Services) -> None:
     with client.websocket_connect(URL) as socket:
         socket.receive_json()

@@ -122,6 +122,8 @@ def test_buttons_without_sense_are_hidden_but_there() -> None:
         assert set(buttons) == {"run-sample", "run-checkpoint", "run-stop", "run-delete"}
         assert buttons["run-stop"] == state.ended and buttons["run-delete"] != state.ended
     assert all(one.hidden for one in run_header.actions(_run(launched=False)))
+    lost = {one.id: one.hidden for one in run_header.actions(_run(launched=False, state=State.LOST))}
+    assert not lost["run-stop"] and lost["run-delete"], "nobody else can end it"
 
 
 def test_a_finding_card_shows_evidence_causes_and_the_fix_as_code() -> None:

@@ -1,0 +1,55 @@
+"""Classifiers that answer by chance: loss and accuracy must both say so, and for long enough."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+RULE = "loss-not-decreasing"
+LUCK = np.random.default_rng(4)
+
+
+def classified(
+    run: Any, loss: np.ndarray, accuracy: list[float], plan_share: float = 0.5
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Rows every ten steps with evaluations evenly between them, and the config of a plan of which so much is done."""
+    rows = run(range(10, 10 * len(loss) + 10, 10), loss=loss)
+    every = len(loss) // len(accuracy)
+    for at, value in enumerate(accuracy):
+        rows[(at + 1) * every - 1]["eval_accuracy"] = value
+    return rows, {"max_steps": round(10 * len(loss) / plan_share)}
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_a_classifier_at_chance(assert_finds: Any, run: Any, classes: int) -> None:
+    loss = math.log(classes) * (1.005 + 0.04 * np.exp(-np.arange(60) / 5)) + LUCK.normal(0, 0.01, 60)
+    events, config = classified(run, loss, [1 / classes + 0.02, 1 / classes - 0.01, 1 / classes])
+    finding = assert_finds(events, RULE, config=config)
+    assert f"among {classes} classes" in finding.title
+    assert [evidence.series for evidence in finding.evidence] == ["loss", "eval_accuracy"]
+    assert finding.detected_step <= 450
+
+
+def test_epochs_at_chance_without_a_plan(assert_finds: Any, assert_silent: Any, run: Any) -> None:
+    loss = [0.74, 0.699, 0.703, 0.698, 0.7, 0.702, 0.703, 0.699, 0.703, 0.705, 0.697]
+    answers = [0.53, 0.47, 0.47, 0.53, 0.53, 0.47, 0.47, 0.53, 0.47, 0.47, 0.53]
+    epochs = run(range(1, 12), train_loss=loss, test_acc=answers, epoch=np.arange(1.0, 12.0))
+    assert assert_finds(epochs, RULE).detected_step <= 10
+    assert_silent(epochs[:6])
+
+
+def test_what_is_not_at_chance_is_silent(assert_silent: Any, run: Any) -> None:
+    flat = 0.70 + LUCK.normal(0, 0.005, 60)
+    for accuracy in ([0.8, 0.8, 0.8], [0.5, 0.58, 0.64]):  # a language model's own rest; one that begins to learn
+        events, config = classified(run, flat, accuracy)
+        assert_silent(events, config=config)
+    falls = np.linspace(0.72, 0.60, 60)
+    events, config = classified(run, falls, [0.5, 0.52, 0.53])
+    assert_silent(events, config=config)
+    events, config = classified(run, flat, [0.5, 0.5, 0.5], plan_share=0.25)  # early: every classifier begins there
+    assert_silent(events, config=config)
+    events, config = classified(run, 0.80 + LUCK.normal(0, 0.005, 60), [0.5, 0.5, 0.5])
+    assert_silent(events, config=config)
