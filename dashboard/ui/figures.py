@@ -77,6 +77,9 @@ def draw(chart: Chart, series: Mapping[str, Series], view: View, *, version: str
     empty = all(step < 0 for step in last.values())
     if empty:
         _wait(layout)
+    elif len({y for trace in traces if trace["meta"]["draws"] == "raw" for y in trace["y"] if y is not None}) == 1:
+        # Around a single value plotly lays a whole unit each way: a constant rate of 1e-3 would be drawn as 0.
+        layout["yaxis"]["rangemode"] = "tozero"
     layout["meta"] = {
         "version": version, "axis": _axis_meta(view.axis), "last": last, "key": chart.key, "empty": empty,
         "whole": all(bool((one.count == 1).all()) for one in series.values()),

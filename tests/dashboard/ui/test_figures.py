@@ -200,3 +200,15 @@ def test_overlays_are_taken_by_plotly() -> None:
     )
     figure["layout"] |= {"shapes": layer["shapes"], "annotations": layer["annotations"]}
     go.Figure(figure)
+
+
+@pytest.mark.parametrize(
+    ("values", "mode"), [([1e-3] * 100, "tozero"), ([1e-3] * 99 + [math.nan], "tozero"), (STEPS * 1e-5, None)]
+)
+def test_a_constant_is_drawn_where_it_is(values: Any, mode: str | None) -> None:
+    """By itself plotly would lay the axis from one below it to one above it: a rate of 1e-3 would lie at 0."""
+    chart = charts.single("train/learning_rate")
+    figure = figures.draw(
+        chart, {"train/learning_rate": _series("train/learning_rate", values)}, figures.View(), version="v1"
+    )
+    assert figure["layout"]["yaxis"].get("rangemode") == mode
