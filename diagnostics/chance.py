@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from diagnostics import stats
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
@@ -19,7 +17,7 @@ CLASSES = 10
 """The most classes that are told by a loss: ln of 10 and of 11 are too near to each other to be told apart."""
 
 NEAR, LIKE = 0.02, 0.06
-"""Share by which a loss that is ln k may lie off it; and how far off 1 ÷ k the accuracy of some hundred answers may lie."""
+"""Share by which a loss that is ln k may lie off it; and how far above 1 ÷ k the accuracy of some hundred answers may lie."""
 
 EPOCHS, SHARE = 8, 1 / 3
 """Epochs, or a share of the plan, by which a model that learns has left it."""
@@ -53,8 +51,8 @@ def at_chance(view: RunView) -> Chance | None:
     answers = accuracy.since(since)[1]
     if not answers.size:
         return None
-    if float(np.abs(answers - 1 / classes).max()) > LIKE:
-        return None
+    if float((answers - 1 / classes).max()) > LIKE:
+        return None  # below chance it may be by any luck, and of a model that says the same of every input it often is
     return Chance(loss=loss, accuracy=accuracy, classes=classes, since=since, answers=float(answers.mean()))
 
 

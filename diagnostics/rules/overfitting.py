@@ -22,6 +22,9 @@ CLIMB = 4
 BY_HEART, FAR_UP = 0.3, 1.5
 """Training loss ÷ validation loss that only learning by heart leaves between them, and nats of validation loss it counts from."""
 
+NEARLY_NOTHING, LOST = 0.1, 0.01
+"""Share of its first value below which validation has little left to lose; and the share of its gain that is worth a word."""
+
 SETTLED = 5
 """Evaluations since the best that are judged together where single ones are too noisy."""
 
@@ -76,7 +79,9 @@ def overfitting(
     doubt, 5 %, is spent over all evaluations so far. From scratch, on a text that was read `readings` times, four
     evaluations anywhere above are enough, they need not climb, and the doubt is 10 %; before a text was read once, none are. It stays until there is a new best.
     Or, in a run from scratch whose evaluations were too rare to see it turn: the training loss is below three tenths of
-    a validation loss of 1.5 nats and more. Four evaluations more than `critical_rise` above are critical. Without a training loss, four evaluations
+    a validation loss of 1.5 nats and more. Where the rate was raised anew since the best, twice the rise is asked for, and no early word is said. Where validation
+    came below a tenth of its first value, the rise has to be worth a hundredth of what it had gained.
+    Four evaluations more than `critical_rise` above are critical. Without a training loss, four evaluations
     `clear_rise` above are asked for. Scale does not matter: each series is held against itself.
 
     ## Likely causes
@@ -133,6 +138,9 @@ def overfitting(
     # The best of many noisy evaluations was lucky itself, by more the more there are. A training loss that has gone far
     # below says the same independently.
     margin = (3.0 if parted or _is_calm(val, sigma) else 4.5) * sigma / best_value
+    # A rate that was raised anew lifts validation for a while, and what has come to nearly nothing swings by its own size.
+    doubled = 2 if view.rate_raised_since(best_step) else 1
+    rise, clear_rise = (max(share * doubled, _worth(val, best_value)) for share in (rise, clear_rise))
     limit, clear = max(rise, margin), max(clear_rise, margin)
     steady = max(rise, 2 * sigma / best_value)
     trending = (
@@ -161,6 +169,9 @@ def _early(view: RunView, val: SeriesView, slight_rise: float, readings: float) 
     """
     train, seen = view.train, view.readings
     if train is None or (seen is not None and seen < 1):
+        return None
+    low, at = val.lowest
+    if view.rate_raised_since(at) or (low > 0 and _worth(val, low) > slight_rise):
         return None
     often = seen is not None and seen >= readings and view.uniform_loss is not None
     if not following.turned(train, val, slight_rise, often=often) or not _still_learning(train, val.lowest.step):
@@ -212,6 +223,14 @@ def _stays_above(val: SeriesView, train: SeriesView | None, sigma: float, rise: 
     by_heart = train.level < 0.1 * min(level, train.near(int(val.steps[at + 1])))
     error = (1.25 if by_heart else 2.5) * sigma * float(np.sqrt(1 / 3 + 1 / after.size))
     return bool(after.min() > best and level > best * (1 + rise) + error)
+
+
+def _worth(val: SeriesView, best: float) -> float:
+    """The rise, as a share of the best, that is a hundredth of all that validation gained, where that is nearly all it had.
+
+    A task that is learned wholly leaves next to nothing: twice that is nothing still.
+    """
+    return LOST * (val.start / best - 1) if best < NEARLY_NOTHING * val.start else 0.0
 
 
 def _noise(val: SeriesView) -> float:

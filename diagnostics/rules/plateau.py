@@ -26,6 +26,9 @@ FREQUENCIES = 0.93
 BINDS = 5.0
 """A weight decay with which weights of a usual size, a fifth and less, are hardly allowed: AdamW keeps them below 1 ÷ weight decay."""
 
+HALFWAY, HELD = 0.5, 0.6
+"""Of the plan, and of ln V: where a loss above that is high, if such a weight decay is declared."""
+
 HIGHER = 0.72
 """A share of the first loss, where neither rate nor vocabulary is known."""
 
@@ -57,7 +60,8 @@ def plateau(
     up to 0.85 (850 steps at 0.001; 0.7 once there are 400 steps, 0.5 once there are 500), which no working run does, whatever the rate is by then. So is one that is above 0.72 of ln V then, after 400 steps at least, and fell over the last three
     fifths of them by less than 3 %, two standard errors added: what learns and is as high falls by more. Where the run told how often its tokens occur (`data`), their
     entropy is the measure in place of `high`. With no word of rate or vocabulary a run that began at 3.9 nats and more
-    counts as one from scratch, and 0.72 of its first loss is the measure. It is a warning too when four evaluations in a row give the same validation
+    counts as one from scratch, and 0.72 of its first loss is the measure. With a declared weight decay of 5 and more, which AdamW's
+    weights do not outgrow, above 0.6 of ln V at half of the plan is enough. It is a warning too when four evaluations in a row give the same validation
     loss to the last digit, over a quarter of the run, while training goes on between them: the weights are not changed any more.
 
     ## Likely causes
@@ -116,6 +120,8 @@ def _stuck_early(view: RunView, train: SeriesView, high: float) -> bool:
     seen = read_progress(view)
     if seen is None or seen.warm_points < 60:
         return False
+    if _held_back(view, seen):
+        return True
     if not settled(train):
         return _creeps(view, seen)
     curve = train.curve
@@ -134,6 +140,13 @@ def _stuck_early(view: RunView, train: SeriesView, high: float) -> bool:
     # Without a vocabulary: begun where characters begin, at a rate that no fine-tune is given.
     scratch = view.facts.from_scratch is not False and train.start >= CHARACTERS and (view.known_rate or 0) >= BOLD
     return scratch and enough and level > 1.03 * high * train.start
+
+
+def _held_back(view: RunView, seen: Progress) -> bool:
+    """Whether half of the plan is done under a declared weight decay that allows no weight, and the loss is still high up."""
+    if not _bound(view) or view.other_rates or not seen.uniform:
+        return False
+    return (view.progress or 0) >= HALFWAY and seen.series.level > HELD * seen.reference
 
 
 def _creeps(view: RunView, seen: Progress) -> bool:

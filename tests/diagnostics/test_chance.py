@@ -33,6 +33,12 @@ def test_a_classifier_at_chance(assert_finds: Any, run: Any, classes: int) -> No
     assert finding.detected_step <= 450
 
 
+def test_answers_below_chance_are_no_better(assert_finds: Any, run: Any) -> None:
+    loss = math.log(4) * (1.003 + 0.02 * np.exp(-np.arange(60) / 5)) + LUCK.normal(0, 0.003, 60)
+    events, config = classified(run, loss, [0.1875, 0.1667, 0.1667])  # the same answer to some dozens of questions
+    assert "among 4 classes" in assert_finds(events, RULE, config=config).title
+
+
 def test_epochs_at_chance_without_a_plan(assert_finds: Any, assert_silent: Any, run: Any) -> None:
     loss = [0.74, 0.699, 0.703, 0.698, 0.7, 0.702, 0.703, 0.699, 0.703, 0.705, 0.697]
     answers = [0.53, 0.47, 0.47, 0.53, 0.53, 0.47, 0.47, 0.53, 0.47, 0.47, 0.53]

@@ -198,3 +198,36 @@ def test_levels_between_are_medians_and_of_blocks_where_the_points_are_past() ->
         history.append(step, step / 1000)
     early, late = following.levels_between(SeriesView("train/loss", history), np.array([999, 1999, 2999])).tolist()
     assert (early, late) == (pytest.approx(1.5, rel=0.02), pytest.approx(2.5, rel=0.02))
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_validation_that_a_restart_lifts_must_rise_twice_as_far(
+    assert_finds: Any, assert_silent: Any, run: Any, again: bool
+) -> None:
+    """The same curves are overfitting where the rate goes on as it was."""
+    steps = np.arange(1, 301)
+    rate = 2e-3 * np.where(again & (steps > 150) & (steps <= 180), 0.1, 1.0)
+    val = [2.54, 2.49, 2.44, 2.38, 2.36, 2.26, 2.17, 2.13, 2.06, 2.14, 2.15, 2.16, 2.15, 2.15, 2.14]
+    rows = run(steps, train_loss=2.6 - steps / 400, lr=rate)
+    for place, value in enumerate(val, 1):
+        rows[20 * place - 1]["val_loss"] = value
+    if again:
+        assert_silent(rows)
+    else:
+        assert_finds(rows, "overfitting")
+
+
+@pytest.mark.parametrize(("scale", "speaks"), [(0.02, False), (1.0, True)])
+def test_a_task_learned_wholly_has_nothing_left_to_lose(
+    assert_finds: Any, assert_silent: Any, run: Any, scale: float, speaks: bool
+) -> None:
+    steps = np.arange(1, 901)
+    train = scale * (0.3 + 0.7 * np.exp(-steps / 300)) + 3.4 * np.exp(-steps / 40)
+    rows = run(steps, train_loss=train)
+    for place, value in enumerate((1.1, 1.02, 1.0, 1.2, 1.4, 1.5, 1.7, 1.6), 1):
+        rows[100 * place - 1]["val_loss"] = scale * value + 3.4 * float(np.exp(-place * 2.5))
+    rows[0]["val_loss"] = 3.4
+    if speaks:
+        assert_finds(rows, "overfitting")
+    else:
+        assert_silent(rows)

@@ -41,6 +41,20 @@ def test_a_high_loss_that_falls_by_less_than_any_that_learns(
         assert_silent(rows, config=config)
 
 
+def test_a_weight_decay_that_binds_is_enough_at_half_of_the_plan(
+    assert_finds: Any, assert_silent: Any, run: Any
+) -> None:
+    rows, config = run(train_loss=high(0.08), lr=np.full(800, 1e-4)), {"vocab_size": 512, "max_steps": 800}
+    finding = assert_finds(rows, "plateau", config={**config, "weight_decay": 40.0})
+    assert 400 <= finding.detected_step <= 450 and "beyond 0.025" in finding.causes[0].why
+    for harmless in ({"weight_decay": 0.1}, {"weight_decay": 40.0, "optimizer": "sgd"}):
+        assert_silent(rows, config={**config, **harmless})
+    learned = run(
+        train_loss=0.6 * high(0.08) + 0.4 * high(0.08)[:1] * np.exp(-STEPS[:800] / 100), lr=np.full(800, 1e-4)
+    )
+    assert_silent(learned, config={**config, "weight_decay": 40.0})
+
+
 def test_a_weight_decay_that_binds_the_weights_is_named(assert_finds: Any, run: Any) -> None:
     config = {"vocab_size": 512, "max_steps": 800, "weight_decay": 50.0}
     finding = assert_finds(run(train_loss=high(0.02), lr=np.full(800, 1e-3)), "plateau", config=config)
