@@ -87,23 +87,28 @@ def fill(url: str, run_id: str, points: int, *, batch: int = 10_000) -> None:
         post(url, run_id, start + 2, events)
 
 
+def value_at(place: int, step: int) -> float:
+    """What is logged at a step of the series at that place of its names."""
+    return place + 1 + 3 / (1 + step / 50) + 0.05 * math.sin(step)
+
+
 LOGGER = """
-import json, math, sys, time
+import json, sys, time
 import runwell
+from benchmarks.live.source import value_at
 names, seconds, each = sys.argv[1].split(","), float(sys.argv[2]), 0.1
 run = runwell.init("bench", name="live")
 posts, post = [], run._courier._transport.post
 run._courier._transport.post = lambda *args: (posts.append(time.time()), post(*args))[1]
-value = lambda place, step: place + 1 + 3 / (1 + step / 50) + 0.05 * math.sin(step)
 for step in range(1, 21):
-    run.log({name: value(place, step) for place, name in enumerate(names)}, step=step)
+    run.log({name: value_at(place, step) for place, name in enumerate(names)}, step=step)
 run.flush()
 print(run.id, flush=True)
 sys.stdin.readline()
 logged, began = [0.0] * step, time.time()
 while time.time() - began < seconds:
     step += 1
-    values = {name: value(place, step) for place, name in enumerate(names)}
+    values = {name: value_at(place, step) for place, name in enumerate(names)}
     logged.append(time.time())
     run.log(values, step=step)
     time.sleep(max(0.0, began + (step - 20) * each - time.time()))
