@@ -20,6 +20,8 @@ _KNOTS = 10_000
 """Rows read of the token counter: up to so many logged counts are exact, between more of them lies a straight line."""
 _LATELY = 8
 """Counts from whose pace it is told how the run goes on after the last one: a batch may have grown long before."""
+_MOST = 1e30
+"""More tokens than any run sees: beyond that a counter counts something else, and its differences could overflow."""
 _SIZES = ("batch_size", "accumulation_steps", "context_length")
 
 
@@ -92,8 +94,8 @@ def has_tokens(store: Store, run: Run) -> bool:
 def _tokens_per_step_by_config(run: Run) -> float:
     """0 when it does not say."""
     sizes = [run.config.get(key) for key in _SIZES]
-    numbers = [float(size) for size in sizes if isinstance(size, (int, float))]
-    return max(math.prod(numbers), 0.0) if len(numbers) == len(sizes) else 0.0
+    numbers = [float(size) for size in sizes if isinstance(size, (int, float)) and 0 < size <= _MOST]
+    return math.prod(numbers) if len(numbers) == len(sizes) else 0.0
 
 
 def places(series: Series, kind: AxisKind, tokens: TokenCounts | None) -> Places:
@@ -118,7 +120,8 @@ def _counted(store: Store, run: Run, name: str, between: tuple[int, int] | None)
         parts.append(store.series(run.id, name, start=between[0], stop=between[1], buckets=_KNOTS))
     steps = np.concatenate([column for one in parts for column in (one.min_step, one.max_step, one.step)]).astype(float)
     tokens = np.concatenate([column for one in parts for column in (one.min, one.max, one.last)])
-    steps, tokens = steps[np.isfinite(tokens)], tokens[np.isfinite(tokens)]
+    sensible = np.abs(tokens) <= _MOST  # no NaN is, and no infinity
+    steps, tokens = steps[sensible], tokens[sensible]
     # Of several counts at one step the last named wins: the newest one that was logged.
     places, newest = np.unique(steps[::-1], return_index=True)
     return places, tokens[::-1][newest]

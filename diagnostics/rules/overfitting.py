@@ -174,7 +174,7 @@ def _early(view: RunView, val: SeriesView, slight_rise: float, readings: float) 
     if view.rate_raised_since(at) or (low > 0 and _worth(val, low) > slight_rise):
         return None
     often = seen is not None and seen >= readings and view.uniform_loss is not None
-    if not following.turned(train, val, slight_rise, often=often) or not _still_learning(train, val.lowest.step):
+    if not following.turned(train, val, slight_rise, often=often) or not _still_learning(train, at):
         return None
     return _sighting(view, val, train, 0.0, Severity.WARNING)
 

@@ -69,15 +69,20 @@ def test_trouble_of_the_servers_is_waited_out(make_spool: MakeSpool, collector: 
     assert collector.steps("r1") == list(range(5)) and not said
 
 
-def test_after_a_restart_only_the_rest_is_sent(make_spool: MakeSpool, collector: Any, said: Any) -> None:
-    spool = make_spool()
-    first = Courier(spool, collector, said)
+def left_behind(spool: Spool, collector: Any, said: Any, *, steps: int) -> Spool:
+    """What a process leaves that has logged so many steps and sent the first ten of them."""
+    courier = Courier(spool, collector, said)
     log(spool, range(10))
-    deliver(first)
-    log(spool, range(10, 15))
-    spool.close(first.ack.acked)
+    deliver(courier)
+    log(spool, range(10, steps))
+    spool.close(courier.ack.acked)
     left = open_left(spool.folder, said)
     assert left is not None
+    return left
+
+
+def test_after_a_restart_only_the_rest_is_sent(make_spool: MakeSpool, collector: Any, said: Any) -> None:
+    left = left_behind(make_spool(), collector, said, steps=15)
     collector.posts.clear()
     second = Courier(left, collector, said)
     assert deliver(second) is Outcome.IDLE
@@ -112,21 +117,14 @@ def gone(run_id: str = "r1") -> Answer:
 
 
 def test_what_was_left_of_a_deleted_run_goes_with_it(make_spool: MakeSpool, collector: Any, said: Any) -> None:
-    spool = make_spool()
-    courier = Courier(spool, collector, said)
-    log(spool, range(10))
-    deliver(courier)
-    log(spool, range(10, 40_000))
-    spool.close(courier.ack.acked)
-    left = open_left(spool.folder, said)
-    assert left is not None
+    left = left_behind(make_spool(), collector, said, steps=40_000)
     second = Courier(left, collector, said)
     collector.script = [gone("another"), *[gone()] * 10]
     assert deliver(second) is Outcome.AWAY, "it is not this run that was deleted"
     assert deliver(second) is Outcome.IDLE
     assert second.waiting == 0 and second.dropped == 39_990 and collector.steps("r1") == list(range(10))
     left.close(second.ack.acked)
-    assert not spool.folder.exists()
+    assert not left.folder.exists()
     assert said[-1].startswith("run 'r1' was deleted: it is removed from ")
 
 

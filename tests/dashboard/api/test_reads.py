@@ -96,6 +96,22 @@ def test_series_by_tokens(client: Any, send: Any, counter: bool) -> None:
     assert raw["x"] == raw["min_x"] == [expected[step] for step in range(95, 99)] and raw["last"][2] == "NaN"
 
 
+@pytest.mark.parametrize("size", ["NaN", "Infinity", -8, 1e300])
+def test_sizes_that_make_no_step_make_no_token_axis(client: Any, send: Any, size: Any) -> None:
+    config = {"batch_size": size, "accumulation_steps": 1e300, "context_length": 8}
+    send({"type": "run", "config": config}, {"type": "metrics", "step": 1, "a": 1.0})
+    absent = client.get("/api/v1/runs/r1/series?name=a&x=tokens")
+    assert absent.status_code == 422 and "no token axis" in absent.json()["detail"]
+
+
+def test_counts_that_are_none_are_passed_over(client: Any, send: Any) -> None:
+    counts = [0, 10, "NaN", "Infinity", 1.7e308, -1.7e308, 60]
+    points = [{"type": "metrics", "step": step, "a": 1.0, "train/tokens": count} for step, count in enumerate(counts)]
+    send({"type": "run"}, *points)
+    found = client.get("/api/v1/runs/r1/series?name=a&x=tokens").json()
+    assert found["x"] == [0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0]
+
+
 def test_series_by_time_after_a_resume(client: Any, send: Any) -> None:
     points = [{"type": "metrics", "step": step, "time": 10 + step**2, "a": -(abs(step - 33))} for step in range(100)]
     again = [{"type": "metrics", "step": step, "time": 20_000 + step, "a": -50} for step in range(51, 100)]
