@@ -18,7 +18,8 @@ import numpy as np
 from dashboard import present
 from dashboard.deliveries import Delivery, Table
 from dashboard.errors import DashboardError, UnknownRun
-from dashboard.live import Columns, Hub
+from dashboard.live import Hub
+from dashboard.messages import Columns
 from dashboard.receipts import Reports, WriterReceipt, receipts
 from dashboard.records import Receipt
 from dashboard.store import Store

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard import live
+from dashboard import live, messages
 from dashboard.live import Client, Hub
 
 
@@ -212,7 +212,8 @@ def test_points_that_no_page_watches_are_serialised_when_one_asks(
 ) -> None:
     counted: list[object] = []
     real: Callable[[object], str] = live.dumps
-    monkeypatch.setattr(live, "dumps", lambda value: counted.append(value) or real(value))
+    for module in (live, messages):
+        monkeypatch.setattr(module, "dumps", lambda value: counted.append(value) or real(value))
     for start in (0, 5, 10):
         hub.publish_points("r1", {"a": columns(*range(start, start + 5), value=math.inf)})
         hub.publish_points("r1", {"a": columns(start + 100)})
@@ -294,7 +295,7 @@ def test_threads_publish_in_one_order(hub: Hub) -> None:
 
 @given(st.lists(st.floats() | st.sampled_from([1.0, 2.0]), max_size=300), st.integers(8, 40))
 def test_thinning_keeps_extremes_ends_and_non_finite_points(values: list[float], most: int) -> None:
-    kept = live.thin(values, most)
+    kept = messages.thin(values, most)
     assert kept == sorted(set(kept)) and len(kept) <= max(most + 2, 10)
     if not values:
         return
