@@ -290,7 +290,7 @@ class Run:
             self._warn,
             url=environment.url,
             new_courier=carry_left,
-            before=self._late.settle,
+            before=self._late.look,
             held=self._late.waits,
         )
         self._sender.start()

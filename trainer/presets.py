@@ -47,7 +47,7 @@ PRESETS: tuple[Preset, ...] = (
         "About 11 million parameters on characters; wants a GPU, hours on a CPU.",
         {
             "tokenizer": "char", "n_layer": 6, "n_head": 6, "n_embd": 384, "n_ff": 1536, "context_length": 256,
-            "batch_size": 64, "max_steps": 5000, "dropout": 0.2, "beta2": 0.99, "eval_interval": 250,
+            "batch_size": 64, "max_steps": 5000, "dropout": 0.2, "beta2": 0.99, "eval_interval": 250, "sample_interval": 500,
         },
     ),
     Preset(

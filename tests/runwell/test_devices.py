@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import types
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runwell.devices import MAX_WAITING, Held, Late, elsewhere
+from runwell.devices import LANDINGS, MAX_WAITING, Held, Landings, Late, elsewhere
 from runwell.frames import decode_frames
 from runwell.run import Run
 from tests.logged import points
@@ -102,38 +103,131 @@ def test_how_a_device_is_told_by_what_libraries_say() -> None:
     assert not elsewhere(1.5) and not elsewhere(np.float32(1)) and not elsewhere(np.zeros(()))
 
 
-def test_a_tensor_is_copied_on_its_own_stream_and_waited_for_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What PyTorch is asked for: a copy that does not wait, and an event behind it on the stream of that device."""
-    asked: list[Any] = []
+class Cuda:
+    """What PyTorch is asked for, as if there were a CUDA device: page-locked places, copies into them, events."""
+
+    float64 = "float64"
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.busy = False
+        asked = self.asked
+
+        class Place:
+            value = math.nan
+
+            def copy_(self, tensor: Cuda.Tensor, non_blocking: bool) -> None:
+                asked.append(("copy", non_blocking))
+                self.value = tensor.value
+
+            def item(self) -> float:
+                return self.value
+
+        class Event:
+            def __init__(self, blocking: bool) -> None:
+                assert blocking, "a thread that waits must not spin"
+
+            def record(self, stream: str) -> None:
+                asked.append(("event", stream))
+
+            def query(_) -> bool:
+                return not self.busy
+
+            def synchronize(self) -> None:
+                asked.append("waited")
+
+        def empty(count: int, dtype: str, pin_memory: bool) -> Any:
+            assert dtype == "float64" and pin_memory
+            asked.append(("page-locked", count))
+            return types.SimpleNamespace(unbind=lambda: [Place() for _ in range(count)])
+
+        self.empty = empty
+        self.cuda = types.SimpleNamespace(Event=Event, current_stream=lambda device: f"stream of {device}")
 
     class Tensor:
-        is_cuda, device, shape = True, Device("cuda"), ()
+        is_cuda, shape = True, ()
+
+        def __init__(self, value: float, device: str = "cuda:0") -> None:
+            self.value, self.device = value, device
 
         def numel(self) -> int:
             return 1
 
-        def detach(self) -> Tensor:
+        def is_complex(self) -> bool:
+            return False
+
+        def detach(self) -> Cuda.Tensor:
             return self
 
-        def to(self, where: str, non_blocking: bool) -> float:
-            asked.append((where, non_blocking))
-            return 3.5
+        def reshape(self, shape: tuple[int, ...]) -> Cuda.Tensor:
+            return self
 
-    event = types.SimpleNamespace(synchronize=lambda: asked.append("waited"))
-    stream = types.SimpleNamespace(record_event=lambda: event)
-    cuda = types.SimpleNamespace(current_stream=lambda device: asked.append(device) or stream)
-    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(Tensor=Tensor, cuda=cuda))
-    held = Held(Tensor())
-    assert asked == [("cpu", True), Tensor.device], "nothing was waited for"
-    assert held.read() == 3.5 and asked[-1] == "waited"
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
+    torch = Cuda()
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    return torch
+
+
+def test_a_tensor_is_copied_on_its_own_stream_and_waited_for_there(cuda: Cuda) -> None:
+    held = Held(Cuda.Tensor(3.5), Landings())
+    assert cuda.asked == [("page-locked", LANDINGS), ("copy", True), ("event", "stream of cuda:0")], (
+        "nothing was waited for"
+    )
+    assert held.read() == 3.5 and cuda.asked[-1] == "waited"
+
+
+def test_page_locked_memory_is_asked_for_once_and_again_only_when_all_of_it_is_on_its_way(cuda: Cuda) -> None:
+    landings = Landings()
+    for step in range(3 * LANDINGS):
+        assert Held(Cuda.Tensor(step), landings).read() == step
+    assert cuda.asked.count(("page-locked", LANDINGS)) == 1
+    flying = [Held(Cuda.Tensor(step), landings) for step in range(LANDINGS + 1)]
+    assert cuda.asked.count(("page-locked", LANDINGS)) == 2
+    assert [held.read() for held in flying] == list(range(LANDINGS + 1)), "each has a place of its own"
+    Held(Cuda.Tensor(1.0, device="cuda:1"), landings)
+    assert cuda.asked.count(("page-locked", LANDINGS)) == 3, "an event belongs to one device"
+
+
+def test_a_look_takes_what_has_arrived_and_waits_for_nothing(cuda: Cuda) -> None:
+    landings, written = Landings(), list[int]()
+    late = Late(lambda values, step, time: written.append(step), lambda name, why: pytest.fail(why))
+    late.add({"loss": Held(Cuda.Tensor(1.0), landings), "lr": 0.1}, 1, 0.0)
+    late.look()
+    cuda.busy = True
+    late.add({"loss": Held(Cuda.Tensor(2.0), landings), "lr": 0.1}, 2, 0.0)
+    late.look()
+    assert written == [1] and late.waits(), "a device that hangs holds up this record, not the heartbeat"
+    late.settle()
+    assert written == [1, 2] and not late.waits()
+
+
+def test_a_device_that_failed_is_not_waited_for(cuda: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    landings, refused = Landings(), list[str]()
+    late = Late(lambda values, step, time: pytest.fail("nothing is known"), lambda name, why: refused.append(why))
+    held = Held(Cuda.Tensor(1.0), landings)
+
+    def fails() -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(held._value._event, "query", fails)
+    monkeypatch.setattr(held._value._event, "synchronize", fails)
+    late.add({"loss": held}, 1, 0.0)
+    late.look()
+    assert not late.waits() and "device-side assert" in refused[0]
 
 
 def test_real_tensors_without_a_device_to_wait_for() -> None:
     torch = pytest.importorskip("torch")
     with pytest.raises(TypeError, match="has 3 elements"):
         Held(torch.zeros(3))
+    with pytest.raises(TypeError, match="complex"):
+        Held(torch.zeros((), dtype=torch.complex64))
     loss = torch.tensor([2.0], requires_grad=True)
-    assert Held(loss * 2).read() == 4.0
+    held, later = Held(loss * 2), Held(loss)
+    loss.detach().fill_(9)
+    assert held.read() == 4.0 and later.read() == 2.0, "as they were when they were logged"
     assert not elsewhere(loss) and not elsewhere(torch.zeros((), device="meta"))
 
 
