@@ -21,6 +21,7 @@ from dashboard.records import Run, State
 from dashboard.store import Store
 from dashboard.tail import Ingest, append_last, store_output, store_spool
 from dashboard.workers import WorkerFolder
+from dashboard.writers import end_told
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class Keeper:
         end = self._end(run, folder)
         presence = self._presence(run, folder, end)
         facts = self._facts(run, folder, presence, end)
-        dead = end is not None or (presence is Presence.GONE and (folder is not None or decide(facts) is not None))
+        dead = end is not None or (presence is Presence.GONE and folder is not None) or _is_over(facts)
         if dead:
             facts = self._take_up(run, folder, facts)
             run = self.store.run(run.id)
@@ -109,9 +110,7 @@ class Keeper:
         seen = folder.presence() if folder is not None else Presence.UNKNOWN
         if seen is Presence.ALIVE or run.pid is None or run.host != hostname():
             return seen
-        lives = Process(run.pid, run.pid_started_at).alive() or (
-            folder is None and writes_to(self.home / "spool" / run.id)
-        )
+        lives = Process(run.pid, run.pid_started_at).alive() or (folder is None and writes_to(self._spool(run.id)))
         return Presence.ALIVE if lives else Presence.GONE
 
     def _facts(self, run: Run, folder: WorkerFolder | None, presence: Presence, end: Exit | None) -> Facts:
@@ -121,12 +120,16 @@ class Keeper:
             heard_at = self.watching_since  # by a clock that has been set back since
         silent_seconds = now - max(heard_at, self.watching_since)
         asked = folder is not None and folder.stop_asked_at is not None
+        told = self._told(run) if silent_seconds >= GONE_AFTER_SECONDS or end is not None else None
+        if told and folder is None and presence is Presence.ALIVE and not writes_to(self._spool(run.id)):
+            presence = Presence.UNKNOWN  # the process that lives has said its end
         return Facts(
             state=run.state,
             launched=folder is not None,
             presence=presence,
             silent_seconds=silent_seconds,
             sends_to=self._sends_to(run.id) if silent_seconds >= GONE_AFTER_SECONDS else "",
+            told=told,
             heard_since_decision=heard_at > self._lost_at.get(run.id, self.watching_since),
             exit=end,
             killed_by_us=folder is not None and folder.killed,
@@ -134,9 +137,16 @@ class Keeper:
             ended_seconds=self._since(run.id, "ended", run.state.ended),
         )
 
+    def _spool(self, run_id: str) -> Path:
+        return self.home / "spool" / run_id
+
+    def _told(self, run: Run) -> dict[str, Any] | None:
+        """How the run ended by the words of those of its processes that said so, if nothing speaks against it."""
+        return None if run.state.ended else end_told(self.store.writers(run.id))
+
     def _sends_to(self, run_id: str) -> str:
         """The address that a run's newest writer was given, when its port is not this server's; else, or unknown, empty."""
-        found = (self.home / "spool" / run_id).glob("*/writer.json")
+        found = self._spool(run_id).glob("*/writer.json")
         try:
             url = json.loads(max(found, key=lambda path: path.stat().st_mtime).read_text(encoding="utf-8"))["url"]
             return url if urlsplit(url).port != urlsplit(self.url).port else ""
@@ -157,7 +167,9 @@ class Keeper:
         if folder is not None:
             whole = store_output(run.id, folder, self.ingest, self.clock(), dead=True)
             words = last_lines(folder.output, LAST_WORDS)
-        return dataclasses.replace(facts, state=self.store.run(run.id).state, unread=not whole, last_words=words)
+        run = self.store.run(run.id)
+        told = facts.told or self._told(run)
+        return dataclasses.replace(facts, state=run.state, unread=not whole, last_words=words, told=told)
 
     # -- what follows ------------------------------------------------------------------------------------------------
 
@@ -190,3 +202,9 @@ class Keeper:
             folder.kill(worker, self.clock())
         elif facts.stop_asked_seconds is not None and run.id not in self._signalled and worker.terminate():
             self._signalled.add(run.id)
+
+
+def _is_over(facts: Facts) -> bool:
+    """Whether what is known of a run's processes means its end."""
+    decision = decide(facts) if facts.presence is not Presence.ALIVE else None
+    return decision is not None and decision.state.ended

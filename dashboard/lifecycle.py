@@ -8,18 +8,17 @@ again. Heartbeats without progress are a stall, which is a finding, not a state.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from dashboard.processes import Exit
 from dashboard.records import State
+from dashboard.writers import LOST_AFTER_SECONDS
 
 GONE_AFTER_SECONDS = 30.0
 """A run that we did not start is called crashed when its process is gone and it has been silent this long."""
-
-LOST_AFTER_SECONDS = 60.0
-"""A run on another machine is called lost when nothing was heard of it this long (heartbeats come every few seconds)."""
 
 SILENT_AFTER_SECONDS = 120.0
 """A run whose process lives is called lost after this long: Python code that holds its interpreter that long (a large
@@ -69,6 +68,8 @@ class Facts:
     """Since a person asked the run to stop; None when nobody did."""
     ended_seconds: float | None = None
     """Since the worker said that it had ended; None when it did not."""
+    told: Mapping[str, Any] | None = None
+    """How it ended by the words of those of its processes that said so, as a `state` event; see `writers.end_told`."""
     sends_to: str = ""
     """Where its process sends what it logs, when that is another port than this server's."""
     last_words: Sequence[str] = ()
@@ -89,9 +90,12 @@ def decide(facts: Facts) -> Decision | None:
     if facts.state not in _BEFORE_THE_END or facts.unread:
         return None
     if facts.exit is not None:
-        return _ended(facts, facts.exit)
+        return _told(facts.told) if facts.told is not None else _ended(facts, facts.exit)
     if facts.presence is Presence.ALIVE:
         return _silent(facts)
+    patience = GONE_AFTER_SECONDS if facts.presence is Presence.GONE else LOST_AFTER_SECONDS
+    if facts.told is not None and facts.silent_seconds >= patience:
+        return _told(facts.told)
     if facts.presence is Presence.GONE:
         return _gone(facts)
     return _unseen(facts)
@@ -125,6 +129,11 @@ def complaint(last_words: Sequence[str]) -> str:
         if head.endswith(("Error", "Exception", "Interrupt")) and head.isidentifier():
             return line[:300]
     return lines[-1][:300] if lines else ""
+
+
+def _told(end: Mapping[str, Any]) -> Decision:
+    """Some of its processes said how it ended, and of the others nothing is heard."""
+    return Decision(State(end["state"]), end.get("reason") or "", end.get("exit_code"))
 
 
 def _ended(facts: Facts, end: Exit) -> Decision:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from dashboard.deliveries import Delivery
 from dashboard.records import WriterRecord
-from dashboard.tail import LIFE_WRITER, OUTPUT_WRITER
+from dashboard.writers import is_servers_own
 from runwell.report import Report
 from runwell.wire import SDK_WRITER
 
@@ -78,6 +78,8 @@ class WriterReceipt:
     """Records that a full spool had to give up."""
     spool_percent: int
     last_contact_at: float | None
+    ended_at: float | None
+    """When it said its end; None while it goes on, or when it vanished."""
 
 
 def receipts(writers: Sequence[WriterRecord], seen: Mapping[str, Seen]) -> list[WriterReceipt]:
@@ -86,7 +88,7 @@ def receipts(writers: Sequence[WriterRecord], seen: Mapping[str, Seen]) -> list[
     return [
         _receipt(writer, missing.get(writer.name, 0), seen.get(writer.name))
         for writer in writers
-        if writer.name not in (LIFE_WRITER, OUTPUT_WRITER)
+        if not is_servers_own(writer.name)
     ]
 
 
@@ -97,7 +99,7 @@ def _receipt(writer: WriterRecord, missing: int, seen: Seen | None) -> WriterRec
         writer=writer.name, stored=writer.stored_through, missing=missing, behind=behind,
         lag_seconds=seen.lag_seconds if seen is not None and behind else 0.0, duplicates=writer.duplicates,
         refused=writer.refused, dropped=report.dropped, spool_percent=report.spool_percent,
-        last_contact_at=writer.last_contact_at,
+        last_contact_at=writer.last_contact_at, ended_at=writer.ended_at,
     )  # fmt: skip
 
 

@@ -199,6 +199,12 @@ class WriterRecord:
     """Records that came again and were stored once."""
     refused: int
     last_contact_at: float | None
+    forked: bool = False
+    """Whether it is a forked child's: its parent speaks for both."""
+    ended_at: float | None = None
+    """When it said its end, by this server's clock; None while it goes on, or vanished."""
+    said: Mapping[str, Any] = field(default_factory=dict)
+    """Its last words, a `state` event, as long as they count: not after another process has begun."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,8 +14,8 @@ from dashboard.judgement import Judgement
 from dashboard.records import State
 from dashboard.store import Store
 from dashboard.tail import append_last
+from dashboard.writers import WATCH_WRITER
 
-WRITER = "watcher"
 AGAIN_SECONDS = 60.0
 """After which a run that was neither running nor ended is looked at again."""
 
@@ -63,7 +63,7 @@ class Silences:
             if state is not State.RUNNING:
                 self._set(run_id, self._clock() + AGAIN_SECONDS)
                 return
-            append_last(run_id, {"type": "clock", "time": due}, self._store.append, WRITER)
+            append_last(run_id, {"type": "clock", "time": due}, self._store.append, WATCH_WRITER)
             self._heard[run_id] = (due, at)
             judgement.take(self._store.replay(run_id, after=judgement.cursor))
         self.forget(run_id)

@@ -16,6 +16,7 @@ from dashboard.errors import DashboardError, SequenceGap
 from dashboard.output import Cursor, events_of, next_end, read_range
 from dashboard.records import Receipt
 from dashboard.workers import WorkerFolder
+from dashboard.writers import LIFE_WRITER, OUTPUT_WRITER
 from runwell.frames import BadFrames, FrameBatch, decode_frames
 from runwell.wire import Batch
 
@@ -24,7 +25,6 @@ log = logging.getLogger(__name__)
 Ingest = Callable[[str, Batch], Receipt]
 """Stores a batch of a run and tells everyone who waits for it. Raises `SequenceGap`."""
 
-OUTPUT_WRITER, LIFE_WRITER = "launcher-output", "launcher"
 MAX_RANGES = 20
 """Ranges of output stored in one go, so that one chatty worker cannot keep the others waiting."""
 

@@ -21,6 +21,8 @@ class Ending:
     reason: str
     exit_code: int | None
     lines: tuple[str, ...]
+    one_of_several: bool = False
+    """Whether it is the end of one process of the run, and others went on at that moment."""
 
 
 class Death(NamedTuple):
@@ -79,6 +81,7 @@ def read_ending(event: Mapping[str, Any], lines: tuple[str, ...]) -> Ending:
         reason=str(event.get("reason") or "")[:2000],
         exit_code=int(code) if exact and code is not None else None,
         lines=own or lines,
+        one_of_several=event.get("type") == "left",
     )
 
 

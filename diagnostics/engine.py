@@ -96,6 +96,8 @@ class Engine:
             if self._intake.histories:
                 self._look()
             self._end(event)
+        elif kind == "left" and event.get("state") == "crashed":
+            self._end(event)
         elif kind == "log":
             self._lines.append(str(event.get("text") or "")[:MAX_LINE])
             if self._ending is not None:

@@ -90,6 +90,7 @@ FIELDS: dict[str, dict[str, Field]] = {
         "pid_started_at": NUMBER,
         "resumed_from_step": STEP,
         "parent": TEXT,
+        "forked": FLAG,
     },
     "config": {"config": MAPPING},
     "data": {
@@ -112,6 +113,11 @@ FIELDS: dict[str, dict[str, Field]] = {
     "log": {"stream": TEXT, "text": NEEDED_TEXT},
     "checkpoint": {"step": NEEDED_STEP, "path": NEEDED_TEXT, "val_loss": NUMBER, "best": FLAG},
     "state": {
+        "state": STATE,
+        "reason": TEXT,
+        "exit_code": INTEGER,
+    },
+    "left": {
         "state": STATE,
         "reason": TEXT,
         "exit_code": INTEGER,

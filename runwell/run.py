@@ -267,6 +267,8 @@ class Run:
         """Make this process's writer: a spool, a courier and a sender."""
         writer = f"w-{os.urandom(6).hex()}"
         event = begin_event(self._about, self._warn)
+        if self._owner != os.getpid():
+            event["forked"] = True  # its parent speaks for it
         environment = self._environment
         spool = self._spool = Spool(
             environment.spool,

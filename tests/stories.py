@@ -145,4 +145,5 @@ class _Teller:
 
     def _ends(self, _: str, length: int) -> None:
         state = ("finished", "crashed", "running")[length % 3]
-        self.events.append({"type": "state", "state": state, "reason": "killed", "exit_code": -9})
+        kind = "left" if length % 4 == 3 else "state"  # of one process of several, or of the run
+        self.events.append({"type": kind, "state": state, "reason": "killed", "exit_code": -9})

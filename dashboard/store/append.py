@@ -19,6 +19,7 @@ from dashboard.store.database import Database
 from dashboard.store.ingest import Ingest, intern_names
 from dashboard.store.peers import Kind, News, Peers
 from dashboard.store.together import Together
+from dashboard.writers import LOST_AFTER_SECONDS
 from runwell.wire import REFUSED
 
 CLOCK = "clock"
@@ -37,8 +38,9 @@ Named = dict[tuple[int, tuple[str, ...]], tuple[int, tuple[int, ...]]]
 class Appending:
     """Stores deliveries, and remembers from one to the next which keys names have. Thread-safe."""
 
-    def __init__(self, database: Database, peers: Peers) -> None:
-        self._together, self._peers = Together(database), peers
+    def __init__(self, database: Database, peers: Peers, began: float) -> None:
+        """`began` is when this server began: nobody was silent before it could be heard."""
+        self._together, self._peers, self._began = Together(database), peers, began
         self._names: Named = {}
 
     def store(self, run_id: str, delivery: Delivery, now: float) -> Receipt:
@@ -54,7 +56,10 @@ class Appending:
 
         def work(connection: sa.Connection) -> Receipt:
             learned.clear()  # it may be the second try: what the first one made was undone
-            receipt = append(connection, run_id, delivery, now, names)
+            heard_since = now - LOST_AFTER_SECONDS
+            receipt = append(
+                connection, run_id, delivery, now, heard_since if self._began <= heard_since else 0.0, names
+            )
             if receipt.stored:
                 last = receipt.first_arrival + receipt.stored - 1
                 kind: Kind = "events" if receipt.current else "older"
@@ -70,9 +75,17 @@ class Appending:
 
 
 def append(
-    connection: sa.Connection, run_id: str, delivery: Delivery, now: float, names: Callable[..., Any]
+    connection: sa.Connection,
+    run_id: str,
+    delivery: Delivery,
+    now: float,
+    heard_since: float,
+    names: Callable[..., Any],
 ) -> Receipt:
-    """Store what is new in the delivery, move its writer's mark, and bring the run's own row up to date."""
+    """Store what is new in the delivery, move its writer's mark, and bring the run's own row up to date.
+
+    A process of the run that was heard after `heard_since` goes on, unless it said that it has ended.
+    """
     run = runs.find_or_none(connection, run_id, lock=True)
     writer = None if run is None else runs.writer(connection, run.key, delivery.writer)
     if writer is None and runs.was_deleted(connection, run_id, delivery.writer):
@@ -92,18 +105,21 @@ def append(
     fresh = delivery.after(duplicates)
     refused = tuple((delivery.first_seq + place, reason) for place, reason in fresh.refused)
     stored = delivery.count - duplicates - len(refused)
-    changes: dict[str, Any] = {} if _only_time(delivery) else {"last_event_at": now}
+    beat = not delivery.count
+    alive = not (_only_time(delivery) or (beat and writer.forked))  # what outlives its parent may beat for ever
+    changes: dict[str, Any] = {"last_event_at": now} if alive else {}
     generation = lasting = writer.generation
     if stored and generation < run.generation:
         generation = resumes.of_writer(connection, run, writer, *fresh.times(now))
-    if changes and run.state == State.LOST.value:
-        changes |= {"state": State.RUNNING.value, "state_reason": ""}
+    if alive and (run.state == State.LOST.value or (beat and _goes_on_all_the_same(run, writer))):
+        changes |= {"state": State.RUNNING.value, "state_reason": "", "ended_at": None}
+    marks: dict[str, Any] = {}
     if stored:
-        ingest = Ingest(connection, run, writer, generation, now, names)
+        ingest = Ingest(connection, run, writer, generation, now, heard_since, names)
         ingest.take(fresh)
         if fresh.tables or ingest.generation != generation:
             lasting = ingest.generation
-        changes, generation = {**changes, **ingest.changes}, ingest.generation
+        changes, generation, marks = {**changes, **ingest.changes}, ingest.generation, ingest.marks
     if changes:
         connection.execute(_CHANGE_RUN, {"run": run.key, **changes})
     stored_through = through + delivery.count - duplicates
@@ -111,7 +127,7 @@ def append(
         _CHANGE_WRITER,
         {
             "writer": writer.key, "stored_through": stored_through, "generation": lasting, "last_contact_at": now,
-            "refused": writer.refused + len(refused), "duplicates": writer.duplicates + duplicates,
+            "refused": writer.refused + len(refused), "duplicates": writer.duplicates + duplicates, **marks,
         },
     )  # fmt: skip
     return Receipt(
@@ -124,6 +140,12 @@ def append(
 def _only_time(delivery: Delivery) -> bool:
     """Whether it says nothing but that time has passed: the server's own word, and no sign that the run lives."""
     return not delivery.tables and bool(delivery.others) and all(event["type"] == CLOCK for _, event in delivery.others)
+
+
+def _goes_on_all_the_same(run: sa.Row[Any], writer: sa.Row[Any]) -> bool:
+    """Whether a run that was taken to have ended is heard of by a process that never said so: only a living one beats."""
+    ended = State(run.state) in (State.FINISHED, State.STOPPED, State.CRASHED)
+    return bool(ended and writer.stored_through and writer.ended_at is None)
 
 
 def _new_writer(connection: sa.Connection, run: sa.Row[Any], delivery: Delivery, now: float) -> sa.Row[Any]:

@@ -53,7 +53,7 @@ class Store:
         """Where the database was copied before it was migrated at this start, if it was."""
         self.peers: Peers = peers_of(engine)
         """The other servers on this database, who are told what is new."""
-        self._appending = Appending(self._database, self.peers)
+        self._appending = Appending(self._database, self.peers, clock())
 
     @classmethod
     def open(cls, url_or_path: str | Path, clock: Callable[[], float] = time.time) -> Store:

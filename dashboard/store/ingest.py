@@ -17,9 +17,10 @@ import sqlalchemy as sa
 from dashboard.deliveries import Delivery, Table
 from dashboard.records import Floats, Ints, State
 from dashboard.roles import role_of
-from dashboard.store import curves, points, resumes, sparkline, texts
+from dashboard.store import curves, points, resumes, runs, sparkline, texts
 from dashboard.store.database import insert_ignore
-from dashboard.store.tables import commands, entries, generations, key_sets, series
+from dashboard.store.tables import commands, entries, generations, key_sets, series, writers
+from dashboard.writers import end_of_all, going_on, is_servers_own, processes
 from runwell.wire import REFUSED, RESERVED, Event
 
 _KEPT_SERIES = 2000  # latest values kept beside the run; a run with more shows the first ones in lists of runs
@@ -28,12 +29,16 @@ _KEPT_SERIES = 2000  # latest values kept beside the run; a run with more shows 
 _HIDDEN = -1
 """The step of a latest value that a rewind has hidden: whatever comes next is newer."""
 
+LEFT = "left"
+"""Type of an event that says that one process of a run has ended, while others go on."""
+_OF_AN_END = ("state", "reason", "exit_code", "last_lines")
+
 _CUTS = frozenset({"rewind", "state"})
 """Types of events that need what came before them stored first: a new generation, an end that later points undo."""
 
 
 class Ingest:
-    """Stores the new events of one batch. `changes` collects what the run's own row becomes."""
+    """Stores the new events of one batch. `changes` collects what the run's own row becomes, `marks` the writer's."""
 
     def __init__(
         self,
@@ -42,12 +47,14 @@ class Ingest:
         writer: sa.Row[Any],
         generation: int,
         now: float,
+        heard_since: float,
         names: Callable[..., Any],
     ) -> None:
-        """`generation` is the one that the records belong to, as long as they tell of no other."""
+        """`generation` is the one that the records belong to, as long as they tell of no other. A process that was heard
+        after `heard_since`, and has not said its end, goes on."""
         self._connection = connection
         self._run, self._writer = run, writer
-        self._now = now
+        self._now, self._heard_since = now, heard_since
         self._names = names
         self._entries: list[dict[str, Any]] = []
         self._latest: dict[str, list[float]] | None = None
@@ -56,6 +63,7 @@ class Ingest:
         """Training losses with their arrival numbers, table by table."""
         self.arrival: int = run.arrivals
         self.generation = generation
+        self.marks: dict[str, Any] = {}
         self.changes: dict[str, Any] = {"state": run.state, "last_step": run.last_step, "generation": run.generation}
 
     def take(self, fresh: Delivery) -> None:
@@ -135,10 +143,10 @@ class Ingest:
         time = event.get("time", self._now)
         handler = getattr(self, f"_on_{kind}", None) if kind in ("run", "config", "state", "rewind", "ack") else None
         if handler:
-            handler(event, time)
+            event = handler(event, time) or event
         self._entries.append(
             {
-                "run_key": self._run.key, "arrival": arrival, "generation": self.generation, "kind": kind,
+                "run_key": self._run.key, "arrival": arrival, "generation": self.generation, "kind": event["type"],
                 "step": event.get("step"), "time": time, "body": texts.pack(event),
             }
         )  # fmt: skip
@@ -147,7 +155,9 @@ class Ingest:
         for name in ("project", "name", "host"):
             if event.get(name):
                 self.changes[name] = event[name]
-        if event.get("pid") is not None:
+        if event.get("forked"):
+            self.marks["forked"] = True
+        elif event.get("pid") is not None:
             # Together: another process's start time beside this pid would make a living worker look gone.
             self.changes.update(pid=event["pid"], pid_started_at=event.get("pid_started_at"))
         if event.get("parent"):
@@ -158,6 +168,14 @@ class Ingest:
         self._merge_config(event.get("config") or {})
         self._begin(time)
         self._alive(time)
+        if self._run.arrivals and not self._writer.stored_through and not event.get("forked"):
+            self._forgive()
+
+    def _forgive(self) -> None:
+        """Another process begins: what earlier ones said of their end is history, as after a restart of a rank that crashed."""
+        told = writers.c.run_key == self._run.key, writers.c.said.is_not(None)
+        if self._connection.execute(writers.update().where(*told).values(said=None)).rowcount:
+            self.changes["state_reason"] = ""
 
     def _on_config(self, event: Event, _: float) -> None:
         settings = event.get("config")
@@ -171,16 +189,39 @@ class Ingest:
             self._config = texts.unpack(self._run.config) if self._config is None else self._config
             self._config.update(settings)
 
-    def _on_state(self, event: Event, time: float) -> None:
+    def _on_state(self, event: Event, time: float) -> Event | None:
+        """Take an end; what to store in its place: that of one process among others is none of the run."""
         state = State(event["state"])
         if state is State.RUNNING:
             self._alive(time)
-            return
+            return None
+        if not is_servers_own(self._writer.name):
+            self.marks.update(ended_at=self._now)
         if self.generation < self.changes["generation"]:
-            return  # the late last words of a writer that a resume has replaced
-        self.changes.update(state=state.value, state_reason=event.get("reason") or "", ended_at=time)
-        if event.get("exit_code") is not None:
-            self.changes["exit_code"] = event["exit_code"]
+            return {**event, "type": LEFT}  # the late last words of a writer that a resume has replaced
+        end = event if is_servers_own(self._writer.name) else self._end_with_others(event)
+        if end["type"] != LEFT:
+            self.changes.update(state=end["state"], state_reason=end.get("reason") or "", ended_at=time)
+            if end.get("exit_code") is not None:
+                self.changes["exit_code"] = end["exit_code"]
+        return end
+
+    def _end_with_others(self, event: Event) -> Event:
+        """The end of the run as its processes tell it, this one as the last; or that it has left, and others go on."""
+        self.marks.update(said=texts.pack(event))
+        known = processes(runs.writers_of(self._connection, self._run.key))
+        others = [one for one in known if one.name != self._writer.name]
+        if going_on(others, self._heard_since):
+            if event["state"] == State.CRASHED.value:
+                why = event.get("reason") or "no reason given"
+                self.changes["state_reason"] = (
+                    f"one of its {len(known)} processes crashed ({why}); training may go on without it"
+                )
+            return {**event, "type": LEFT}
+        told = sorted((one for one in others if one.said), key=lambda one: one.ended_at or 0.0)
+        end = end_of_all([*(one.said for one in told), event])
+        own = {name: value for name, value in event.items() if name not in _OF_AN_END}
+        return own | {name: end[name] for name in _OF_AN_END if name in end}
 
     def _on_rewind(self, event: Event, time: float) -> None:
         newest = self.changes["generation"]
@@ -232,6 +273,8 @@ class Ingest:
             return
         if state is not State.RUNNING:
             self.changes.update(state=State.RUNNING.value, state_reason="", ended_at=None)
+        if self.marks.get("ended_at", self._writer.ended_at) is not None:
+            self.marks.update(ended_at=None, said=None)  # it goes on all the same
         self._begin(time)
 
     def _begin(self, time: float) -> None:

@@ -13,7 +13,7 @@ from dashboard.store.curves import hidden_after
 from dashboard.store.tables import entries, runs
 from runwell.wire import NON_FINITE
 
-TIMELINE = ("checkpoint", "state", "alert", "ack", "rewind")
+TIMELINE = ("checkpoint", "state", "left", "alert", "ack", "rewind")
 """What the timeline shows when it is not told otherwise."""
 
 

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from dashboard.errors import NewerStore, StoreError
 from dashboard.store.care import copy_file
 from dashboard.store.database import Database, sqlite_file
-from dashboard.store.tables import deleted_writers, digests, metadata, newest_alerts, outlines, schema_version
+from dashboard.store.tables import deleted_writers, digests, metadata, newest_alerts, outlines, schema_version, writers
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,17 @@ def _add_pieces(connection: sa.Connection) -> None:
         table.create(connection)
 
 
+def _add_ends(connection: sa.Connection) -> None:
+    for column in (writers.c.forked, writers.c.ended_at, writers.c.said):
+        told = sa.schema.CreateColumn(column).compile(dialect=connection.dialect)
+        connection.execute(sa.text(f"ALTER TABLE writers ADD COLUMN {told}"))
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(2, "summaries of blocks' pieces; blocks written before have none and are unpacked", _add_pieces),
     Migration(3, "who wrote runs that were deleted", deleted_writers.create),
     Migration(4, "the newest alerts of all runs are found by an index", newest_alerts.create),
+    Migration(5, "what each writer says of its own end", _add_ends),
 )
 """Steps from FIRST_VERSION on, in order: version 2, 3, …"""
 

@@ -73,7 +73,8 @@ def writers_of(connection: sa.Connection, run_key: int) -> list[WriterRecord]:
     return [
         WriterRecord(
             name=row.name, stored_through=row.stored_through, duplicates=row.duplicates, refused=row.refused,
-            last_contact_at=row.last_contact_at,
+            last_contact_at=row.last_contact_at, forked=bool(row.forked), ended_at=row.ended_at,
+            said=texts.unpack(row.said) if row.said else {},
         )
         for row in connection.execute(query)
     ]  # fmt: skip

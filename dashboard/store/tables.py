@@ -74,6 +74,9 @@ writers = sa.Table(
     sa.Column("refused", sa.BigInteger, nullable=False, default=0),
     sa.Column("duplicates", sa.BigInteger, nullable=False, default=0),
     sa.Column("last_contact_at", Real),
+    sa.Column("forked", sa.Boolean),  # this and the next two: see records.WriterRecord
+    sa.Column("ended_at", Real),
+    sa.Column("said", sa.Text),
     sa.UniqueConstraint("run_key", "name"),
 )
 

@@ -52,7 +52,9 @@ def _numbers(found: Sequence[WriterReceipt]) -> str:
         "doubled": sum(one.duplicates for one in found),
         "refused": sum(one.refused for one in found),
     }
-    writers = f"{len(found)} {'writer' if len(found) == 1 else 'writers'}, {sum(one.stored for one in found):,} records stored"
+    ended = sum(one.ended_at is not None for one in found)
+    over = f" ({ended} ended)" if 0 < ended < len(found) else ""
+    writers = f"{fmt.plural(len(found), 'writer')}{over}, {sum(one.stored for one in found):,} records stored"
     return " · ".join([writers, *(f"{count:,} {word}" for word, count in counts.items()), f"lag {lag:.1f} s"])
 
 

@@ -33,7 +33,8 @@ def crashed_run(view: RunView, *, trailing: int = 1) -> Sighting | None:
     ## How it is detected
     The log says that the run crashed. The cause is read from the reason, from the last lines of the output, from the
     exit status (a signal is -9 or 137), and from the last losses: at least `trailing` of them not finite speak for a
-    number that was none. A run that goes on afterwards (a resume) closes the finding.
+    number that was none. A run that goes on afterwards (a resume) closes the finding. When one process of several
+    crashes it is a warning, until the others are heard of again: they may be waiting for it for ever.
 
     ## Likely causes
     - Out of memory, on the GPU or on the machine.
@@ -71,12 +72,13 @@ def _sighting(view: RunView, end: Ending, trailing: int) -> Sighting:
     words = excerpt(last_words(end), 160)
     name = death.name if death is not None else "for no reason that its log tells"
     code = f" (exit status {end.exit_code})" if end.exit_code is not None else ""
-    sentence = f"The run crashed at step {say.step(view.step)}{code}" + (f": “{words}”" if words else ".")
+    who = "A process of the run" if end.one_of_several else "The run"
+    sentence = f"{who} crashed at step {say.step(view.step)}{code}" + (f": “{words}”" if words else ".")
     observed = math.nan if end.exit_code is None else float(end.exit_code)
     evidence = Evidence(series="state", window=(view.step, view.step), observed=observed, limit=0.0, sentence=sentence)
     return Sighting(
-        severity=Severity.CRITICAL,
-        title=f"Crashed at step {{since}}: {name}",
+        severity=Severity.WARNING if end.one_of_several else Severity.CRITICAL,
+        title=f"{'A process crashed' if end.one_of_several else 'Crashed'} at step {{since}}: {name}",
         first_step=view.step,
         evidence=(evidence,),
         causes=_causes(view, end, death, trailing),

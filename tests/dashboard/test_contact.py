@@ -13,13 +13,14 @@ import pytest
 from dashboard.deletion import deletable
 from dashboard.keeper import Keeper
 from dashboard.launcher import Launcher
-from dashboard.lifecycle import GIVEN_UP, GONE_AFTER_SECONDS, LOST_AFTER_SECONDS, STOP_GRACE_SECONDS
+from dashboard.lifecycle import GIVEN_UP, GONE_AFTER_SECONDS, STOP_GRACE_SECONDS
 from dashboard.live import Hub
 from dashboard.processes import hostname
 from dashboard.records import State
 from dashboard.settings import Settings
 from dashboard.store import Store
 from dashboard.supervisor import identity
+from dashboard.writers import LOST_AFTER_SECONDS
 from runwell.folder import try_lock
 from runwell.wire import Batch
 

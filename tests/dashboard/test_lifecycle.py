@@ -9,7 +9,6 @@ import pytest
 
 from dashboard.lifecycle import (
     GONE_AFTER_SECONDS,
-    LOST_AFTER_SECONDS,
     SILENT_AFTER_SECONDS,
     STOP_GRACE_SECONDS,
     Facts,
@@ -21,6 +20,7 @@ from dashboard.lifecycle import (
 )
 from dashboard.processes import Exit
 from dashboard.records import State
+from dashboard.writers import LOST_AFTER_SECONDS
 
 RUNNING = Facts(state=State.RUNNING, launched=True, presence=Presence.ALIVE, silent_seconds=0.0)
 FOREIGN = dataclasses.replace(RUNNING, launched=False)

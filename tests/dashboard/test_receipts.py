@@ -7,7 +7,7 @@ from typing import Any
 from dashboard.deliveries import Delivery
 from dashboard.receipts import MAX_REPORTS, Reports, receipts
 from dashboard.records import WriterRecord
-from dashboard.tail import LIFE_WRITER, OUTPUT_WRITER
+from dashboard.writers import LIFE_WRITER, OUTPUT_WRITER
 from runwell.report import Report
 from runwell.wire import Batch
 

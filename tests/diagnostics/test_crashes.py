@@ -41,6 +41,18 @@ def test_the_cause_of_death_is_named(assert_finds: Any, event: dict[str, Any], n
     assert (finding.severity, finding.causes[0].cause, finding.because) == ("critical", name, None)
 
 
+def test_one_process_of_several_that_crashed_is_a_warning_until_the_others_go_on(findings: Any) -> None:
+    left = {**crash("CUDA out of memory"), "type": "left"}
+    for more, told in (
+        ([], ("warning", "open", "A process crashed at step 29: out of GPU memory")),
+        ([{**POINTS[-1], "step": 30}], ("info", "resolved", "A process crashed at step 29: out of GPU memory; over")),
+        ([crash("CUDA out of memory")], ("critical", "open", "Crashed at step 29: out of GPU memory")),
+    ):
+        (finding,) = [one for one in findings([*POINTS, left, *more]) if one.rule == "crashed-run"]
+        assert (finding.severity, finding.status) == told[:2] and finding.title.startswith(told[2])
+    assert not [one for one in findings([*POINTS, {**left, "state": "finished"}]) if one.rule == "crashed-run"]
+
+
 def test_every_death_has_an_answer() -> None:
     assert len({death.name for death in DEATHS}) == len(DEATHS)
     assert all(death.why and death.remedy.endswith(".") for death in DEATHS)

@@ -227,8 +227,9 @@ for pid in children:
     assert [event["step"] for event in parent if event["type"] == "metrics"] == list(range(100))
     for events in children:
         assert [event["type"] for event in events] == ["run"] + ["metrics"] * 100, "the child does not end the run"
+        assert events[0]["forked"] is True, "and the run does not wait for its end"
     assert sorted(events[1]["child"] for events in children) == [0.0, 1.0]
-    assert parent[-1]["state"] == "finished"
+    assert parent[-1]["state"] == "finished" and "forked" not in parent[0]
 
 
 def test_what_multiprocessing_children_log_arrives(

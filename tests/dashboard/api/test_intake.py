@@ -71,7 +71,7 @@ def test_receipts_over_http(client: Any, send: Any) -> None:
     assert one.pop("last_contact_at") > 0
     assert one == {
         "writer": "w", "stored": 4, "missing": 0, "behind": 9, "lag_seconds": 5.5, "duplicates": 1, "refused": 0,
-        "dropped": 4, "spool_percent": 12,
+        "dropped": 4, "spool_percent": 12, "ended_at": None,
     }  # fmt: skip
     assert client.get("/api/v1/runs/none/delivery").status_code == 404
 

@@ -118,6 +118,8 @@ def test_blocks_of_schema_1_are_read_and_gain_what_new_ones_have(old: Path) -> N
             "DROP TABLE deleted_writers; DROP TABLE digests; DROP TABLE outlines; DELETE FROM schema_version;"
         )
         connection.execute("DROP INDEX entries_newest_alerts")
+        for added in ("forked", "ended_at", "said"):
+            connection.execute(f"ALTER TABLE writers DROP COLUMN {added}")
         connection.execute("INSERT INTO schema_version VALUES (1, 0)")
         connection.commit()
     with closing(Store.open(old)) as store:

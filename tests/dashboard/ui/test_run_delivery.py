@@ -10,7 +10,7 @@ from dashboard.ui.run_delivery import receipt
 
 WELL: dict[str, Any] = {
     "writer": "w", "stored": 1200, "missing": 0, "behind": 0, "lag_seconds": 0.0, "duplicates": 0, "refused": 0,
-    "dropped": 0, "spool_percent": 0, "last_contact_at": 1.0,
+    "dropped": 0, "spool_percent": 0, "last_contact_at": 1.0, "ended_at": None,
 }  # fmt: skip
 
 
@@ -28,6 +28,9 @@ def test_when_all_is_well_it_says_so_and_has_its_zeros_behind_a_click() -> None:
     assert '"Everything arrived"' in text and '"type": "Details"' in text
     assert "2 writers, 2,400 records stored · 0 missing · 0 behind · 0 doubled · 0 refused · lag 0.0 s" in text
     assert "rw-story" not in text
+    assert "3 writers (1 ended), 3,600" in shown({"ended_at": 5.0}, {}, {}) and "(2" not in shown(
+        *[{"ended_at": 5.0}] * 2
+    )
 
 
 def test_what_is_not_well_is_said_in_words_with_what_follows() -> None:
