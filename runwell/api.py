@@ -11,7 +11,7 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -19,6 +19,7 @@ from runwell.about import describe, end_of
 from runwell.home import Environment, read_what_is_sound
 from runwell.notice import LOGGER
 from runwell.run import Run
+from runwell.session import execution, is_interactive
 from runwell.wire import check_run_id
 
 
@@ -44,21 +45,45 @@ def init(
     tags: Iterable[str] = (),
     resume: str | None = None,
     strict: bool = False,
+    *,
+    alongside: bool = False,
 ) -> Run:
     """Begin a run, or adopt the one named by `resume` or by `RUNWELL_RUN_ID`, and make it the current one.
 
     `config` is any mapping (values that are not JSON are shown by `repr`, secrets are hidden). The server need not be
     there. With `strict`, bad input raises `WireError`/`SettingError` instead of a warning.
+
+    In a notebook or at a prompt, runs that an earlier cell or input left open are finished first, and it is said;
+    with `alongside` they stay open. Runs that one cell begins, and those of a script, always stand beside each other.
     """
     environment = _environment(strict)
     run_id = check_run_id(resume) if resume else environment.run_id or new_run_id()
+    begun_by = execution()
+    if begun_by is not None and not alongside:
+        _finish_earlier(begun_by)
     run = Run(run_id, environment, describe(project, name, config, tags), strict=strict)
+    run.begun_by = begun_by
     if environment.url:
-        with contextlib.suppress(OSError, ValueError):  # standard error may be closed
-            print(f"runwell: run {run.id} is at {run.url}", file=sys.stderr)
+        _say(f"run {run.id} is at {run.url}")
     _runs.open = [*(one for one in _runs.open if not one.ended), run]
     _hook()
     return run
+
+
+def _finish_earlier(begun_by: Hashable) -> None:
+    """Finish what earlier cells or inputs left open: nothing else would, as long as the session lasts."""
+    for run in _runs.open:
+        if not run.ended and run.begun_by is not None and run.begun_by != begun_by:
+            _say(
+                f"run {run.id} is finished, because another one begins in this session; "
+                "runwell.init(…, alongside=True) keeps both open"
+            )
+            run.finish("finished", "another run began in the same session")
+
+
+def _say(sentence: str) -> None:
+    with contextlib.suppress(OSError, ValueError):  # standard error may be closed
+        print(f"runwell: {sentence}", file=sys.stderr)
 
 
 def current() -> Run:
@@ -108,8 +133,9 @@ def _hook() -> None:
     before, leave = sys.excepthook, sys.exit
 
     def excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        for run in _runs.open:
-            run.last_words = (*end_of(kind, error), None)
+        if not is_interactive():  # at a prompt Python goes on after it, and so do runs
+            for run in _runs.open:
+                run.last_words = (*end_of(kind, error), None)
         before(kind, error, traceback)
 
     @functools.wraps(leave)

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -59,6 +59,8 @@ class Run:
         """The state it ended in; empty while it goes on."""
         self.last_words: tuple[str, str, int | None] = ("finished", "", None)
         """For when Python ends without `finish`: state, reason, and and how much was `written` by then if it may be caught."""
+        self.begun_by: Hashable = None
+        """The input at a prompt that began it; None in a script."""
         self._environment, self._about = environment, dict(about)
         self._warn = Notices()
         self._step = -1

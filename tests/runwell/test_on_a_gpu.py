@@ -49,7 +49,9 @@ def test_log_returns_while_the_gpu_works_and_the_number_is_that_of_the_call(torc
     warm.log({"lr": 0.2}, step=2)
     logged.detach().fill_(99)
     warm._late.look()
-    assert not done.query(), "the calls and the sender's look came back before the GPU had done what it was asked before"
+    assert not done.query(), (
+        "the calls and the sender's look came back before the GPU had done what it was asked before"
+    )
     assert points(warm)[1:] == [{"step": 2, "lr": 0.2}], "plain numbers do not wait for those of a GPU"
     warm.flush(timeout=0)
     assert done.query() and {"step": 1, "loss": 3.0, "lr": 0.1} in points(warm)
