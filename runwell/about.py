@@ -41,9 +41,16 @@ def end_of(kind: type[BaseException] | None, error: BaseException | None) -> tup
         return "stopped", "interrupted from the keyboard"
     if issubclass(kind, SystemExit):
         code = getattr(error, "code", None)
-        return ("finished", "") if code in (None, 0) else ("crashed", f"SystemExit: {shorten(code, 200)}")
+        if code in (None, 0):
+            return "finished", ""
+        handled = error.__context__ if error is not None else None  # a script that prints what went wrong and gives up
+        return "crashed", f"SystemExit: {shorten(code, 200)}" + (f", after {_named(handled)}" if handled else "")
+    return "crashed", _named(error) if error is not None else kind.__name__
+
+
+def _named(error: BaseException) -> str:
     text = clean_text(str(error)).strip()
-    return "crashed", (f"{kind.__name__}: {text}" if text else kind.__name__)[:2000]
+    return (f"{type(error).__name__}: {text}" if text else type(error).__name__)[:2000]
 
 
 def describe(project: str, name: str | None, config: Any, tags: Iterable[str]) -> dict[str, Any]:

@@ -5,22 +5,23 @@ The only module of the SDK with state: the runs of this process.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import functools
 import os
 import sys
 import time
 from collections.abc import Hashable, Iterable, Mapping
-from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any
 
 from runwell.about import describe, end_of
 from runwell.home import Environment, read_what_is_sound
+from runwell.leaving import listen
 from runwell.notice import LOGGER
-from runwell.run import Run
-from runwell.session import execution, is_interactive
+from runwell.run import FINISH_SECONDS, Run
+from runwell.session import execution
 from runwell.wire import check_run_id
+
+CUT_OFF_SECONDS = 1.0
+"""How long a process that is left by `os._exit` may be held up."""
 
 
 class NoRun(RuntimeError):
@@ -123,36 +124,50 @@ def _environment(strict: bool) -> Environment:
 # -- when Python ends ------------------------------------------------------------------------------------------------
 
 
-def _hook() -> None:
-    if _runs.hooked:
-        return
-    _runs.hooked = True
-    atexit.register(_at_exit)
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_in_child)
-    before, leave = sys.excepthook, sys.exit
+class _Leaving:
+    """Writes down how the open runs of this process end, whichever way it is left."""
 
-    def excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        if not is_interactive():  # at a prompt Python goes on after it, and so do runs
-            for run in _runs.open:
-                run.last_words = (*end_of(kind, error), None)
-        before(kind, error, traceback)
-
-    @functools.wraps(leave)
-    def leave_with_a_word(status: Any = None, /) -> NoReturn:
+    def fails(self, error: BaseException, *, caught: bool) -> None:
+        """An exception ends it; who may still catch it may also train on."""
         for run in _runs.open:
-            run.last_words = (*end_of(SystemExit, SystemExit(status)), run.written)
-        leave(status)
+            state, _, written = run.last_words
+            if not caught or written is not None or state == "finished":  # else it is known already what ended it
+                run.last_words = (*end_of(type(error), error), run.written if caught else None)
 
-    sys.excepthook = excepthook
-    sys.exit = leave_with_a_word  # nothing else tells a script that gives up from one that has come to its end
+    def ends(self) -> None:
+        """Python ends."""
+        # All words first: whoever does not want to wait until they are sent interrupts that.
+        said = [run for run in _runs.open if run.say_end(*_last_words(run))]
+        timeout = FINISH_SECONDS
+        for run in said:
+            try:
+                run.leave(timeout)
+            except KeyboardInterrupt:
+                timeout = 0.0
+
+    def is_cut_off(self, status: int) -> None:
+        """The process is left at once. Forked children leave so as a rule, and their parent's run goes on."""
+        left = "" if status == 0 else f"left by os._exit({status})"
+        for run in _runs.open:
+            if run.is_own and run.is_free(CUT_OFF_SECONDS):
+                state, reason = _last_words(run)
+                run.finish(*(("crashed", left) if left and state == "finished" else (state, reason)), CUT_OFF_SECONDS)
 
 
-def _at_exit() -> None:
-    for run in list(_runs.open):
-        state, reason, written = run.last_words
-        # whose script logged on after `sys.exit` had caught it
-        run.finish(*(state, reason) if written in (None, run.written) else ("finished", ""))
+_leaving = _Leaving()
+
+
+def _last_words(run: Run) -> tuple[str, str]:
+    state, reason, written = run.last_words
+    # whose script logged on has caught what would have ended it
+    return (state, reason) if written in (None, run.written) else ("finished", "")
+
+
+def _hook() -> None:
+    listen(_leaving)
+    if not _runs.hooked and hasattr(os, "register_at_fork"):
+        _runs.hooked = True
+        os.register_at_fork(after_in_child=_in_child)
 
 
 def _in_child() -> None:

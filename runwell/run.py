@@ -58,7 +58,7 @@ class Run:
         self.ended = ""
         """The state it ended in; empty while it goes on."""
         self.last_words: tuple[str, str, int | None] = ("finished", "", None)
-        """For when Python ends without `finish`: state, reason, and and how much was `written` by then if it may be caught."""
+        """For when Python ends without `finish`: state, reason, and how much was `written` by then if it may be caught."""
         self.begun_by: Hashable = None
         """The input at a prompt that began it; None in a script."""
         self._environment, self._about = environment, dict(about)
@@ -220,30 +220,57 @@ class Run:
 
         What the server did not take by then stays in the spool; the next run or `runwell sync` sends it.
         """
+        if self.say_end(state, reason):
+            self.leave(timeout)
+
+    def say_end(self, state: str, reason: str = "") -> bool:
+        """Write down how the run ended, as the last that is written of it here; False when that was done before."""
         with self._finish_lock:
             if self.ended:
-                return
+                return False
             self.ended = state
         try:
-            self._end(state, reason, timeout)
+            self._late.settle()
+            if isinstance(self._spool, Spool):  # a forked child that never wrote anything has nothing to end
+                self._spool.seal(self._end_event(state, reason))
+        except Exception as error:
+            self._complain("finish", f"run {self.id} could not be ended properly: {error!r}", error)
+        return True
+
+    def leave(self, timeout: float) -> None:
+        """After `say_end`: send what waits for at most `timeout` seconds, and let go of the spool."""
+        try:
+            if isinstance(self._spool, Spool):
+                self._send_the_rest(self._spool, timeout)
         except Exception as error:
             self._complain("finish", f"run {self.id} could not be ended properly: {error!r}", error)
 
-    def _end(self, state: str, reason: str, timeout: float) -> None:
-        self._late.settle()
-        if isinstance(self._spool, Later):
-            return  # a forked child that never wrote anything has nothing to end
-        if self._owner == os.getpid():
-            # only the process that began the run may say that it is over
-            self._spool.report_drops(reserve=True)
-            event: Event = {"type": "state", "time": time.time(), "state": state, "reason": self._text(reason)}
-            if self._step >= 0:
-                event["step"] = self._step
-            self._spool.event(event, reserve=True)
+    @property
+    def is_own(self) -> bool:
+        """Whether this process began it: only then may it say that it is over. A forked child may not."""
+        return self._owner == os.getpid()
+
+    def is_free(self, timeout: float) -> bool:
+        """Whether no other thread holds it up, at the latest after so many seconds."""
+        locks = [self._finish_lock, *([self._spool.lock] if isinstance(self._spool, Spool) else [])]
+        free = [lock for lock in locks if lock.acquire(timeout=timeout)]
+        for lock in free:
+            lock.release()
+        return len(free) == len(locks)
+
+    def _end_event(self, state: str, reason: str) -> Event | None:
+        if not self.is_own:
+            return None
+        event: Event = {"type": "state", "time": time.time(), "state": state, "reason": self._text(reason)}
+        if self._step >= 0:
+            event["step"] = self._step
+        return event
+
+    def _send_the_rest(self, spool: Spool, timeout: float) -> None:
         waiting = self._sender.finish(timeout)
         if waiting:
-            lost = self._spool.in_memory_after(self._courier.ack.acked)
-            kept = f"wait in {self._spool.folder}; they are sent by the next run or by `runwell sync`"
+            lost = spool.in_memory_after(self._courier.ack.acked)
+            kept = f"wait in {spool.folder}; they are sent by the next run or by `runwell sync`"
             said = [f"{waiting - lost:,} records {kept}"] if waiting > lost else []
             said += [f"{lost:,} records were in memory only and are lost"] if lost else []
             LOGGER.warning(
@@ -252,7 +279,7 @@ class Run:
                 f" ({self._courier.trouble})" if self._courier.trouble else "",
                 "; ".join(said),
             )
-        self._spool.close(self._courier.ack.acked)
+        spool.close(self._courier.ack.acked)
 
     def __enter__(self) -> Run:
         return self
@@ -269,7 +296,7 @@ class Run:
         """Make this process's writer: a spool, a courier and a sender."""
         writer = f"w-{os.urandom(6).hex()}"
         event = begin_event(self._about, self._warn)
-        if self._owner != os.getpid():
+        if not self.is_own:
             event["forked"] = True  # its parent speaks for it
         environment = self._environment
         spool = self._spool = Spool(

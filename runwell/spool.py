@@ -74,7 +74,7 @@ class Spool:
         self._spare: Segment | None = None
         self._busy = False
         self._deferred: list[tuple[Event, bool]] = []
-        self._stuck = self._told_fullness = False
+        self._stuck = self._told_fullness = self._sealed = False
         self._descriptor = self._open_folder()
         self._current = self._new_segment(SEGMENT_BYTES) or segments.create(None)
         self._adopt(self._current)
@@ -125,6 +125,7 @@ class Spool:
                 f"a {event.get('type')} record of {len(payload):,} bytes is too large ({MAX_EVENT_BYTES:,} allowed)"
             )
         with self.lock:
+            self._check_open()
             if self._busy:
                 self._deferred.append((event, reserve))
                 return
@@ -138,6 +139,28 @@ class Spool:
                     self._write_deferred()
         if self.listening:
             self.nudge()
+
+    def seal(self, last: Event | None) -> None:
+        """Append the last record there will be, if any: what comes later is refused, or a run would go on after its end.
+
+        A signal handler may ask for it in the middle of another record. That one is given up: the process may not come
+        back to it, and the handler's word must not wait for it.
+        """
+        with self.lock:
+            if self._busy:
+                half = self._current.memory, self._current.end
+                half[0][half[1] :] = bytes(len(half[0]) - half[1])
+                self._busy = False
+                self._write_deferred()
+            self.report_drops(reserve=True)
+            if last is not None:
+                self.event(last, reserve=True)
+            self._sealed = True
+            self._plans.clear()  # so that `metrics` need not ask
+
+    def _check_open(self) -> None:
+        if self._sealed:
+            raise BadEvent(f"run {self.run_id} has ended")
 
     def nudge(self) -> None:
         """Wake the sender if it sleeps until there is more: once, until it does so again."""
@@ -164,6 +187,7 @@ class Spool:
 
     def _plan(self, names: tuple[str, ...]) -> _Plan | None:
         """The plan for these names with room for one record, or None when the record must be dropped."""
+        self._check_open()
         if names not in self._plans:
             _check_names(names)
         packer = scalar_packer(len(names))

@@ -102,7 +102,31 @@ while True:
             "crashed",
             "TypeError: no such thing",
         ),
+        (
+            "import threading; run = runwell.init()\ndef go_on():\n  while True: run.log({'a': 1})\n"
+            "threading.Thread(target=go_on, daemon=True).start()\nwhile run._step < 100: pass",
+            0,
+            "finished",
+            "",
+        ),
         ("runwell.init(); sys.exit(3)", 3, "crashed", "SystemExit: 3"),
+        ("runwell.init(); exit(3)", 3, "crashed", "SystemExit: 3"),
+        (
+            "runwell.init()\ntry: 1 / 0\nexcept ArithmeticError: sys.exit(1)",
+            1,
+            "crashed",
+            "SystemExit: 1, after ZeroDivisionError: division by zero",
+        ),
+        (
+            "import threading; runwell.init()\nt = threading.Thread(target=sys.exit, args=(1,)); t.start(); t.join()",
+            0,
+            "finished",
+            "",
+        ),
+        ("runwell.init(); sys.excepthook = lambda *_: None; raise TypeError('x')", 1, "crashed", "TypeError: x"),
+        ("runwell.init(); os._exit(0)", 0, "finished", ""),
+        ("runwell.init(); os._exit(3)", 3, "crashed", "left by os._exit(3)"),
+        ("run = runwell.init(); run.finish('stopped', 'enough'); os._exit(3)", 3, "stopped", "enough"),
         ("runwell.init(); sys.exit('no data')", 1, "crashed", "SystemExit: 'no data'"),
         ("runwell.init(); sys.exit()", 0, "finished", ""),
         (
@@ -146,6 +170,53 @@ def test_warnings_as_errors_do_not_turn_ours_into_a_crash(script: Script) -> Non
         "error",
     )
     assert done.stdout == "alive\n", done.stderr
+
+
+def test_what_ends_a_run_in_the_middle_of_a_record_has_the_last_word(home: Path, script: Script) -> None:
+    source = """
+run = runwell.init()
+run.log({"a": 1.0}, step=0)
+class Interrupted:
+    def __float__(self):
+        run.output("asked to end")
+        run.finish("stopped", "SIGTERM", timeout=0)
+        os._exit(0)
+run.log({"a": Interrupted()}, step=1)
+"""
+    assert script(source).returncode == 0
+    (events,) = events_on_disk(home).values()
+    assert [event["type"] for event in events] == ["run", "metrics", "log", "state"]
+    assert events[-1]["state"] == "stopped"
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_run_that_a_process_of_multiprocessing_begins_says_how_it_ended(
+    home: Path, script: Script, tmp_path: Path, method: str
+) -> None:
+    """None of Python's hooks is called there, and most of them leave by `os._exit`."""
+    (tmp_path / "work.py").write_text("""
+import runwell
+def train(name):
+    run = runwell.init(name, resume=name)
+    run.log({"a": 1.0})
+    if name == "sick":
+        raise ValueError("a bad batch")
+""")
+    source = f"""
+import multiprocessing, work
+runwell.init("mine")
+context = multiprocessing.get_context("{method}")
+processes = [context.Process(target=work.train, args=(name,)) for name in ("well", "sick")]
+for process in processes: process.start()
+for process in processes: process.join()
+"""
+    done = script(source, PYTHONPATH=f"{tmp_path}:{Path(__file__).parents[2]}")
+    assert done.returncode == 0, done.stderr
+    ends = {}
+    for run_id in ("well", "sick", "r1"):
+        (events,) = events_on_disk(home, run_id).values()
+        ends[run_id] = events[-1].get("state"), events[-1].get("reason")
+    assert ends == {"well": ("finished", ""), "sick": ("crashed", "ValueError: a bad batch"), "r1": ("finished", "")}
 
 
 def test_a_signal_handler_may_end_the_run_while_it_logs(home: Path, script: Script) -> None:

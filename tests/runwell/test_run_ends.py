@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,46 @@ def test_a_run_that_has_ended_takes_nothing_and_says_so(run: Run, caplog: pytest
         "the sample record was not written",
     ]
     assert [event["state"] for event in stored(run) if event["type"] == "state"] == ["finished"]
+
+
+def test_who_does_not_want_to_wait_for_the_end_of_one_run_costs_no_other_its_last_word(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(timeout: float) -> int:
+        raise KeyboardInterrupt
+
+    first, second = runwell.init(), runwell.init()
+    waited: list[float] = []
+    monkeypatch.setattr(first._sender, "finish", interrupted)
+    monkeypatch.setattr(second._sender, "finish", lambda timeout: waited.append(timeout) or 0)
+    api._leaving.ends()
+    assert [stored(run)[-1]["state"] for run in (first, second)] == ["finished", "finished"] and waited == [0.0]
+
+
+def test_nothing_is_written_after_a_runs_last_word(run: Run) -> None:
+    assert run.say_end("finished") and not run.say_end("crashed")
+    run.log({"a": 1}, step=1)
+    run.output("and another thing")
+    assert [event["type"] for event in stored(run)] == ["run", "state"]
+    run.leave(0)
+
+
+def test_a_thread_that_holds_a_run_up_keeps_nobody_from_leaving(run: Run) -> None:
+    inside, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        assert isinstance(run._spool, Spool)
+        with run._spool.lock:
+            inside.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    inside.wait(60)
+    assert not run.is_free(0.01)
+    done.set()
+    thread.join()
+    assert run.is_free(0.01)
 
 
 def test_without_a_server_the_end_says_where_the_records_are(run: Run, caplog: pytest.LogCaptureFixture) -> None:
