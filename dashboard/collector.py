@@ -63,7 +63,7 @@ class Collector:
         Raises what `Store.append` raises.
         """
         delivery = batch if isinstance(batch, Delivery) else Delivery.of(batch, time.time())
-        receipt = self._store.append(run_id, delivery)
+        receipt = self._store.append(run_id, delivery, alive=None if report is None else report.alive)
         if report is not None:
             self._reports.note(run_id, delivery, report, receipt.stored_through)
         if receipt.stored:

@@ -167,7 +167,8 @@ class Courier:
 
     def _report(self) -> Report:
         source = self.source
-        return Report(max(0, self._wire(source.next_seq - 1)), source.dropped_total, source.percent_full)
+        written = max(0, self._wire(source.next_seq - 1))
+        return Report(written, source.dropped_total, source.percent_full, alive=not source.abandoned)
 
     def _away(self, why: str) -> Outcome:
         self.trouble = why

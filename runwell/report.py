@@ -1,9 +1,10 @@
 """What a sender says of itself beside each batch, in one header: so that a run's page can tell how far behind it is. Pure.
 
-    Runwell-Sender: written=1201, dropped=0, spool=3, now=1764187000.125
+    Runwell-Sender: written=1201, dropped=0, spool=3, now=1764187000.125, alive=1
 
 `written` is the number of the writer's newest record, sent or not; `dropped` counts what a full spool had to give up;
-`spool` is how full it is, in percent; `now` is the sender's own clock, so that its lag needs no clock but its own.
+`spool` is how full it is, in percent; `now` is the sender's own clock, so that its lag needs no clock but its own;
+`alive` is 0 for what a writer that is gone left behind: somebody else sends it, and it is no sign of life.
 """
 
 from __future__ import annotations
@@ -23,11 +24,16 @@ class Report(NamedTuple):
     spool_percent: int = 0
     now: float = 0.0
     """Seconds since 1970 by the sender's clock; filled in as the header is sent."""
+    alive: bool | None = None
+    """Whether it is the writer itself that sends; None when that is not said."""
 
 
 def encode(report: Report) -> str:
     """The header's value."""
-    return f"written={report.written}, dropped={report.dropped}, spool={report.spool_percent}, now={report.now:.3f}"
+    alive = "" if report.alive is None else f", alive={report.alive:d}"
+    return (
+        f"written={report.written}, dropped={report.dropped}, spool={report.spool_percent}, now={report.now:.3f}{alive}"
+    )
 
 
 def decode(text: str) -> Report | None:
@@ -35,7 +41,11 @@ def decode(text: str) -> Report | None:
     found = dict(part.strip().partition("=")[::2] for part in text[:200].split(","))
     try:
         report = Report(
-            int(found["written"]), int(found.get("dropped", 0)), int(found.get("spool", 0)), float(found.get("now", 0))
+            int(found["written"]),
+            int(found.get("dropped", 0)),
+            int(found.get("spool", 0)),
+            float(found.get("now", 0)),
+            {"0": False, "1": True}.get(found.get("alive", "")),
         )
     except (KeyError, ValueError):
         return None

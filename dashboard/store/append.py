@@ -19,7 +19,7 @@ from dashboard.store.database import Database
 from dashboard.store.ingest import Ingest, intern_names
 from dashboard.store.peers import Kind, News, Peers
 from dashboard.store.together import Together
-from dashboard.writers import LOST_AFTER_SECONDS
+from dashboard.writers import LOST_AFTER_SECONDS, is_servers_own
 from runwell.wire import REFUSED
 
 CLOCK = "clock"
@@ -43,7 +43,7 @@ class Appending:
         self._together, self._peers, self._began = Together(database), peers, began
         self._names: Named = {}
 
-    def store(self, run_id: str, delivery: Delivery, now: float) -> Receipt:
+    def store(self, run_id: str, delivery: Delivery, now: float, alive: bool | None) -> Receipt:
         """As `Store.append` says."""
         learned: Named = {}
 
@@ -57,9 +57,8 @@ class Appending:
         def work(connection: sa.Connection) -> Receipt:
             learned.clear()  # it may be the second try: what the first one made was undone
             heard_since = now - LOST_AFTER_SECONDS
-            receipt = append(
-                connection, run_id, delivery, now, heard_since if self._began <= heard_since else 0.0, names
-            )
+            since = heard_since if self._began <= heard_since else 0.0
+            receipt = append(connection, run_id, delivery, now, alive, since, names)
             if receipt.stored:
                 last = receipt.first_arrival + receipt.stored - 1
                 kind: Kind = "events" if receipt.current else "older"
@@ -79,12 +78,14 @@ def append(
     run_id: str,
     delivery: Delivery,
     now: float,
+    alive: bool | None,
     heard_since: float,
     names: Callable[..., Any],
 ) -> Receipt:
     """Store what is new in the delivery, move its writer's mark, and bring the run's own row up to date.
 
-    A process of the run that was heard after `heard_since` goes on, unless it said that it has ended.
+    A process of the run that was heard after `heard_since` goes on, unless it said that it has ended. `alive` is whether
+    the writer itself sent the delivery, where that is known.
     """
     run = runs.find_or_none(connection, run_id, lock=True)
     writer = None if run is None else runs.writer(connection, run.key, delivery.writer)
@@ -101,21 +102,26 @@ def append(
         raise SequenceGap(delivery.writer, delivery.first_seq, through + 1)
     duplicates = min(delivery.count, through + 1 - delivery.first_seq) if delivery.count else 0
     if writer is None:
-        writer = _new_writer(connection, run, delivery, now)
+        writer = _new_writer(connection, run, delivery, now, None if alive is False else now)
     fresh = delivery.after(duplicates)
     refused = tuple((delivery.first_seq + place, reason) for place, reason in fresh.refused)
     stored = delivery.count - duplicates - len(refused)
     beat = not delivery.count
-    alive = not (_only_time(delivery) or (beat and writer.forked))  # what outlives its parent may beat for ever
-    changes: dict[str, Any] = {"last_event_at": now} if alive else {}
+    # What outlives its parent may beat for ever; what a dead process left is no sign of life.
+    heard = not (_only_time(delivery) or (beat and writer.forked) or alive is False)
+    changes: dict[str, Any] = {"last_event_at": now} if heard or run.last_event_at is None else {}
     generation = lasting = writer.generation
     if stored and generation < run.generation:
         generation = resumes.of_writer(connection, run, writer, *fresh.times(now))
-    if alive and (run.state == State.LOST.value or (beat and _goes_on_all_the_same(run, writer))):
-        changes |= {"state": State.RUNNING.value, "state_reason": "", "ended_at": None}
+    back: dict[str, Any] = {}
+    proven = alive if delivery.count else bool(writer.stored_through)  # only a living process beats
+    if heard and (run.state == State.LOST.value or (proven and _goes_on_all_the_same(run, writer))):
+        back = {"state": State.RUNNING.value, "state_reason": "", "ended_at": None}
+        changes |= back
     marks: dict[str, Any] = {}
     if stored:
-        ingest = Ingest(connection, run, writer, generation, now, heard_since, names)
+        ingest = Ingest(connection, run, writer, generation, now, heard_since, names, left=alive is False)
+        ingest.changes |= back
         ingest.take(fresh)
         if fresh.tables or ingest.generation != generation:
             lasting = ingest.generation
@@ -126,7 +132,8 @@ def append(
     connection.execute(
         _CHANGE_WRITER,
         {
-            "writer": writer.key, "stored_through": stored_through, "generation": lasting, "last_contact_at": now,
+            "writer": writer.key, "stored_through": stored_through, "generation": lasting,
+            "last_contact_at": writer.last_contact_at if alive is False else now,
             "refused": writer.refused + len(refused), "duplicates": writer.duplicates + duplicates, **marks,
         },
     )  # fmt: skip
@@ -143,17 +150,22 @@ def _only_time(delivery: Delivery) -> bool:
 
 
 def _goes_on_all_the_same(run: sa.Row[Any], writer: sa.Row[Any]) -> bool:
-    """Whether a run that was taken to have ended is heard of by a process that never said so: only a living one beats."""
+    """Whether a run that has ended, or was taken to, is heard of by a living process that never said so. By that, and not by
+    times: its clock may be an hour behind the one that wrote the end."""
     ended = State(run.state) in (State.FINISHED, State.STOPPED, State.CRASHED)
-    return bool(ended and writer.stored_through and writer.ended_at is None)
+    return bool(ended and writer.ended_at is None and not writer.forked and not is_servers_own(writer.name))
 
 
-def _new_writer(connection: sa.Connection, run: sa.Row[Any], delivery: Delivery, now: float) -> sa.Row[Any]:
+def _new_writer(
+    connection: sa.Connection, run: sa.Row[Any], delivery: Delivery, now: float, heard_at: float | None
+) -> sa.Row[Any]:
     """A writer's first contact. It belongs to the generation of its first event's time: records that were on their way
     while the run was resumed elsewhere are older than that resume, however late they come."""
     generation = resumes.begun_by(connection, run.key, delivery.first_time(now))
     connection.execute(
-        t.writers.insert().values(run_key=run.key, name=delivery.writer, generation=generation, last_contact_at=now)
+        t.writers.insert().values(
+            run_key=run.key, name=delivery.writer, generation=generation, last_contact_at=heard_at
+        )
     )
     row = runs.writer(connection, run.key, delivery.writer)
     assert row is not None

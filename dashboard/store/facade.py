@@ -203,14 +203,16 @@ class Store:
 
     # -- events ----------------------------------------------------------------------------------------------------
 
-    def append(self, run_id: str, batch: Batch | Delivery) -> Receipt:
+    def append(self, run_id: str, batch: Batch | Delivery, *, alive: bool | None = None) -> Receipt:
         """Store a writer's next records, each once: records below the writer's mark were stored before and are skipped.
 
+        `alive` says whether the writer itself sent it, or what it left behind is sent for it; None: that is not known.
         Raises UnknownRun when there is no such run and the batch holds no `run` event, DeletedRun when the writer's run was
         deleted, SequenceGap when records between the mark and the batch are missing. Refused records advance the mark.
         """
         now = self._clock()
-        return self._appending.store(run_id, batch if isinstance(batch, Delivery) else Delivery.of(batch, now), now)
+        delivery = batch if isinstance(batch, Delivery) else Delivery.of(batch, now)
+        return self._appending.store(run_id, delivery, now, alive)
 
     def writers(self, run_id: str) -> list[WriterRecord]:
         """The run's writers, in the order in which they first came. Raises UnknownRun."""

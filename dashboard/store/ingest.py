@@ -49,12 +49,14 @@ class Ingest:
         now: float,
         heard_since: float,
         names: Callable[..., Any],
+        *,
+        left: bool = False,
     ) -> None:
         """`generation` is the one that the records belong to, as long as they tell of no other. A process that was heard
-        after `heard_since`, and has not said its end, goes on."""
+        after `heard_since`, and has not said its end, goes on. With `left` the writer itself is gone."""
         self._connection = connection
         self._run, self._writer = run, writer
-        self._now, self._heard_since = now, heard_since
+        self._now, self._heard_since, self._left = now, heard_since, left
         self._names = names
         self._entries: list[dict[str, Any]] = []
         self._latest: dict[str, list[float]] | None = None
@@ -270,6 +272,8 @@ class Ingest:
         state = State(self.changes["state"])
         ended_at = self.changes.get("ended_at", self._run.ended_at)
         if state.ended and (ended_at is None or time <= ended_at):
+            return
+        if self._left and (state.ended or state is State.LOST):
             return
         if state is not State.RUNNING:
             self.changes.update(state=State.RUNNING.value, state_reason="", ended_at=None)

@@ -88,6 +88,7 @@ def test_after_a_restart_only_the_rest_is_sent(make_spool: MakeSpool, collector:
     assert deliver(second) is Outcome.IDLE
     assert [batch.first_seq for _, batch in collector.posts] == [12]
     assert collector.steps("r1") == list(range(15))
+    assert {report.alive for report in collector.reports[:-1]} == {True} and collector.reports[-1].alive is False
     left.close(second.ack.acked)
 
 

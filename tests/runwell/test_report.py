@@ -11,10 +11,10 @@ from runwell.report import Report, decode, encode
 COUNT = st.integers(0, 2**53)
 
 
-@given(COUNT, COUNT, st.integers(0, 1000), st.floats(0, 4e9))
-def test_a_report_survives_its_header(written: int, dropped: int, percent: int, now: float) -> None:
-    found = decode(encode(Report(written, dropped, percent, now)))
-    assert found is not None and found[:3] == (written, dropped, percent)
+@given(COUNT, COUNT, st.integers(0, 1000), st.floats(0, 4e9), st.sampled_from([None, False, True]))
+def test_a_report_survives_its_header(written: int, dropped: int, percent: int, now: float, alive: bool | None) -> None:
+    found = decode(encode(Report(written, dropped, percent, now, alive)))
+    assert found is not None and (*found[:3], found.alive) == (written, dropped, percent, alive)
     assert found.now == pytest.approx(now, abs=0.001)
 
 

@@ -149,6 +149,37 @@ def test_the_servers_word_ends_a_run_and_a_beat_of_who_never_said_so_brings_it_b
     assert (run.state, run.state_reason, run.ended_at) == (State.RUNNING, "", None)
 
 
+def test_a_resume_is_known_by_who_sends_it_and_not_by_its_clock(
+    store: Store, rank: Any, clock: Any, point: Any
+) -> None:
+    rank("a")(end("crashed"))
+    behind = clock() - 3600
+    run = {"type": "run", "time": behind}
+    store.append("r1", Batch("left", 1, (run,)), alive=False)
+    store.append("r1", Batch("unknown", 1, (run,)))
+    assert store.run("r1").state is State.CRASHED
+    store.append("r1", Batch("resumed", 1, (run, point(1, behind, loss=1.0))), alive=True)
+    assert (store.run("r1").state, store.run("r1").ended_at) == (State.RUNNING, None)
+    clock.pass_(LOST_AFTER_SECONDS)
+    store.append("r1", Batch("resumed", 3, ({**end(), "time": behind},)), alive=True)
+    assert store.run("r1").state is State.FINISHED
+
+
+def test_what_a_dead_process_left_is_no_sign_of_life(store: Store, rank: Any, clock: Any, point: Any) -> None:
+    rank("a")
+    rank("b")
+    heard_at = clock()
+    clock.pass_(LOST_AFTER_SECONDS)
+    store.set_state("r1", State.LOST)
+    store.append("r1", Batch("a", 2, (point(1, clock(), loss=1.0),)), alive=False)
+    run, (first, _) = store.run("r1"), store.writers("r1")
+    assert (run.state, run.last_step, run.last_event_at, first.last_contact_at) == (State.LOST, 1, heard_at, heard_at)
+    store.append("r1", Batch("b", 2, ({**end(), "time": clock()},)), alive=False)
+    assert store.run("r1").state is State.FINISHED
+    store.append("r1", Batch("a", 3, (point(2, clock() + 1, loss=1.0),)), alive=False)
+    assert store.run("r1").state is State.FINISHED, "it came late, of a time after that"
+
+
 def test_a_process_that_went_on_under_a_new_name_is_one_process(store: Store, rank: Any) -> None:
     rank("w-0123456789ab")
     rank("w-0123456789ab.17")(end())
