@@ -57,15 +57,16 @@ def test_log_returns_while_the_gpu_works_and_the_number_is_that_of_the_call(torc
     assert done.query() and {"step": 1, "loss": 3.0, "lr": 0.1} in points(warm)
 
 
-def test_hundreds_of_numbers_on_their_way_hold_up_nothing(torch: Any, warm: Run) -> None:
+def test_many_numbers_on_their_way_hold_up_nothing(torch: Any, warm: Run) -> None:
+    """A hundred and twenty, in some 400 operations: past about a thousand CUDA itself holds up whoever asks for more."""
     value = torch.zeros((), device="cuda")
     done = busy(torch)
-    for step in range(1, 301):
+    for step in range(1, 61):
         value += 1
         warm.log({"a": value, "b": value}, step=step)
     assert not done.query(), "page-locked memory for each of them would have waited for the GPU"
     warm.flush(timeout=0)
-    assert points(warm)[1:] == [{"step": step, "a": float(step), "b": float(step)} for step in range(1, 301)]
+    assert points(warm)[1:] == [{"step": step, "a": float(step), "b": float(step)} for step in range(1, 61)]
 
 
 def test_a_number_of_another_stream_is_taken_in_that_stream_s_order(torch: Any, warm: Run) -> None:
