@@ -36,8 +36,57 @@ ADAM = 0.01
 FEW_TOKENS, SUMS_FEW, GAINS_FEW = 30, (1.0, 2.0), (0.015, 0.05)
 """In vocabularies up to this size how often each token occurs may be worth next to nothing: more patience, less gain."""
 
+FRESH, FRESHLY = 100, 0.05
+"""Steps, and a sum of their rates, within which the weights are about as large as they began."""
+
+HELD, HELD_AT_ONCE, MEASURED, GAINED = 5.0, 7.0, 2, 0.04
+"""Times the rate that each of so many first measured steps changes the weights by at least, where all are trained, and the very
+first one while the weights are as they began (12 times was the least of hundreds of runs, 5.2 the most where norms and positions
+alone were trained); and the share of the loss of knowing nothing that a model gains which moves as a whole."""
+
+IN_STEPS = 20
+"""A declared warm-up shorter than this may be counted in epochs or percent."""
+
+COMMONEST = 0.93
+"""Loss ÷ unigram entropy of the training text above which a model knows hardly more than how often each token occurs."""
+
 WORTH = 0.03
 """Share of the uniform loss from which on that is known to be worth enough."""
+
+
+def times_the_rate(view: RunView, readings: int) -> float | None:
+    """The highest of the first ratios of update to weight ÷ the rate of its step; None where these are not known, or Adam's.
+
+    Adam moves a weight that it holds by a quarter of the rate, where gradients are noise, to all of it; weights of the usual
+    sizes, 0.02 to 0.1, are so changed by 2.5 to 50 times the rate.
+    """
+    ratio, rate = view.get("update_ratio"), view.rate
+    if ratio is None or rate is None or not 0 < view.step_size <= ADAM:
+        return None
+    steps, values = ratio.first_points
+    if steps.size < readings or steps[0] > FRESH:
+        return None
+    logged, rates = rate.first_points
+    at = np.searchsorted(logged, steps[:readings])
+    if at[-1] >= logged.size or not (logged[at] == steps[:readings]).all() or not rates[at].all():
+        return None
+    return float((values[:readings] / rates[at]).max())
+
+
+def barely_moved(view: RunView, seen: Progress, held: float = HELD) -> float | None:
+    """By how many times the rate the first steps changed the weights of a run from scratch, where that is far less than all of
+    them move, and next to nothing was gained; else None."""
+    series, val = seen.series, view.val
+    if not seen.uniform or seen.fall >= GAINED or series.level < (1 - GAINED) * series.start:
+        return None  # weights that began far too large had more to lose
+    if val is not None and val.level < (1 - GAINED) * seen.reference:
+        return None
+    first, each = times_the_rate(view, 1), times_the_rate(view, MEASURED)
+    if each is not None and each < held:
+        return each
+    at = int(view.series["update_ratio"].first_points[0][0]) if first is not None else 0
+    fresh = (view.rate_sum_until(at) or 0.0) <= FRESHLY
+    return first if first is not None and fresh and first < HELD_AT_ONCE * held / HELD else None
 
 
 def few_tokens(view: RunView) -> bool:
@@ -93,7 +142,7 @@ def planned_reach(view: RunView) -> float | None:
     """What the rates of all planned steps will sum up to at most; None where plan or rate are not known.
 
     The peak is the highest rate so far. While the rate still rises through its declared warm-up, on that line: a rate at a
-    thousandth of it is not on its way to the declared peak.
+    thousandth of it is not on its way to the declared peak. Once that warm-up is over, it is not either.
     """
     planned, rate, moved = view.facts.planned_steps, view.known_rate, view.rate_sum
     if not planned or rate is None or moved is None:
@@ -101,7 +150,7 @@ def planned_reach(view: RunView) -> float | None:
     warmup = view.facts.warmup_steps or 0
     if view.rate is not None and view.step < warmup and view.rate.last >= rate:
         rate *= warmup / max(1, view.step)
-    elif view.rate is not None and view.first_warm_step is None:
+    elif view.rate is not None and view.first_warm_step is None and not IN_STEPS <= warmup <= view.step:
         rate = max(rate, view.facts.peak_rate or rate)
     return moved + rate * max(0, planned - view.step)
 
@@ -112,6 +161,12 @@ def decaying_reach(view: RunView) -> float | None:
     if not planned or view.rate is None or moved is None or view.first_warm_step is None:
         return None
     return moved + view.rate.last * max(0, planned - view.step)
+
+
+def commonest_loss(view: RunView) -> float | None:
+    """The loss above which hardly more is known than how often each token occurs; None where the run did not tell how often."""
+    unigram = view.data.unigram_entropy if view.data is not None else None
+    return COMMONEST * unigram if unigram is not None and view.facts.from_scratch is not False else None
 
 
 def frequencies_worth(view: RunView, seen: Progress) -> float:

@@ -96,7 +96,7 @@ class RunView:
         start = loss.start
         declared = self.facts.uniform_loss
         if declared is not None:
-            return declared if any(0.85 * declared <= first <= 1.5 * declared for first in self._firsts) else None
+            return declared if any(0.85 * declared <= first <= 1.5 * declared for first in self.firsts) else None
         if int(loss.first_points[0][0]) > EARLY:
             return None  # what was learned before the log begins is not known
         if start >= 6.0 or (self.facts.from_scratch and start >= 3.0):
@@ -115,7 +115,7 @@ class RunView:
         return int(loss.first_points[0][0]) <= FIRST_STEPS and loss.start >= CHARACTERS
 
     @property
-    def _firsts(self) -> tuple[float, ...]:
+    def firsts(self) -> tuple[float, ...]:
         """Where the losses began: training, and validation if it was evaluated before the first step."""
         train, val = self.train, self.val
         if train is None or val is None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from diagnostics import say
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
+from diagnostics.reach import times_the_rate
 from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
@@ -16,6 +18,11 @@ HIGH_LASTING, MOVED = 1.25, 0.01
 """A first loss ÷ ln V, and the sum of rates after which a loss that began so high must have come below ln V at last:
 large models that begin at twice ln V are there long before; weights twenty times too large take far longer."""
 
+SURELY, LARGE = 1.15, 2.5
+"""A first loss ÷ ln V that no luck of a batch gives (random weights of the usual size: 1.03 at most, of hundreds of runs); and
+the first ratio of update to weight ÷ rate below which the weights are far larger than usual: Adam moves each by a quarter of
+the rate to all of it."""
+
 FIRST_STEPS = 5
 """A loss logged later than this may have been learned down already."""
 
@@ -23,6 +30,7 @@ FIRST_STEPS = 5
 @rule(
     "initial-loss",
     needs=(("train_loss", "val_loss"),),
+    helps=("learning_rate", "update_ratio"),
     blind="the first loss cannot be held against ln of the vocabulary",
     severity=Severity.INFO,
     life=Life(resolved=None),
@@ -42,7 +50,10 @@ def initial_loss(view: RunView, *, high: float = 1.5, low: float = 0.7) -> Sight
     ## How it is detected
     The first finite loss is more than `high` times ln of the declared vocabulary; or, where the config says that the
     weights began at random, less than `low` times it within the first five steps. It is a warning when a loss that began
-    above 1.25 times ln V is still above ln V once the rates of its steps sum up to 0.01 (ten steps at 0.001).
+    above 1.25 times ln V is still above ln V once the rates of its steps sum up to 0.01 (ten steps at 0.001). And where two
+    measurements say that the weights began far too large: a first loss, of training or of an evaluation before it, above 1.15
+    times ln V, and a first step (of the first 100) that changes the weights by less than 2.5 times its rate, as shares of
+    them; 10 to 30 times is usual with Adam.
 
     ## Likely causes
     - Initial weights too large, or an output layer that is not scaled.
@@ -78,6 +89,9 @@ def initial_loss(view: RunView, *, high: float = 1.5, low: float = 0.7) -> Sight
         return None
     steps, values = loss.first_points
     first = float(values[0])
+    times = _far_too_large(view, uniform)
+    if times is not None:
+        return _large_sighting(view, loss, uniform, times)
     lasting = _stays_up(view, loss, uniform)
     if first > high * uniform or lasting:
         severity = Severity.WARNING if lasting else Severity.INFO
@@ -103,6 +117,25 @@ def _stays_up(view: RunView, loss: SeriesView, uniform: float) -> bool:
         return False
     until = values[steps <= rates[past[0]]][-3:]
     return bool(until.size) and float(until.min()) > 1.05 * uniform
+
+
+def _far_too_large(view: RunView, uniform: float) -> float | None:
+    """By how many times the rate the first measured step changed the weights, where that and the first loss say: too large."""
+    times = times_the_rate(view, 1)
+    return times if times is not None and 0 < times < LARGE and max(view.firsts) > SURELY * uniform else None
+
+
+def _large_sighting(view: RunView, loss: SeriesView, uniform: float, times: float) -> Sighting:
+    ratio = view.series["update_ratio"]
+    step, first = int(loss.first_points[0][0]), max(view.firsts)
+    seen = _sighting(loss, step, first, SURELY * uniform, uniform, Severity.WARNING)
+    at = int(ratio.first_points[0][0])
+    sentence = (
+        f"The step at {say.step(at)} changed the weights by {say.number(times)} times the learning rate; 10 to 30 times is "
+        "usual with Adam, and less the larger they are."
+    )
+    evidence = Evidence(series=ratio.name, window=(at, at), observed=times, limit=LARGE, sentence=sentence)
+    return replace(seen, evidence=(*seen.evidence, evidence), causes=_high_causes(0.0), confidence=0.9)
 
 
 def _sighting(loss: SeriesView, step: int, first: float, limit: float, uniform: float, severity: Severity) -> Sighting:

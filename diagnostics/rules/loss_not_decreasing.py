@@ -9,7 +9,7 @@ from diagnostics import say, stats
 from diagnostics.chance import Chance, at_chance
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.progress import Progress, read_progress, unmoved_since
-from diagnostics.reach import SUMS_FEW, asked_early, asked_gain, falls_short, few_tokens
+from diagnostics.reach import GAINED, HELD, SUMS_FEW, asked_early, asked_gain, barely_moved, falls_short, few_tokens
 from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
@@ -27,7 +27,7 @@ TINY_RATE = 1e-5
 @rule(
     "loss-not-decreasing",
     needs=(("train_loss", "val_loss"),),
-    helps=("learning_rate", "grad_norm", "accuracy"),
+    helps=("learning_rate", "grad_norm", "accuracy", "update_ratio"),
     blind="whether it falls cannot be seen",
     severity=Severity.WARNING,
     life=Life(open_after_looks=2, close_after_share=0.1),
@@ -52,7 +52,9 @@ def loss_not_decreasing(
     fallen or the loss gathers way. Otherwise: after `points` logged points, or a tenth of the
     planned steps (three tenths, where few points were logged), the level is less than `fall` below the start, there is no falling trend, validation has not fallen
     either, and the rate is at least half of its peak. Or: the first four evaluations and all later ones gave the same
-    validation loss to the last digit, whatever the noise of the training loss: no weight was changed (critical). Or, of a
+    validation loss to the last digit, whatever the noise of the training loss: no weight was changed (critical). Or the first
+    measured steps changed the weights by far less than all of them move at that rate, as `update-ratio` says, and less than
+    4 % was gained: that needs one measurement. Or, of a
     classifier that logs its `accuracy`: after a third of the plan (eight epochs, where there is none) the loss has been
     within 2 % of ln k, and the accuracy within 0.06 of 1 ÷ k, for two thirds of the run. Where the loss is low already, so that the run may simply have
     had nothing to learn, or where the log begins in the middle of a run, it is only info.
@@ -96,6 +98,9 @@ def loss_not_decreasing(
     unmoved = unmoved_since(view)
     if unmoved is not None and view.val is not None and unmoved <= int(view.val.first_points[0][0]):
         return _unmoved_sighting(view, view.val, seen)
+    times = barely_moved(view, seen)
+    if times is not None and seen.series.level <= 1.1 * seen.reference:
+        return _held_sighting(view, seen, times)
     if 2 * seen.series.level_error > fall * seen.reference:
         return _flat_through_noise(view, seen, fall)  # too noisy still to tell so small a fall from none by levels
     asked = asked_gain(view, seen)
@@ -176,6 +181,20 @@ def _unmoved_sighting(view: RunView, val: SeriesView, seen: Progress) -> Sightin
         first_step=first,
         evidence=(evidence,),
     )
+
+
+def _held_sighting(view: RunView, seen: Progress, times: float) -> Sighting:
+    ratio = view.series["update_ratio"]
+    at = int(ratio.first_points[0][0])
+    sentence = (
+        f"From step {say.step(at)} on the weights were changed by {say.number(times)} times the learning rate; 10 to 30 times is "
+        "what they are changed by where all of them are trained."
+    )
+    evidence = Evidence(series=ratio.name, window=(at, ratio.last_step), observed=times, limit=HELD, sentence=sentence)
+    flat = _sighting(view, seen, Severity.WARNING, GAINED)
+    frozen = Cause("most weights do not move", "they are frozen, or were never given to the optimizer")
+    others = tuple(cause for cause in flat.causes if cause.cause != "frozen weights")
+    return replace(flat, evidence=(*flat.evidence, evidence), causes=(frozen, *others))
 
 
 def _chance_sighting(view: RunView, seen: Progress, chance: Chance) -> Sighting:

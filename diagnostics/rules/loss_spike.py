@@ -21,6 +21,9 @@ move a median), and the Mann–Kendall z of a window from which on it falls."""
 SET_ASIDE = 6
 """Baselines for each of which the lowest one is passed over as an easy pocket; a shorter history has none to compare with."""
 
+FIRM = 0.8
+"""Share of a grave rise that one must be which is beyond doubt: in text that is read in its order chapters differ by a fifth."""
+
 LOW_FLOOR = 0.3
 """Nats that a loss below 0.1 must rise."""
 
@@ -49,7 +52,7 @@ def loss_spike(
     At least `hot` of the last 10 points lie above the best recent level (the lowest median of 50 points among the last
     600, so that the spike is never its own baseline; in a short history that falls, the median of the 15 before) by more than `sigmas` of the noise and by more than `rise` of it.
     The noise is that from point to point, or that about a line through the baseline if it is larger. It is a warning
-    when the hot points are `grave_rise` above, when the gradient norm jumped too, when an evaluation shows it (half of
+    when the hot points are `grave_rise` above (four fifths of that, where several in a row leave no doubt), when the gradient norm jumped too, when an evaluation shows it (half of
     `rise` above the lowest), or when it has lasted `lasting` points; else info. Once over, it is info and says how long it took, unless it is the third. Single points
     are data, not illness, and stay silent.
 
@@ -96,7 +99,10 @@ def loss_spike(
     least = max(asked * base, LOW_FLOOR if base <= 0.1 else 0.0)
     if int((train.values[-RECENT:] > base + least).sum()) < min(hot, RECENT):
         return None  # whatever the noise is
-    limit = base + max(sigmas * _calm_noise(train, level_of, base + least), least)
+    noise = _calm_noise(train, level_of, base + least)
+    limit = base + max(sigmas * noise, least)
+    if int((train.values[-RECENT:] > limit).sum()) < min(hot, RECENT):
+        return None
     is_hot = train.values > limit
     # Where single points have always jumped so high, that many more of the last ten must.
     usual = _usual(is_hot[usual_of:-RECENT])
@@ -106,10 +112,29 @@ def loss_spike(
     spike = train.values[start:][is_hot[start:]]
     agrees = _gradient_jumped(view, int(train.steps[start]))
     grave = stats.median(spike) > (1 + grave_rise) * base or agrees or spike.size >= lasting
+    grave = grave or _surely(train.values[-RECENT:] / base - 1, noise / base, (sigmas, grave_rise), hot)
     grave = grave or _validation_jumped(view, int(train.steps[start]), rise / 2)
     return _sighting(
         view, train, start, base, limit, float(spike.max()), agrees, Severity.WARNING if grave else Severity.INFO
     )
+
+
+def _surely(rises: Floats, noise: float, usual: tuple[float, float], hot: int) -> bool:
+    """Whether points in a row rise on average by little less than what is grave, and so surely that it makes up for that.
+
+    What m points rise on average is surer than one by sqrt(m). Its standard errors times its share are asked to be what they
+    are where `hot` points stand just where a spike begins, and is grave. For finding a spike that would not do: points of a
+    hard passage rise together.
+    """
+    sigmas, grave = usual
+    sums = np.cumsum(np.append(0.0, rises))
+    for first in range(rises.size - hot + 1):
+        ends = np.arange(first + hot, rises.size + 1)
+        mean = (sums[ends] - sums[first]) / (ends - first)
+        errors = mean * np.sqrt(ends - first) / noise
+        if ((mean >= FIRM * grave) & (errors * mean >= sigmas * grave * hot**0.5)).any():
+            return True
+    return False
 
 
 def _usual(is_hot: np.ndarray) -> float:

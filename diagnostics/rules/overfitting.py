@@ -174,7 +174,7 @@ def _early(view: RunView, val: SeriesView, slight_rise: float, readings: float) 
     if view.rate_raised_since(at) or (low > 0 and _worth(val, low) > slight_rise):
         return None
     often = seen is not None and seen >= readings and view.uniform_loss is not None
-    if not following.turned(train, val, slight_rise, often=often) or not _still_learning(train, at):
+    if not following.turned(train, val, slight_rise, often=often) or not _fell_on(train, at):
         return None
     return _sighting(view, val, train, 0.0, Severity.WARNING)
 
@@ -266,6 +266,16 @@ def _still_learning(train: SeriesView, best_step: int) -> bool:
         now = stats.median(values[-max(3, train.window) :])
     error = train.noise * 2 / np.sqrt(max(1, min(train.window, values.size)))
     return now < then - max(0.005 * abs(then), error if train.size >= 30 else 0.0)
+
+
+def _fell_on(train: SeriesView, lowest_step: int) -> bool:
+    """Whether the training loss since the lowest evaluation lies below that of as many points before.
+
+    That it surely falls has been shown over longer windows; here it only must not have turned since.
+    """
+    _steps, after = train.since(lowest_step)
+    before = train.values[train.steps <= lowest_step][-after.size :]
+    return bool(after.size and before.size) and stats.median(after) < stats.median(before)
 
 
 def _gap_sighting(train: SeriesView, val: SeriesView) -> Sighting:

@@ -7,6 +7,7 @@ import math
 from diagnostics import say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.progress import Progress, read_progress, settled, unmoved_since
+from diagnostics.reach import commonest_loss
 from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
 from diagnostics.view import BOLD, CHARACTERS, RunView
@@ -19,9 +20,6 @@ LONGER = ((0.7, 400), (0.5, 500))
 CREEP, FEW_TOKENS = 0.03, 30
 """A fall over three fifths of a long run that is too little, however sure: of those that learn and are as high yet, the slowest
 fall by 4.5 %, also while their rate decays to nothing. And a vocabulary in which frequencies are worth little."""
-
-FREQUENCIES = 0.93
-"""Loss ÷ unigram entropy of the training text above which a model knows hardly more than how often each token occurs."""
 
 BINDS = 5.0
 """A weight decay with which weights of a usual size, a fifth and less, are hardly allowed: AdamW keeps them below 1 ÷ weight decay."""
@@ -129,9 +127,9 @@ def _stuck_early(view: RunView, train: SeriesView, high: float) -> bool:
     level = stats.median(curve[-max(3, round(0.4 * curve.size)) :])
     moved = view.rate_sum
     enough = moved >= MOVED if moved is not None else seen.warm_steps >= 1000
-    unigram = view.data.unigram_entropy if view.data is not None else None
-    if unigram is not None and view.facts.from_scratch is not False:
-        return enough and seen.warm_steps >= 300 and level > FREQUENCIES * unigram
+    commonest = commonest_loss(view)
+    if commonest is not None:
+        return enough and seen.warm_steps >= 300 and level > commonest
     enough = enough or _long(view, seen)
     if seen.uniform:
         return level > high * seen.reference and (enough or seen.warm_steps >= 1000) and seen.warm_steps >= 300

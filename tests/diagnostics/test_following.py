@@ -128,6 +128,19 @@ def test_validation_that_rests_is_told_where_the_text_was_read_often() -> None:
     assert unknown == [None] * 24
 
 
+@pytest.mark.parametrize(("since", "word"), [(1.0, 25), (1.08, None)])
+def test_a_training_loss_that_falls_slowly_among_noise_is_told_to_fall_by_all_its_points(
+    since: float, word: int | None
+) -> None:
+    """Since the lowest evaluation it fell by less than its noise; what counts is that it did not turn as well."""
+    data = {"type": "data", "step": 0, "train_tokens": 2_100, "planned_tokens": 128_000, "characters": 50_000}
+    n = np.arange(26)
+    train = (2.9 * np.exp(-0.011 * n) + (START - 2.9) * np.exp(-n / 2)) * np.where(n > 21, since, 1.0)
+    val = 3.2 * (1 + 0.1 * np.exp(-n / 5)) * (1 + np.random.default_rng(1).normal(0, 0.002, 26))
+    val[21] = 0.9985 * val.min()
+    assert first_word(judged([data, *events(train, val, 1, jitter=0.035)])[1]) == word
+
+
 def test_what_is_read_once_cannot_be_learned_by_heart() -> None:
     rows = events(learned(30, 2.0), turning(30, 12, 0.0015))
     assert first_word(judged(rows)[1]) is not None

@@ -153,3 +153,31 @@ def test_a_plan_that_ends_where_the_commonest_tokens_are_known(assert_finds: Any
     trial = {**config, "max_steps": 200}
     assert_silent(run(train_loss=slow[:200], lr=cosine[::4]), "learning-rate-too-low", config=trial)
     assert_silent(run(train_loss=slow, lr=cosine), "learning-rate-too-low", config={**config, "vocab_size": None})
+
+
+# -- a rate far too high, where it is known exactly what the commonest tokens are worth ---------------------------------
+
+ENTROPY = {"type": "data", "step": 0, "train_tokens": 180_000.0, "unigram_entropy": 3.1}
+
+
+@pytest.mark.parametrize(
+    ("floor", "rate", "data", "speaks"),
+    [
+        (2.95, 0.15, [ENTROPY], True),
+        (2.95, 0.15, [], False),  # 47 % of ln V: of bytes, most of which never occur, that may be much or little
+        (2.5, 0.15, [ENTROPY], False),  # it learned from the order of its tokens
+        (2.95, 3e-3, [ENTROPY], False),  # it has not gone far yet
+    ],
+)
+def test_much_movement_is_held_against_what_the_commonest_tokens_are_worth(
+    findings: Any, run: Any, floor: float, rate: float, data: list[dict[str, Any]], speaks: bool
+) -> None:
+    steps = np.arange(5, 305, 5)
+    loss = floor + (5.54 - floor) * np.exp(-steps / 40) - 1e-4 * steps + 4 * NOISE[:60]
+    decays = rate * (0.55 + 0.45 * np.cos(np.pi * steps / 300))
+    rows = run(steps.tolist(), train_loss=loss, lr=decays)
+    found = findings([*data, *rows], {"vocab_size": 256, "max_steps": 300})
+    told = [finding for finding in found if finding.rule == "learning-rate-too-high"]
+    assert bool(told) is speaks
+    if told:
+        assert told[0].detected_step <= 130 and told[0].evidence[0].limit == pytest.approx(0.93 * 3.1)

@@ -42,6 +42,34 @@ def test_first_losses_about_the_uniform_one_are_silent(assert_silent: Any, run: 
 
 
 @pytest.mark.parametrize(
+    ("first", "ratio", "rate", "speaks"),
+    [
+        (1.25, 1.4e-3, 1e-3, True),
+        (1.25, 12e-3, 1e-3, False),  # weights of the usual size: a bad first batch, or a loss in other units
+        (1.03, 1.4e-3, 1e-3, False),
+        (1.25, 1.4e-2, 2e-2, False),  # another optimizer's rate, or too high: it says nothing of the weights
+    ],
+)
+def test_weights_that_began_far_too_large_are_told_by_two_measurements(
+    findings: Any, run: Any, first: float, ratio: float, rate: float, speaks: bool
+) -> None:
+    events = run(
+        range(2, 122, 2), train_loss=decay(60, first * math.log(256), 2.0, 4.0), lr=np.full(60, rate), update_ratio=np.full(60, ratio)
+    )  # fmt: skip
+    told = [f for f in findings(events, SCRATCH) if f.rule == "initial-loss" and f.severity != "info"]
+    assert bool(told) is speaks
+    if told:
+        assert [each.series for each in told[0].evidence] == ["train_loss", "update_ratio"]
+        assert told[0].causes[0].cause == "initial weights too large"
+
+
+def test_the_evaluation_before_the_first_step_shows_how_high_they_began(assert_finds: Any, run: Any) -> None:
+    loss = decay(60, 1.1 * math.log(256), 2.0, 4.0)  # logged after some steps
+    events = run(range(5, 305, 5), train_loss=loss, lr=np.full(60, 1e-3), update_ratio=np.full(60, 1.4e-3))
+    assert_finds([{"type": "metrics", "step": 0, "val_loss": 8.1}, *events], "initial-loss", config=SCRATCH)
+
+
+@pytest.mark.parametrize(
     "config", [{}, {"vocab_size": 256}, {"vocab_size": 256, "resume": "run:last"}, {"model_name_or_path": "gpt2"}]
 )
 def test_low_first_losses_of_weights_that_may_be_trained_are_silent(assert_silent: Any, run: Any, config: Any) -> None:

@@ -45,6 +45,37 @@ def test_a_warm_up_is_waited_for(assert_silent: Any, assert_finds: Any, run: Any
     assert assert_finds(cold, "learning-rate-too-low", config=config).detected_step <= TENTH
 
 
+def test_a_rate_at_a_thousandth_is_not_waited_for_once_the_declared_warm_up_is_over(
+    assert_finds: Any, assert_silent: Any, run: Any
+) -> None:
+    config = {**CONFIG, "max_steps": 250, "warmup_steps": 20, "learning_rate": 3e-3}
+    ramp = np.minimum(1.0, AT[::5] / 24) * 3e-3  # logged at every fifth step: at the 25th it still seems to rise
+    steps = list(range(5, 60, 5))
+    cold = run(steps, train_loss=FLAT[:11], lr=ramp[1:] / 1000)
+    assert assert_finds(cold, "learning-rate-too-low", config=config).detected_step <= 25
+    assert_silent(run(steps, train_loss=FALLING[5::5], lr=ramp[1:]), "learning-rate-too-low", config=config)
+
+
+@pytest.mark.parametrize(
+    ("times", "began", "speaks"),
+    [(4.0, 1e-3, True), (0.0, 1e-3, True), (12.0, 1e-3, False), (6.0, 5e-3, False)],
+)
+def test_weights_of_which_most_do_not_move_are_told_by_one_measurement(
+    findings: Any, run: Any, times: float, began: float, speaks: bool
+) -> None:
+    """Six times the rate after a sum of 0.1: weights have grown by as much as they were."""
+    slow = 4.6 - 0.002 * AT + NOISE
+    rows = run(train_loss=slow[:30], lr=np.full(30, began))
+    rows[20]["update_ratio"] = times * began
+    told = [f for f in findings(rows[:24], CONFIG) if f.rule == "loss-not-decreasing" and len(f.evidence) == 2]
+    assert bool(told) is speaks
+    if told:
+        assert told[0].causes[0].cause == "most weights do not move"
+        learns = run(train_loss=FALLING, lr=FULL)
+        learns[20]["update_ratio"] = times * 2e-3
+        assert "loss-not-decreasing" not in [f.rule for f in findings(learns, CONFIG)]
+
+
 def test_a_smoothed_loss_lags_behind_and_gathers_way(assert_silent: Any, run: Any) -> None:
     smooth = [FALLING[0]]
     for value in FALLING[1:]:
