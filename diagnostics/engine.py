@@ -200,7 +200,7 @@ class Engine:
         row = self._intake.take(event, step)
         if row is None:
             return
-        if row.evaluation is not None:
+        if row.evaluated:
             self._silences.evaluates()
         if row.anew:
             self._checkpoints = []

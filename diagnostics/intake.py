@@ -30,6 +30,9 @@ class Row(NamedTuple):
 
     loss: float | None
     evaluation: float | None
+    """None as well where it is the last evaluation, told once more."""
+    evaluated: bool
+    """Whether the row holds an evaluation, be it the last one."""
     grad: float | None
     anew: bool
     """Whether another run was seen to begin in the same log: what came before is forgotten."""
@@ -53,6 +56,7 @@ class Intake:
         self._judged, self._roles = judged, RoleMap(roles)
         self._loss_alone = self._loss_beside = False
         self._anew_at: int | None = None
+        self._evaluated = math.nan
         self._previous: tuple[int, dict[str, float]] = (-1, {})
 
     def has(self, role: str) -> bool:
@@ -101,11 +105,17 @@ class Intake:
         if loss is not None and self._is_filler(loss, evaluation):
             del watched["train_loss"]
             loss = None
+        evaluated = evaluation is not None
+        if loss is not None and evaluation == self._evaluated:
+            del watched["val_loss"]
+            evaluation = None
+        elif evaluation is not None:
+            self._evaluated = evaluation
         restarts = self.clock.restarts
         for role, number in watched.items():
             self.histories[role].append(self.clock.place(role, step), number)
         anew = self._begin_anew(self.clock.restarts > restarts, watched)
-        return Row(loss, evaluation, watched.get("grad_norm"), anew)
+        return Row(loss, evaluation, evaluated, watched.get("grad_norm"), anew)
 
     def take_rows(self, rows: Stretch, start: int) -> tuple[int, bool]:
         """Take rows from `start` on, up to and with the first that asks for a look: (how many, whether to look).
@@ -118,6 +128,9 @@ class Intake:
         if start == 0 and rows.steps[0] == self._previous[0]:
             return 0, False  # it may be the last row once more
         cells = {role: found.between(start, stop) for role, found in rows.cells.items()}
+        told = cells.get("val_loss", NOTHING)
+        if told.rows.size:
+            cells["val_loss"] = self._fresh(told, cells.get("train_loss", NOTHING))
         due = self.schedule.first_due(stop - start, *(cells.get(role, NOTHING) for role in (*LOSSES, "grad_norm")))
         count = stop - start if due is None else due + 1
         steps = rows.steps[start : start + count]
@@ -125,7 +138,9 @@ class Intake:
         for role, found in cells.items():
             if found.rows.size:
                 self.histories[role].extend(self.clock.place_all(role, steps[found.rows]), found.values)
-        self._note_losses(cells.get("train_loss", NOTHING), cells.get("val_loss", NOTHING))
+        told = told.between(0, count)
+        self._note_losses(cells.get("train_loss", NOTHING), told)
+        self._evaluated = float(told.values[-1]) if told.rows.size else self._evaluated
         self._previous = (int(steps[-1]), rows.row(start + count - 1))
         return count, due is not None
 
@@ -139,8 +154,18 @@ class Intake:
         self._loss_alone = self._loss_alone or not beside.all()
         self._loss_beside = self._loss_beside or bool(beside.any())
 
+    def _fresh(self, told: Cells, loss: Cells) -> Cells:
+        """Evaluations without those that only stand in every row of the training loss until the next one is made.
+
+        Many loops, progress bars and filled-up tables tell them so: the same number in fifty rows is one evaluation.
+        """
+        before = np.concatenate(([self._evaluated], told.values[:-1]))
+        again = (told.values == before) & np.isin(told.rows, loss.rows)
+        return Cells(told.rows[~again], told.values[~again]) if again.any() else told
+
     def rewind(self, logged: int) -> int:
         """Forget what came after a logged step: where that step lies."""
+        self._evaluated = math.nan
         step = self.clock.rewind(logged)
         for history in self.histories.values():
             history.rewind(step)
@@ -216,6 +241,7 @@ class Intake:
         for step, value in zip(steps, values, strict=True):
             self.histories[role].append(step, value)
         self.schedule = LookSchedule()
+        self._evaluated = math.nan
         return True
 
 

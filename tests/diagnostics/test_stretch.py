@@ -207,3 +207,31 @@ def test_the_schedule_takes_columns_as_it_takes_rows(
 def cells_of(column: list[float | None]) -> Cells:
     rows = [at for at, value in enumerate(column) if value is not None]
     return Cells(np.array(rows, dtype=np.int64), np.array([column[at] for at in rows], dtype=np.float64))
+
+
+@settings(max_examples=5, deadline=None, derandomize=True)
+@given(st.sets(st.integers(1, 400), max_size=4), st.integers(1, 40))
+def test_an_evaluation_that_every_row_tells_again_is_one(cuts: set[int], every: int) -> None:
+    rng = np.random.default_rng(every)
+    losses = 3 + 4 * np.exp(-np.arange(400) / 60) + 0.03 * rng.standard_normal(400)
+    values = [round(value, 4) for value in losses[::every] + 0.06 * rng.standard_normal(losses[::every].size)]
+    rows = [{"step": at, "train_loss": float(loss), "val_loss": values[at // every]} for at, loss in enumerate(losses)]
+    compare(rows, cuts, rules=True)
+    engine = Engine()
+    engine.observe_all(rows)
+    alone = Engine()
+    alone.observe_all([row if at % every == 0 else {**row, "val_loss": None} for at, row in enumerate(rows)])
+    seen, made = engine.series("val_loss"), alone.series("val_loss")
+    assert seen is not None and made is not None
+    assert seen.steps.tolist() == made.steps.tolist() == list(range(0, 400, every)), "each stands where it was made"
+    assert judged(engine) == judged(alone)
+
+
+def test_evaluations_that_happen_to_be_alike_are_several_where_no_training_loss_stands_beside_them() -> None:
+    engine = Engine()
+    for step in range(30):
+        engine.observe({"step": step, "train_loss": 3.0 + 0.1 * (step % 2)})
+        engine.observe({"step": step, "val_loss": 3.125})
+    series = engine.series("val_loss")
+    assert series is not None
+    assert series.count == 30
