@@ -106,7 +106,7 @@ class Intake:
             del watched["train_loss"]
             loss = None
         evaluated = evaluation is not None
-        if loss is not None and evaluation == self._evaluated:
+        if loss is not None and evaluation == self._evaluated and math.isfinite(self._evaluated):
             del watched["val_loss"]
             evaluation = None
         elif evaluation is not None:
@@ -160,7 +160,7 @@ class Intake:
         Many loops, progress bars and filled-up tables tell them so: the same number in fifty rows is one evaluation.
         """
         before = np.concatenate(([self._evaluated], told.values[:-1]))
-        again = (told.values == before) & np.isin(told.rows, loss.rows)
+        again = (told.values == before) & np.isfinite(before) & np.isin(told.rows, loss.rows)
         return Cells(told.rows[~again], told.values[~again]) if again.any() else told
 
     def rewind(self, logged: int) -> int:

@@ -6,19 +6,26 @@ Pure: knows no file. A row that cannot be read becomes a sentence with its line'
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
 from runwell import parts, shapes
 from runwell.apart import OneRun
+from runwell.csvhead import GAP, find_header
 from runwell.lines import Lines
 from runwell.loglines import Item
-from runwell.rows import Rows, parse_number
+from runwell.rows import STEP_NAMES, Rows, parse_number
 from runwell.table import Column, Cutter
-from runwell.wire import BadEvent, Event
+from runwell.wire import BadEvent, Event, shorten
 
 FIELD_BYTES = 16 * 1024 * 1024
 END = "the end of the block"
+
+_TOLD = re.compile(r"[=:]\s*[-+]?\.?\d|\bloss\s+[-+]?\.?\d", re.IGNORECASE)
+"""A name with its number: a cell that reports, and names no column."""
+_COUNT = re.compile(r"(\d{1,3}(?:,\d{3})+)(?:\.0*)?|(\d+) */ *\d+")
+"""A count as people write it: `1,000`, or `10/500`."""
 
 
 def read_csv(lines: Lines, name: str, *, bulk: bool = False, one: OneRun | None = None) -> Iterator[Item]:
@@ -27,11 +34,10 @@ def read_csv(lines: Lines, name: str, *, bulk: bool = False, one: OneRun | None 
     `bulk` reads ahead once there was an event, and gives rows that are alike as tables; what comes out is the same. Of
     several runs the one that `one` lets pass.
     """
-    first = next(lines, (1, ""))
-    lines.back(first)
+    delimiter = find_header(lines)
     before = csv.field_size_limit(FIELD_BYTES)
     try:
-        yield from _Reader(lines, name, max(",\t;", key=first[1].count), one or OneRun()).read(bulk)
+        yield from _Reader(lines, name, delimiter, one or OneRun()).read(bulk)
     finally:
         csv.field_size_limit(before)
 
@@ -43,9 +49,10 @@ class _Reader:
         self._lines, self._name, self._delimiter, self._one = lines, name, delimiter, one
         self._decimal_commas = delimiter != ","
         # it takes no line before a row needs it: `lines.number` is that of the row's last line
-        self._cells = csv.reader(map(itemgetter(1), lines), delimiter=delimiter)
+        self._cells = csv.reader(map(itemgetter(1), lines), delimiter=delimiter, skipinitialspace=delimiter == GAP)
         self._rows = Rows()
         self._cutter = Cutter(self._rows)
+        self._again = False
 
     def read(self, bulk: bool) -> Iterator[Item]:
         """All rows."""
@@ -61,13 +68,14 @@ class _Reader:
             yield self._told("the first row must name the columns, it holds numbers")
             return
         exported = shapes.runs_exported(header)
+        if not exported and not self._counts_in(header) and any(_TOLD.search(cell) for cell in header):
+            yield self._told("neither a JSON object nor a CSV header")
+            return
         if len(exported) > 1:
             chosen = self._one.choose(exported, "names of columns")
             header = ["" if " - " in name and not name.startswith(f"{chosen} - ") else name for name in header]
-        header = shapes.renamed(header, self._name)
-        self._header, self._part, self._melted = header, parts.column_of(header), shapes.Melted(header)
-        self._run = "" if self._melted else self._one.column_of(header)
-        names = [name for name in header if name]
+        self._begin(header)
+        names = [name for name in self._header if name]
         # of two columns with one name each row has the last that holds a number
         ahead = bulk and len(set(names)) == len(names) and not self._melted and not self._run
         for item in self._one_by_one():
@@ -76,6 +84,26 @@ class _Reader:
                 break
         while texts := self._lines.many():
             yield from self._together(texts)
+
+    def _begin(self, header: list[str]) -> None:
+        """Take the rows that follow as those of this header."""
+        self._header = header = shapes.renamed(header, self._name)
+        self._part, self._melted = parts.column_of(header), shapes.Melted(header)
+        self._run = "" if self._melted else self._one.column_of(header)
+        self._counts = self._counts_in(header)
+        self._known = {name.lower() for name in header if name.lower() in STEP_NAMES or "loss" in name.lower()}
+
+    @staticmethod
+    def _counts_in(header: list[str]) -> list[int]:
+        """The columns that count steps."""
+        return [at for at, name in enumerate(header) if name.lower() in STEP_NAMES]
+
+    def _begins_again(self, cells: list[str]) -> bool:
+        """Whether a row is a header: the same once more, or that of a writer who went on with other columns."""
+        words = [cell.strip() for cell in cells if cell.strip()]
+        if len(words) < 2 or self._known.isdisjoint(word.lower() for word in words):
+            return False
+        return len(set(words)) == len(words) and all(parse_number(word) is None for word in words)
 
     def _told(self, why: object) -> str:
         return f"{self._name}, line {self._lines.number}: {why}"
@@ -96,10 +124,19 @@ class _Reader:
 
     def _event(self, cells: list[str]) -> Event | None:
         """The event of a row; None when it is empty, or another run's. Raises `BadEvent`."""
+        if self._begins_again(cells):
+            self._again = True
+            self._begin([cell.strip() for cell in cells])
+            return None
         header = self._header
+        if len(cells) > len(header) and any(parse_number(cell) is not None for cell in cells[len(header) :]):
+            raise BadEvent(
+                f"it has {len(cells)} cells under {len(header)} names, so which number is which cannot be told"
+            )
         if self._melted:
             header, cells = self._melted.spread(header, cells)
         found = _numbers_of(header, cells, self._decimal_commas)
+        self._count_steps(found, cells)
         if self._part is not None and self._part < len(cells) and parts.is_validation(cells[self._part]):
             found = parts.as_validation(found)
         if not found and not any(cell.strip() for cell in cells):
@@ -110,9 +147,29 @@ class _Reader:
         event = self._rows.metrics(found)
         return event if self._one.passes(self._run, cells[at], float(event["step"])) else None
 
+    def _count_steps(self, found: dict[str, float], cells: list[str]) -> None:
+        """Read the steps that are written as people write them. Raises `BadEvent` where none can be read."""
+        if self._melted:
+            return
+        odd = [
+            (self._header[at], cells[at].strip()) for at in self._counts if at < len(cells) and not _is_plain(cells[at])
+        ]
+        for name, cell in odd:
+            if count := _COUNT.fullmatch(cell):
+                found[name] = float((count[1] or count[2]).replace(",", ""))
+        if odd and not any(self._header[at] in found for at in self._counts):
+            name, cell = odd[0]
+            raise BadEvent(f"{name} = {shorten(cell)} is no step; it takes a whole number from 0 to 2^53")
+
     def _together(self, texts: list[str]) -> Iterator[Item]:
         """The rows of many lines, read at a stroke where each line is a row."""
         above = self._lines.number - len(texts)
+        whole_text = "".join(texts)
+        known = whole_text.lower() if self._known else ""
+        if self._again or any(name in known for name in self._known):  # another header may stand among them
+            self._lines.back_all(texts)
+            yield from self._one_by_one(until=above + len(texts))
+            return
         rows = _parsed_together(texts, self._delimiter)
         if rows is None:
             self._lines.back_all(texts)
@@ -124,7 +181,7 @@ class _Reader:
         if set(map(len, rows)) != {width}:
             odd = {at for at, cells in enumerate(rows) if len(cells) != width}
             whole = [blank if len(cells) != width else cells for cells in rows]
-        columns = self._columns(list(zip(*whole, strict=True)), odd, plain="_" not in "".join(texts))
+        columns = self._columns(list(zip(*whole, strict=True)), odd, plain="_" not in whole_text)
         for start, stop, table in self._cutter.cut(columns, orders, odd):
             if table is not None:
                 yield table
@@ -143,8 +200,8 @@ class _Reader:
         if self._part is not None:
             odd.update(at for at, word in enumerate(found[self._part]) if parts.is_validation(word))
         columns = {
-            name: _numbers(cells, plain, self._decimal_commas)
-            for name, cells in zip(self._header, found, strict=True)
+            name: _numbers(cells, plain, self._decimal_commas and at not in self._counts)
+            for at, (name, cells) in enumerate(zip(self._header, found, strict=True))
             if name
         }
         return {name: column for name, column in columns.items() if column.count(None) < len(column)}
@@ -153,7 +210,7 @@ class _Reader:
 def _parsed_together(texts: list[str], delimiter: str) -> list[list[str]] | None:
     """The cells of each line; None when a row goes over several lines, or one is broken."""
     try:
-        rows = list(csv.reader([*texts, END], delimiter=delimiter))
+        rows = list(csv.reader([*texts, END], delimiter=delimiter, skipinitialspace=delimiter == GAP))
     except csv.Error:
         return None
     # No row takes less than a line. The last one must not be open, either.
@@ -182,6 +239,11 @@ def _numbers_of(header: list[str], cells: list[str], decimal_commas: bool) -> di
             pass  # a word, or a number in a spelling that float() does not know
     pairs = ((column, _number(cell, decimal_commas)) for column, cell in zip(header, cells, strict=False) if column)
     return {column: number for column, number in pairs if number is not None}
+
+
+def _is_plain(cell: str) -> bool:
+    """Whether a step is a number as it stands, or nothing that begins like one."""
+    return not cell.strip()[:1].isdigit() or parse_number(cell) is not None
 
 
 def _number(cell: str, decimal_commas: bool) -> float | None:

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from runwell import shapes
-from runwell.loglines import event_of
+from runwell.loglines import event_of, parsed
 from runwell.rows import Rows
-from runwell.wire import BadEvent, Event, WireError, loads, validate_event
+from runwell.wire import BadEvent, Event, WireError, validate_event
 
 HISTORIES = ("log_history", "history", "logs")
 """Where a document keeps its rows."""
@@ -31,7 +31,7 @@ def begins_document(line: str) -> bool:
 def read_document(text: str, name: str, line: int = 1) -> Iterator[Event | str]:
     """Events of a document, or a sentence for each bad row. `line` is where it began, for the sentence that it is bad."""
     try:
-        value = loads(text)
+        value = parsed(text)
     except WireError as error:
         yield f"{name}, line {line}: {error}"
         return

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from runwell.documents import begins_document, read_document
 from runwell.logfolder import event_files
-from runwell.runlog import GZIP, SNIFFED, Problem, UnreadableLog, read_events
+from runwell.runlog import GZIP, SNIFFED, Problem, UnreadableLog, encoding_of, read_events
 from runwell.tfevents import EventFile, begins_event_file
 from runwell.wire import Event
 
@@ -46,6 +46,8 @@ def follow_events(path: Path, wait: Wait, on_problem: Problem) -> Iterator[Event
     if begins_event_file(head):
         yield from _follow_event_files(lambda: [path], wait, on_problem)
         return
+    if encoding_of(head, str(path)) != "utf-8-sig":
+        raise UnreadableLog(f"{path} is UTF-16, so it cannot be followed; `runwell diagnose` reads it")
     lines = _follow_lines(path, wait)
     first = next((line for line in lines if line.strip()), "")
     if begins_document(first):

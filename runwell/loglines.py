@@ -6,6 +6,7 @@ Pure: knows no file. A line that cannot be read becomes a sentence with its numb
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from types import NoneType
 from typing import Any
@@ -28,6 +29,27 @@ READ_ALONE = frozenset({*COLUMNS, "value"})
 """Names of which a row that has one is read by itself: it may be another run's, or name its series in another cell."""
 BETWEEN = '"##"'
 """Put between lines. Whoever writes that text in JSON writes `##`, or one of them as `\\u0023`: else it stands there alone."""
+
+
+_SPELLED = re.compile(r"(?<=[:,\[])(\s*)([-+]?)(nan|inf(?:inity)?)(?=\s*[,}\]])", re.IGNORECASE)
+"""A number that is not finite, bare, as programs print it that put their JSON together by hand."""
+
+
+def parsed(text: str) -> Any:
+    """A JSON value with non-finite numbers in any spelling. Raises `WireError`."""
+    try:
+        return loads(text)
+    except WireError:
+        mended = _SPELLED.sub(_respelled, text)
+        if mended == text:
+            raise
+    return loads(mended)
+
+
+def _respelled(match: re.Match[str]) -> str:
+    if match[3].lower() == "nan":
+        return f"{match[1]}NaN"
+    return f"{match[1]}{match[2].strip('+')}Infinity"
 
 
 def read_json_lines(lines: Lines, name: str, *, bulk: bool = False, one: OneRun | None = None) -> Iterator[Item]:
@@ -73,12 +95,12 @@ class _Reader:
         self.any = False
         """Whether there was an event."""
 
-    def of_line(self, number: int, line: str, *parsed: Any) -> Iterator[Item]:
-        """What one line tells; `parsed` is its value where that is known."""
+    def of_line(self, number: int, line: str, *known: Any) -> Iterator[Item]:
+        """What one line tells; `known` is its value where that is known."""
         if not line.strip():
             return
         try:
-            value = parsed[0] if parsed else loads(line)
+            value = known[0] if known else parsed(line)
             if isinstance(value, dict) and "value" in value and not parts.is_record(value.get("type")):
                 value = shapes.named(value)
             if self._first and isinstance(value, dict) and (curves := shapes.rows_of_lists(value)):

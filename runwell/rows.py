@@ -43,7 +43,9 @@ def parse_number(text: str) -> float | None:
         return float(word) if "_" not in word else None
     except ValueError:
         sign, bare = (-1.0, word[1:]) if word.startswith("-") else (1.0, word.lstrip("+"))
-        bare = bare.split("(")[0].removeprefix("1.#").replace("qnan", "nan")
+        bare = bare.split("(")[0]
+        if bare.startswith("1.#"):  # Microsoft's: 1.#INF, 1.#QNAN, -1.#IND00
+            bare = bare[3:].rstrip("0").replace("qnan", "nan").replace("snan", "nan").replace("ind", "nan")
         value = NON_FINITE_WORDS.get(bare.removesuffix("f") if bare == "inff" else bare)
         return None if value is None else sign * value
 
@@ -100,7 +102,7 @@ class Rows:
             event["time"] = numbers[sound_time]
         fine = {name: value for name, value in numbers.items() if name not in (step_name, time) and is_name(name)}
         if not fine:
-            raise BadEvent("there is no number in it")
+            raise BadEvent("there is no number in it" + (f" but its {step_name}" if step_name else ""))
         event.update(fine)
         self._count += 1
         return event

@@ -32,6 +32,17 @@ PATIENCE = 10_000
 """Bad lines after which a file that gave no event at all is no log: a text corpus is not read to its end."""
 
 GZIP = b"\x1f\x8b"
+PACKED = (
+    (b"PK\x03\x04", "zip"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ", "xz"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"7z\xbc\xaf", "7z"),
+)
+FORMS = (
+    "a run log is JSON lines (one object with numbers a line), CSV with a header row, a trainer_state.json, "
+    "what a trainer printed (a step and a loss a line) or a TensorBoard event file"
+)
 SNIFFED = 64
 """Bytes that tell what a file is."""
 
@@ -129,11 +140,25 @@ def _of_bytes(file: Any, name: str, one: OneRun, *, bulk: bool) -> Iterator[Item
     if begins_event_file(head):
         yield from EventFile(name).read(file, last=True)
         return
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
+    text = io.TextIOWrapper(file, encoding=encoding_of(head, name), errors="replace", newline="")
     try:
         yield from _of_lines(text, name, one, bulk=bulk)
     finally:
         text.detach()  # whoever opened the file closes it
+
+
+def encoding_of(head: bytes, name: str) -> str:
+    """The encoding of a text that begins so. Raises `UnreadableLog` for what is packed in another way, or no text at all."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):  # what a redirection in Windows PowerShell writes
+        return "utf-16"
+    if packed := next((by for begin, by in PACKED if head.startswith(begin)), ""):
+        raise UnreadableLog(f"{name} is packed with {packed}; unpack it first (gzip alone is read as it is)")
+    if b"\0" not in head:
+        return "utf-8-sig"
+    for low, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if not any(head[low::2]) and all(head[1 - low :: 2]):
+            return encoding
+    raise UnreadableLog(f"{name} holds binary data, not text; {FORMS}")
 
 
 def _peekable(file: Any) -> Any:
@@ -173,8 +198,4 @@ def _guarded(items: Iterator[Item], name: str, on_problem: Problem | None) -> It
         if not good and bad >= PATIENCE:
             break
     if not good:
-        raise UnreadableLog(
-            f"{name} holds nothing that can be read ({example or 'no record at all'}); a run log is JSON lines (one object "
-            "with numbers a line), CSV with a header row, a trainer_state.json, what a trainer printed (a step and a loss a "
-            "line) or a TensorBoard event file"
-        )
+        raise UnreadableLog(f"{name} holds nothing that can be read ({example or 'no record at all'}); {FORMS}")

@@ -235,3 +235,14 @@ def test_evaluations_that_happen_to_be_alike_are_several_where_no_training_loss_
     series = engine.series("val_loss")
     assert series is not None
     assert series.count == 30
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_an_evaluation_that_is_not_finite_counts_in_every_row(value: float) -> None:
+    rows = [{"step": step, "train_loss": 3.0 + 0.01 * step, "val_loss": value} for step in range(60)]
+    compare(rows, {7, 40}, rules=True)
+    engine = Engine()
+    engine.observe_all(rows)
+    series = engine.series("val_loss")
+    assert series is not None
+    assert series.nonfinite.count == 60

@@ -154,7 +154,10 @@ def test_delimiters_quotes_and_line_ends(delimiter: str) -> None:
 def test_bad_rows_are_told_and_skipped() -> None:
     events, told = read("step,loss\n1,2.5\nx,y\n2\n3,1.5\n")
     assert [event["step"] for event in events] == [1, 3]
-    assert told == ["run.log, line 3: there is no number in it", "run.log, line 4: there is no number in it"]
+    assert told == [
+        "run.log, line 3: there is no number in it",
+        "run.log, line 4: there is no number in it but its step",
+    ]
 
 
 # -- files ---------------------------------------------------------------------------------------------------------
@@ -393,4 +396,4 @@ def test_a_corpus_is_not_read_to_its_end() -> None:
 def test_numbers_with_underscores_are_words() -> None:
     events, told = read("step,loss\n1,2.5\n2,1_000\n3,1.5\n")
     assert [event["step"] for event in events] == [1, 3]
-    assert told == ["run.log, line 3: there is no number in it"]
+    assert told == ["run.log, line 3: there is no number in it but its step"]
