@@ -132,6 +132,22 @@ def test_blocks_of_schema_1_are_read_and_gain_what_new_ones_have(old: Path) -> N
         assert [event["step"] for _, event in store.replay("r1") if event["type"] == "metrics"] == steps
 
 
+def test_runs_of_schema_4_end_as_before_and_their_writers_end_from_here_on(url: str) -> None:
+    with closing(Store.open(url)) as store:
+        store.append("r1", Batch("w", 1, ({"type": "run"},)))
+        with store._database.write() as connection:
+            for added in ("forked", "ended_at", "said"):
+                connection.execute(sa.text(f"ALTER TABLE writers DROP COLUMN {added}"))
+            connection.execute(sa.text("DELETE FROM schema_version"))
+            connection.execute(sa.text("INSERT INTO schema_version VALUES (4, 0)"))
+    with closing(Store.open(url)) as store:
+        (writer,) = store.writers("r1")
+        assert (writer.forked, writer.ended_at, writer.said) == (False, None, {})
+        store.append("r1", Batch("w", 2, ({"type": "state", "state": "finished"},)))
+        (writer,) = store.writers("r1")
+        assert store.run("r1").state == "finished" and writer.ended_at and writer.said["state"] == "finished"
+
+
 def compressed(values: Ints) -> bytes:
     """As schema 1 packed integers."""
     differences = np.diff(values, prepend=np.int64(0))
