@@ -151,7 +151,10 @@ class _Leaving:
         for run in _runs.open:
             if run.is_own and run.is_free(CUT_OFF_SECONDS):
                 state, reason = _last_words(run)
-                run.finish(*(("crashed", left) if left and state == "finished" else (state, reason)), CUT_OFF_SECONDS)
+                end = ("crashed", left) if left and state == "finished" else (state, reason)
+                # nothing is waited for that may never come: a watchdog leaves so when a device hangs
+                if run.say_end(*end, wait=False):
+                    run.leave(CUT_OFF_SECONDS)
 
 
 _leaving = _Leaving()

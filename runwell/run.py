@@ -223,14 +223,18 @@ class Run:
         if self.say_end(state, reason):
             self.leave(timeout)
 
-    def say_end(self, state: str, reason: str = "") -> bool:
-        """Write down how the run ended, as the last that is written of it here; False when that was done before."""
+    def say_end(self, state: str, reason: str = "", *, wait: bool = True) -> bool:
+        """Write down how the run ended, as the last that is written of it here; False when that was done before.
+
+        Without `wait`, numbers that are still on their way from a device are given up: it may hang.
+        """
         with self._finish_lock:
             if self.ended:
                 return False
             self.ended = state
         try:
-            self._late.settle()
+            if wait:
+                self._late.settle()
             if isinstance(self._spool, Spool):  # a forked child that never wrote anything has nothing to end
                 self._spool.seal(self._end_event(state, reason))
         except Exception as error:

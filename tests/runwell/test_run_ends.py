@@ -60,6 +60,13 @@ def test_nothing_is_written_after_a_runs_last_word(run: Run) -> None:
     run.leave(0)
 
 
+def test_a_device_that_hangs_keeps_nobody_from_leaving_at_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run._late, "settle", lambda: pytest.fail("it waits for the device"))
+    api._leaving.is_cut_off(9)
+    end = stored(run)[-1]
+    assert (end["state"], end["reason"]) == ("crashed", "left by os._exit(9)")
+
+
 def test_a_thread_that_holds_a_run_up_keeps_nobody_from_leaving(run: Run) -> None:
     inside, done = threading.Event(), threading.Event()
 
