@@ -59,6 +59,8 @@ class Facts:
     top_k: int | None = None
     from_scratch: bool | None = None
     """Whether the weights began at random, where the config says."""
+    adam: bool = False
+    """Whether the optimizer is said to be Adam or one of its kin."""
     other_rates: bool = False
     """Whether the optimizer is said to be one whose steps are not about as large as its rate, as Adam's are."""
 
@@ -81,6 +83,7 @@ def read_facts(config: Mapping[str, Any]) -> Facts:
     warmup = number["warmup_steps"]
     if warmup is not None and 0 < warmup < 1 and planned:
         warmup *= planned
+    optimizers = [str(flat.get(name, "")).lower() for name in OPTIMIZERS]
     return Facts(
         vocab_size=vocabulary,
         planned_steps=planned,
@@ -91,7 +94,8 @@ def read_facts(config: Mapping[str, Any]) -> Facts:
         temperature=number["temperature"],
         top_k=_whole(number["top_k"], 1),
         from_scratch=_from_scratch(flat),
-        other_rates=any(OTHER_RATES.search(str(flat.get(name, "")).lower()) for name in OPTIMIZERS),
+        adam=any("adam" in said for said in optimizers),
+        other_rates=any(OTHER_RATES.search(said) for said in optimizers),
     )
 
 

@@ -18,6 +18,8 @@ JUMP_POINTS = 10
 """Points before a jump in which the rate must not have risen."""
 LEAST_WARMUP = 20
 """A declared warm-up shorter than this may be counted in epochs or percent."""
+MOST, MUCH_LEFT = 0.7, 3.3
+"""Of the plan: no schedule that people use rises for longer, triangles for a half; and nats above which the loss has much to gain."""
 FLOOR = 0.2
 """Rate ÷ peak below which a constant rate is the end of a decay, not a stable phase."""
 
@@ -54,7 +56,7 @@ def learning_rate_schedule(
     Warning: the rate is below `nothing` of its peak for more than 20 points before `end` of the planned steps and the
     loss stands; or (without a plan too) it went to exactly 0 at once, from a fifth of its peak or more; or it came down to a constant floor in the first third of the plan and stays there for `held` of
     it; or it is thrown `factor` times above its old peak and the loss rises with it, that of training or of validation; or a declared warm-up did not happen, or is twice as long as the plan and more, and the rate still rises after `rising` of it; or the rate still rises after twice the declared warm-up and `rising` of
-    the plan. Info: it still rises after `rising` of the plan without a declared warm-up; or its peak is `factor` times
+    the plan, or, without one, after 0.7 of the plan while the loss is above 3.3. Info: it still rises after `rising` of the plan without a declared warm-up; or its peak is `factor` times
     above or below the declared one.
 
     ## Likely causes
@@ -292,7 +294,9 @@ def _still_rising(view: RunView, rate: SeriesView, rising: float) -> Sighting | 
     words = f"; {say.step(declared)} steps of warm-up are declared" if declared is not None else ""
     sentence = f"The rate rises from the start on and is {say.number(rate.last)} at step {say.step(view.step)}{words}."
     title = f"The learning rate still rises after {say.percent(view.step / planned)} of the plan"
-    severity = Severity.WARNING if beyond else Severity.INFO
+    train = view.train
+    spent = view.step >= MOST * planned and train is not None and train.level > MUCH_LEFT
+    severity = Severity.WARNING if beyond or spent else Severity.INFO
     first = int(rows[0, 0]) if not beyond else declared or 0
     return _sighting(rate, severity, title, first, (rate.last, view.facts.peak_rate), sentence, horizon=False)
 

@@ -21,6 +21,9 @@ RESTS, FEW_OR_FAR = 0.015, 10_000
 STUCK_BYTES = 0.4
 """Share of ln V that the commonest bytes alone give: most of the 256 never occur."""
 
+STUCK_UNHEARD = 0.3
+"""The same under ten times a rate that is far too high, if the optimizer is said to be Adam: nothing that was tuned is given that."""
+
 FAR, LITTLE = 5.0, 0.35
 """A sum of the rates of all steps (five thousand of them at 0.001), and a share of the loss of knowing nothing. With Adam a
 weight moves by about the rate a step. How often each token occurs is worth 20 to 30 %; runs that learn had gained 42 % at
@@ -54,7 +57,7 @@ def learning_rate_too_high(
     below it for 30 points. From scratch: it lies flat above `stuck` of ln V after 200 steps (or a fifth of the plan)
     although the rate is still up, and that rate is above `bearable` (from three times that on, above 0.4 of ln V, and
     also without a vocabulary if the first loss was above 3 nats; there validation that has gained nothing since its first
-    evaluation counts as flat too; from ten times that on, above 0.4 of ln V wherever the loss began, if the name of the rate says Adam). Or: the rates of all steps sum up to 5, the peak is
+    evaluation counts as flat too; from ten times that on, if config or name of the rate say Adam, above 0.3 of ln V, and above 0.4 wherever the loss began). Or: the rates of all steps sum up to 5, the peak is
     above `bearable`, and less than 35 % of ln V was gained, whether it lies flat or falls with the rate; or, where the run told
     how often its tokens occur (`data`), the loss is above 0.93 of their entropy. A declared SGD,
     Adagrad or Adafactor is not held against `bearable`: their rates are of another kind.
@@ -202,10 +205,11 @@ def _settled_high(view: RunView, stuck: float, bearable: float) -> float | None:
 
 def _limit(view: RunView, seen: Progress, stuck: float, absurd: bool, unheard: bool) -> float | None:
     """Above which a loss has settled high; None where it is not known how high it began, or what the rate means."""
+    adam = view.facts.adam or (view.rate is not None and "adam" in view.rate.name.lower())
     if seen.uniform:
-        return (STUCK_BYTES if absurd else stuck) * seen.reference
+        return (STUCK_UNHEARD if unheard and adam else STUCK_BYTES if absurd else stuck) * seen.reference
     declared = view.facts.uniform_loss
-    if unheard and declared is not None and view.rate is not None and "adam" in view.rate.name.lower():
+    if unheard and declared is not None and view.rate is not None and adam:
         return STUCK_BYTES * declared  # wherever it was when the log begins: what is tuned is below that by far
     return stuck * seen.reference if absurd and seen.series.start >= LANGUAGE else None
 

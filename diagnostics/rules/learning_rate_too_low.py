@@ -11,7 +11,7 @@ from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.progress import Progress, read_progress
 from diagnostics.reach import WORTH, decaying_reach, few_tokens, frequencies_worth, planned_reach
 from diagnostics.rule import Life, rule
-from diagnostics.view import RunView
+from diagnostics.view import FIRST_STEPS, RunView
 
 STEPS, FALLS = (50.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 20_000.0), (0.01, 0.02, 0.05, 0.08, 0.14, 0.22, 0.28)
 """The least share of the uniform loss that a run which learns at all has gained after so many warm steps.
@@ -27,6 +27,11 @@ often given 2e-5; from scratch 530 billion parameters were trained with 5e-5, an
 NOTHING, STIRRED = 2e-7, 2e-4
 """A peak rate below those of the most careful tuning of large models; and a sum of the rates of all planned steps that changes
 no weight of the usual size, 0.02, by more than a hundredth."""
+
+GENTLE, GENTLE_STIRRED, GENTLE_STEPS, GENTLE_FALL = 1e-5, 1e-3, 300, 0.03
+"""A peak rate from which on that sum may be larger, a twentieth of such a weight, if the log shows the run from its first steps on;
+the steps that do where no plan is known; and the fall that is too little. What was trained before moves at once with such
+rates if there is anything to learn: the slowest seen had gained 19 % with a sum of 0.00013."""
 
 LANGUAGE = 3.3
 """Nats. A flat loss below it may be that of a model with nothing left to learn."""
@@ -77,7 +82,8 @@ def learning_rate_too_low(
     that loss after 200 steps, 8 % after 1,000, 22 % after 5,000 (times `pace`). Or: it is nearly flat and the median
     update of the weights is below `update_ratio` of their size. Or: the rate is below 3e-5 and, summed up over all
     planned steps, below 0.01, which is as far as Adam can move a weight; that is said after a twentieth of the plan. Or: 30 points above 3.3 nats stand still (where
-    they are noisy, four evaluations), and the highest logged rate is 2e-7, or three tenths of the plan are done and its rates sum up to 0.0002. From scratch twice the
+    they are noisy, four evaluations), and the highest logged rate is 2e-7, or three tenths of the plan are done and its rates sum up to 0.0002 (0.001 where the
+    log begins with the run and the peak is 1e-5 at most; 300 steps of that where no plan is known). From scratch twice the
     gain is asked for below 3e-5. Or: half of a plan of 500 steps and more is done, its rates will sum up to less than 0.05 unless they rise again, and at this pace
     less than a quarter of ln V will have been gained by then: hardly more than how often each token occurs is worth.
 
@@ -151,15 +157,27 @@ def _next_to_nothing(view: RunView, seen: Progress) -> bool:
     """Whether a loss with much to gain stands still under a rate, or a whole plan of rates, that stirs no weight."""
     reach = planned_reach(view) if (view.progress or 0) >= WAITED else None
     nothing = (view.known_rate or 0) <= NOTHING or (reach is not None and reach <= STIRRED)
+    gentle = not nothing and _gentle(view, reach)
     return (
         (view.known_rate or 0) > 0
-        and nothing
+        and (nothing or gentle)
         and view.rate is not None
         and seen.series.size >= 30
         and seen.series.level > LANGUAGE
-        and seen.fall < 0.02
+        and seen.fall < (GENTLE_FALL if gentle else 0.02)
         and (2 * seen.series.level_error < 0.05 * seen.reference or _validation_stands(view))
     )
+
+
+def _gentle(view: RunView, reach: float | None) -> bool:
+    """Whether the log shows, from the first steps on, a rate that is too low for what has not been trained before."""
+    loss, rate = view.train or view.val, view.rate
+    if loss is None or rate is None or not 0 < view.step_size <= GENTLE or int(loss.first_points[0][0]) > FIRST_STEPS:
+        return False
+    if reach is not None or view.progress is not None:
+        return reach is not None and reach <= GENTLE_STIRRED
+    risen = rate.last > 1.001 * rate.near(view.step // 2)
+    return view.step >= GENTLE_STEPS and not risen
 
 
 def _validation_stands(view: RunView) -> bool:

@@ -12,10 +12,14 @@ from diagnostics.progress import Progress, read_progress, unmoved_since
 from diagnostics.reach import GAINED, HELD, SUMS_FEW, asked_early, asked_gain, barely_moved, falls_short, few_tokens
 from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
-from diagnostics.view import RunView
+from diagnostics.view import FIRST_STEPS, RunView
 
 LANGUAGE_FROM_SCRATCH = 3.3
 """Nats. A flat loss below it may be a fine-tune that had nothing left to learn; above it nobody is finished."""
+
+MOVED, NEARLY_ALL, LASTING = 0.3, 0.85, 300
+"""A sum of the rates of all steps (three hundred at 0.001) with which weights have been moved far, and so many steps: where the loss
+then stands where it began, and did so over this share of the curve, nothing of it was learning, also if it was lower for a moment."""
 
 FAR_TOO_HIGH = 0.01
 """A peak rate that holds a loss up by itself: no model bears it with Adam."""
@@ -51,7 +55,8 @@ def loss_not_decreasing(
     sixteenth of it on: 1 % at a sum of 0.01, 3 % at 0.03, with two standard errors to spare, unless validation has
     fallen or the loss gathers way. Otherwise: after `points` logged points, or a tenth of the
     planned steps (three tenths, where few points were logged), the level is less than `fall` below the start, there is no falling trend, validation has not fallen
-    either, and the rate is at least half of its peak. Or: the first four evaluations and all later ones gave the same
+    either, and the rate is at least half of its peak. Or: once the rates of 300 steps and more sum up to 0.3, the loss stands where the very first one was (3.3 nats and more), and has
+    moved by less than half of `fall` over 85 % of the curve, whatever it did before. Or: the first four evaluations and all later ones gave the same
     validation loss to the last digit, whatever the noise of the training loss: no weight was changed (critical). Or the first
     measured steps changed the weights by far less than all of them move at that rate, as `update-ratio` says, and less than
     4 % was gained: that needs one measurement. Or, of a
@@ -109,6 +114,8 @@ def loss_not_decreasing(
     early = asked_early(view, seen)
     if early and falls_short(seen, early) and not _validation_fell(view, early):
         return _sighting(view, seen, Severity.WARNING, early)
+    if _back_where_it_began(view, seen, fall) and not _validation_fell(view, fall):
+        return _sighting(view, seen, Severity.WARNING, fall)
     if seen.series.level > 1.1 * seen.reference or seen.series.best.value < (1 - 2 * fall) * seen.reference:
         return None  # it has risen, or had fallen before: not flat from the start, other rules speak
     if seen.falling and (view.known_rate or 1) < TINY_RATE and (seen.warm_steps >= 200 or (view.progress or 0) >= 0.1):
@@ -128,6 +135,18 @@ def loss_not_decreasing(
         return None  # such a text is worth next to nothing until more than how often each token occurs is learned
     grave = seen.uniform or (seen.series.start >= LANGUAGE_FROM_SCRATCH and not _begins_late(seen))
     return _sighting(view, seen, Severity.WARNING if grave else Severity.INFO, fall)
+
+
+def _back_where_it_began(view: RunView, seen: Progress, fall: float) -> bool:
+    """Whether a loss that was lower in its first steps has rested since where the very first one was, under a rate that moves."""
+    steps, values = seen.series.first_points
+    first = float(values[0])
+    if int(steps[0]) > FIRST_STEPS or first < LANGUAGE_FROM_SCRATCH or view.facts.from_scratch is False:
+        return False
+    if (view.rate_sum or 0.0) < MOVED or seen.warm_steps < LASTING or seen.warm_points < 50:
+        return False
+    gain, _trend = seen.series.flatness(NEARLY_ALL)
+    return abs(gain) < fall / 2 and 1 - fall < seen.series.level / first < 1 + fall
 
 
 def _flat_through_noise(view: RunView, seen: Progress, fall: float) -> Sighting | None:

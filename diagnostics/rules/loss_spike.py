@@ -50,7 +50,8 @@ def loss_spike(
 
     ## How it is detected
     At least `hot` of the last 10 points lie above the best recent level (the lowest median of 50 points among the last
-    600, so that the spike is never its own baseline; in a short history that falls, the median of the 15 before) by more than `sigmas` of the noise and by more than `rise` of it.
+    600, so that the spike is never its own baseline; in a short history that falls, the median of the 15 before, and one
+    hot point more is asked for) by more than `sigmas` of the noise and by more than `rise` of it.
     The noise is that from point to point, or that about a line through the baseline if it is larger. It is a warning
     when the hot points are `grave_rise` above (four fifths of that, where several in a row leave no doubt), when the gradient norm jumped too, when an evaluation shows it (half of
     `rise` above the lowest), or when it has lasted `lasting` points; else info. Once over, it is info and says how long it took, unless it is the third. Single points
@@ -105,8 +106,9 @@ def loss_spike(
         return None
     is_hot = train.values > limit
     # Where single points have always jumped so high, that many more of the last ten must.
-    usual = _usual(is_hot[usual_of:-RECENT])
-    if int(is_hot[-RECENT:].sum()) < min(hot + 3 * RECENT * usual, RECENT):
+    fall = _initial_fall(train, is_hot) if usual_of == 0 else 0
+    usual = _usual(is_hot[usual_of + fall : -RECENT])
+    if int(is_hot[-RECENT:].sum()) < min(hot + 3 * RECENT * usual + (fall > 0), RECENT):
         return None
     start = _onset(is_hot)
     spike = train.values[start:][is_hot[start:]]
@@ -135,6 +137,11 @@ def _surely(rises: Floats, noise: float, usual: tuple[float, float], hot: int) -
         if ((mean >= FIRM * grave) & (errors * mean >= sigmas * grave * hot**0.5)).any():
             return True
     return False
+
+
+def _initial_fall(train: SeriesView, is_hot: np.ndarray) -> int:
+    """Points that a run began with and came down from: they are no jumps; but of so young a run one hot point more is asked."""
+    return int(is_hot.argmin()) if train.size <= train.values.size else 0
 
 
 def _usual(is_hot: np.ndarray) -> float:

@@ -7,19 +7,19 @@ import math
 from diagnostics import say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.progress import Progress, read_progress, settled, unmoved_since
-from diagnostics.reach import commonest_loss
+from diagnostics.reach import commonest_loss, few_tokens
 from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
-from diagnostics.view import BOLD, CHARACTERS, RunView
+from diagnostics.view import BOLD, CHARACTERS, FIRST_STEPS, RunView
 
 MOVED = 0.85
 """Sum of the rates of all steps after which no healthy run from scratch was seen to rest at the commonest tokens."""
 LONGER = ((0.7, 400), (0.5, 500))
 """The same where the rest is also long in steps: those that rest until 0.75 do so at a high rate, within 300 steps."""
 
-CREEP, FEW_TOKENS = 0.03, 30
+CREEP = 0.03
 """A fall over three fifths of a long run that is too little, however sure: of those that learn and are as high yet, the slowest
-fall by 4.5 %, also while their rate decays to nothing. And a vocabulary in which frequencies are worth little."""
+fall by 4.5 %, also while their rate decays to nothing."""
 
 BINDS = 5.0
 """A weight decay with which weights of a usual size, a fifth and less, are hardly allowed: AdamW keeps them below 1 ÷ weight decay."""
@@ -29,6 +29,14 @@ HALFWAY, HELD = 0.5, 0.6
 
 HIGHER = 0.72
 """A share of the first loss, where neither rate nor vocabulary is known."""
+
+NEARLY_ALL, TAIL_STEPS, TAIL_MOVED, ABOVE, CLIMBS = 0.85, 400, 0.4, 0.6, -0.02
+"""Learning has a tail: runs that learn and are above such a share of the loss they began with had gained at least 3 % over so
+much of the curve, and mostly twice that, once there are so many steps whose rates, where they are known, sum up to so much.
+Text in an order that gets harder rests as well, but climbs by more than the last of these."""
+
+FIRST_LOSSES = 3.6
+"""Nats that the first three losses must not lie below, where the very first one, above 3.9, tells of a start from nothing."""
 
 
 @rule(
@@ -57,8 +65,10 @@ def plateau(
     warning when a run from scratch lies flat above `high` of ln V after 1,000 steps, or once the rates of its steps sum
     up to 0.85 (850 steps at 0.001; 0.7 once there are 400 steps, 0.5 once there are 500), which no working run does, whatever the rate is by then. So is one that is above 0.72 of ln V then, after 400 steps at least, and fell over the last three
     fifths of them by less than 3 %, two standard errors added: what learns and is as high falls by more. Where the run told how often its tokens occur (`data`), their
-    entropy is the measure in place of `high`. With no word of rate or vocabulary a run that began at 3.9 nats and more
-    counts as one from scratch, and 0.72 of its first loss is the measure. With a declared weight decay of 5 and more, which AdamW's
+    entropy is the measure in place of `high`. Or, after 400 steps whose rates sum up to 0.4: it is above 0.6 of ln V (of the first loss
+    where no vocabulary is known, if that was 3.9 nats and more at a rate of 0.001 and more) and has gained less than 3 %, two standard errors added, over
+    85 % of the curve: learning has a tail, a rest since the first steps has none. With no word of rate or vocabulary a run that began at 3.9 nats and more
+    counts as one from scratch, and 0.72 of its first loss is the measure, in both. With a declared weight decay of 5 and more, which AdamW's
     weights do not outgrow, above 0.6 of ln V at half of the plan is enough. It is a warning too when four evaluations in a row give the same validation
     loss to the last digit, over a quarter of the run, while training goes on between them: the weights are not changed any more.
 
@@ -118,7 +128,7 @@ def _stuck_early(view: RunView, train: SeriesView, high: float) -> bool:
     seen = read_progress(view)
     if seen is None or seen.warm_points < 60:
         return False
-    if _held_back(view, seen):
+    if _held_back(view, seen) or _has_no_tail(view, seen):
         return True
     if not settled(train):
         return _creeps(view, seen)
@@ -149,15 +159,41 @@ def _held_back(view: RunView, seen: Progress) -> bool:
 
 def _creeps(view: RunView, seen: Progress) -> bool:
     """Whether it does fall there, as surely as noise lets it be seen, but over most of a long run by next to nothing."""
-    if not seen.uniform or not _long(view, seen):
+    if not seen.uniform or not _long(view, seen) or few_tokens(view):
         return False
-    if (view.facts.vocab_size or FEW_TOKENS + 1) <= FEW_TOKENS or seen.series.level <= HIGHER * seen.reference:
+    return seen.series.level > HIGHER * seen.reference and _gains_next_to_nothing(seen, 0.6, -0.05)
+
+
+def _has_no_tail(view: RunView, seen: Progress) -> bool:
+    """Whether it has rested, high up, since the first part of a long run: what learns falls on, ever slower."""
+    moved, share, rate = view.rate_sum, ABOVE, view.known_rate
+    if seen.warm_steps < TAIL_STEPS or few_tokens(view):
         return False
-    gain, _trend = seen.series.flatness(0.6)
-    part = seen.series.curve[-max(3, round(0.6 * seen.series.curve.size)) :]
+    if rate is None:
+        if not view.began_untrained:
+            return False
+        share = HIGHER
+    elif moved is None or moved < TAIL_MOVED or not (seen.uniform or (rate >= BOLD and _began_from_nothing(view))):
+        return False
+    reference = seen.reference if seen.uniform else seen.series.start
+    return seen.series.level > share * reference and _gains_next_to_nothing(seen, NEARLY_ALL, CLIMBS)
+
+
+def _began_from_nothing(view: RunView) -> bool:
+    """Whether the very first losses are those of models of some dozens of characters, also where the next ones fall at once."""
+    if view.train is None or view.facts.from_scratch is False or view.facts.uniform_loss is not None:
+        return False
+    steps, values = view.train.first_points
+    return int(steps[0]) <= FIRST_STEPS and float(values[0]) >= CHARACTERS and view.train.start >= FIRST_LOSSES
+
+
+def _gains_next_to_nothing(seen: Progress, share: float, least: float) -> bool:
+    """Whether it falls over that share of the curve by too little, however sure, and does not climb by more."""
+    gain, _trend = seen.series.flatness(share)
+    part = seen.series.curve[-max(3, round(share * seen.series.curve.size)) :]
     # The standard error of what falls along a line is sqrt(12 / n) times that of its points.
     error = stats.line_error(part) / stats.median(part) * math.sqrt(12 / part.size)
-    return gain > -0.05 and gain + 2 * error < CREEP
+    return gain > least and gain + 2 * error < CREEP
 
 
 def _long(view: RunView, seen: Progress) -> bool:

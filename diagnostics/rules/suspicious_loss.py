@@ -15,9 +15,9 @@ from diagnostics.view import BOLD, CHARACTERS, FIRST_STEPS, RunView
 LARGE_VOCABULARY = 200
 """Below it a run may be a puzzle (modular addition, a small grammar) whose loss truly goes to nothing."""
 
-FEW_TOKENS, AT_ONCE = 30, 0.6
-"""A vocabulary, and a sum of rates: six hundred steps at 0.001. With Adam a weight moves by about the rate a step, and
-puzzles, though they too are solved to the end, took three times as far; an answer that only has to be copied does not."""
+FEW_TOKENS, AT_ONCE = 30, 0.9
+"""A vocabulary, and a sum of rates: nine hundred steps at 0.001. With Adam a weight moves by about the rate a step, and
+puzzles, though they too are solved to the end, took one and a half times to five times as far; answers that are shown took 0.2 to 0.6."""
 
 FIRST_PASS = 0.9
 """Share of the first pass up to which nearly every text that is trained on is new."""
@@ -28,6 +28,14 @@ UNTAUGHT = 0.85
 LEARNS, GIVEN_WAY, DEEP = 0.8, 0.25, 0.2
 """Validation loss ÷ loss of knowing nothing that is below what frequencies are worth; and the share of that loss, and of
 knowing nothing, that no text comes down to while the steps double: the fastest seen came to three tenths."""
+
+ALPHABET, TOGETHER = 36, 1.5
+"""Tokens: digits and small letters, of which puzzles are made; and how far apart the two losses may be where an answer is shown:
+what is learned by heart first is apart by far more when validation follows."""
+
+AT_REST, BELOW_CHANCE, AT_ONCE_DOWN = 0.85, 0.8, 0.15
+"""Of the validation loss when a quarter of the steps were done, what is left at half of them; of the first loss, what that is;
+and of that, what is left at last: where neither rate nor vocabulary tell of a run from scratch."""
 
 EVALUATED = 3
 """Evaluations, and training losses since, that are enough where few losses are logged."""
@@ -59,13 +67,14 @@ def suspicious_loss(
     `share` of it and below half a nat, or below `absolute` (three are enough where three evaluations are as low), and
     either less than `epoch` of the first pass is done: critical; or the validation loss is down there with it (which
     learning by heart cannot do) and the vocabulary is too large for a puzzle (200 and more), the first pass is not
-    over, or the rates of the steps before summed up to less than 0.6 in a vocabulary above 30: warning. Or: within the
+    over, or the rates of the steps before summed up to less than 0.9 in a vocabulary above 30: warning. Or: within the
     first pass, in which no text comes twice, the training loss is below 0.6 of the loss of knowing nothing, and below
     half of the last two validation losses by a fifth of it, while validation is not on its way back from a spike:
     critical. An epoch that is logged as 0 all along is believed where validation never came below 0.85 of knowing
     nothing: learning by heart teaches it that much at first. Or: with 200 tokens and more, both losses are below a
     quarter of what validation had come down to when half of the steps were done, and below a fifth of knowing nothing
-    (warning): what text teaches comes ever slower, an answer that is shown is found late and then at once.
+    (warning): what text teaches comes ever slower, an answer that is shown is found late and then at once. Where neither rate nor
+    vocabulary is known: below 0.15 of it and within half of each other, after a first loss above 3.6 nats, if it had fallen by less than 15 % from a quarter to half of the steps.
 
     ## Likely causes
     - Labels not shifted: the model is asked for the token that it sees.
@@ -102,8 +111,10 @@ def suspicious_loss(
     - Kapoor & Narayanan, Leakage and the reproducibility crisis in machine-learning-based science, 2023.
     """
     train, nothing = view.train, _knowing_nothing(view)
-    if train is None or nothing is None:
+    if train is None:
         return None
+    if nothing is None:
+        return _found_late(view, train)
     seen_through = _parted_in_first_pass(view, train, nothing) or _gave_way(view, train, nothing)
     if seen_through is not None:
         return seen_through
@@ -202,14 +213,44 @@ def _gave_way(view: RunView, train: SeriesView, nothing: float) -> Sighting | No
     val = view.val
     if val is None or val.size < 3 or _vocabulary(view, nothing) < LARGE_VOCABULARY:
         return None
-    at = int(np.searchsorted(val.steps, val.last_step / 2))
-    before, now = float(val.values[: at + 1].min()), max(val.last, train.level)
+    before, now = _lowest_until(val, val.last_step / 2), max(val.last, train.level)
     if not 0 < now < GIVEN_WAY * before < GIVEN_WAY * LEARNS * nothing or now > DEEP * nothing:
         return None
+    return _given_way(view, train, val, before, GIVEN_WAY)
+
+
+def _found_late(view: RunView, train: SeriesView) -> Sighting | None:
+    """The same where neither rate nor vocabulary tell of a run from scratch: what text teaches had nearly come to rest before.
+
+    A fine-tune on answers of a fixed form comes down as far, but from its first steps on.
+    """
+    val, (steps, values) = view.val, train.first_points
+    if val is None or val.size < 4 or view.facts.from_scratch is False or not _as_one(train, val):
+        return None
+    many = (view.facts.vocab_size or math.inf) > ALPHABET and float(values[0]) > math.log(ALPHABET)
+    if not many or int(steps[0]) > FIRST_STEPS:
+        return None
+    earlier, before = (_lowest_until(val, val.last_step * share) for share in (0.25, 0.5))
+    now = max(val.last, train.level)
+    rested = AT_REST * earlier < before < BELOW_CHANCE * float(values[0])
+    return _given_way(view, train, val, before, AT_ONCE_DOWN) if rested and 0 < now < AT_ONCE_DOWN * before else None
+
+
+def _as_one(train: SeriesView, val: SeriesView) -> bool:
+    """Whether the two losses are near each other."""
+    return 0 < val.last < TOGETHER * train.level and train.level < TOGETHER * val.last
+
+
+def _lowest_until(val: SeriesView, step: float) -> float:
+    """The lowest evaluation up to the first one at or after a step."""
+    return float(val.values[: int(np.searchsorted(val.steps, step)) + 1].min())
+
+
+def _given_way(view: RunView, train: SeriesView, val: SeriesView, before: float, share: float) -> Sighting:
     told = (
         f"The validation loss is {say.number(val.last)}, and was {say.number(before)} when half of the steps were done."
     )
-    return _sighting(view, train, Severity.WARNING, GIVEN_WAY * before, told)
+    return _sighting(view, train, Severity.WARNING, share * before, told)
 
 
 def _sighting(view: RunView, train: SeriesView, severity: Severity, limit: float, why: str) -> Sighting:
