@@ -56,7 +56,8 @@ class Intake:
         self._judged, self._roles = judged, RoleMap(roles)
         self._loss_alone = self._loss_beside = False
         self._anew_at: int | None = None
-        self._evaluated = math.nan
+        self._evaluated, self._told = math.nan, False
+        """The last evaluation, and whether one stood beside the last training loss."""
         self._previous: tuple[int, dict[str, float]] = (-1, {})
 
     def has(self, role: str) -> bool:
@@ -106,7 +107,10 @@ class Intake:
             del watched["train_loss"]
             loss = None
         evaluated = evaluation is not None
-        if loss is not None and evaluation == self._evaluated and math.isfinite(self._evaluated):
+        again = loss is not None and self._told and evaluation == self._evaluated and math.isfinite(self._evaluated)
+        if loss is not None:
+            self._told = evaluated
+        if again:
             del watched["val_loss"]
             evaluation = None
         elif evaluation is not None:
@@ -139,8 +143,10 @@ class Intake:
             if found.rows.size:
                 self.histories[role].extend(self.clock.place_all(role, steps[found.rows]), found.values)
         told = told.between(0, count)
-        self._note_losses(cells.get("train_loss", NOTHING), told)
+        losses = cells.get("train_loss", NOTHING)
+        self._note_losses(losses, told)
         self._evaluated = float(told.values[-1]) if told.rows.size else self._evaluated
+        self._told = bool(losses.rows[-1] in told.rows) if losses.rows.size else self._told
         self._previous = (int(steps[-1]), rows.row(start + count - 1))
         return count, due is not None
 
@@ -157,10 +163,15 @@ class Intake:
     def _fresh(self, told: Cells, loss: Cells) -> Cells:
         """Evaluations without those that only stand in every row of the training loss until the next one is made.
 
-        Many loops, progress bars and filled-up tables tell them so: the same number in fifty rows is one evaluation.
+        Many loops, progress bars and filled-up tables tell them so: the same number in fifty rows is one evaluation. Where
+        rows without one stand between, as many are made that give the same: no weight has changed.
         """
         before = np.concatenate(([self._evaluated], told.values[:-1]))
-        again = (told.values == before) & np.isfinite(before) & np.isin(told.rows, loss.rows)
+        held = np.concatenate(
+            ([self._told], np.isin(loss.rows, told.rows))
+        )  # whether the training loss before each had one
+        in_row = np.isin(told.rows, loss.rows) & held[np.searchsorted(loss.rows, told.rows)]
+        again = (told.values == before) & np.isfinite(before) & in_row
         return Cells(told.rows[~again], told.values[~again]) if again.any() else told
 
     def rewind(self, logged: int) -> int:

@@ -246,3 +246,20 @@ def test_an_evaluation_that_is_not_finite_counts_in_every_row(value: float) -> N
     series = engine.series("val_loss")
     assert series is not None
     assert series.nonfinite.count == 60
+
+
+@settings(max_examples=5, deadline=None, derandomize=True)
+@given(st.sets(st.integers(1, 400), max_size=4), st.integers(2, 60))
+def test_evaluations_that_are_alike_are_several_where_rows_without_one_stand_between(
+    cuts: set[int], every: int
+) -> None:
+    """Weights that no step changes give the same to the last digit."""
+    rows = [
+        {"step": at, "train_loss": 3.0 + 0.1 * (at % 3), **({"val_loss": 3.976213} if at % every == 0 else {})}
+        for at in range(400)
+    ]
+    compare(rows, cuts, rules=True)
+    engine = Engine()
+    engine.observe_all(rows)
+    seen = engine.series("val_loss")
+    assert seen is not None and seen.steps.tolist() == list(range(0, 400, every))
