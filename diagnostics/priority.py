@@ -75,7 +75,7 @@ EXPLAINS: Mapping[str, tuple[str, ...]] = {
     "crashed-run": ("stalled-run",),
     "duplicate-data": ("train-val-overlap",),
 }  # fmt: skip
-"""The finding on the left silences those on the right when it is at least as grave."""
+"""The finding on the left silences those on the right when it is at least as grave, and was not over when they began."""
 
 
 def arrange(findings: Sequence[Finding]) -> list[Finding]:
@@ -86,7 +86,8 @@ def arrange(findings: Sequence[Finding]) -> list[Finding]:
 
 def _because(finding: Finding, others: Sequence[Finding]) -> str | None:
     for other in sorted(others, key=_place):
-        if finding.rule in EXPLAINS.get(other.rule, ()) and other.severity.rank >= finding.severity.rank:
+        over = other.resolved_step is not None and other.resolved_step < finding.first_step
+        if not over and finding.rule in EXPLAINS.get(other.rule, ()) and other.severity.rank >= finding.severity.rank:
             return f"{other.rule} explains it: {other.title}"
     return None
 

@@ -153,7 +153,7 @@ def encoding_of(head: bytes, name: str) -> str:
         return "utf-16"
     if packed := next((by for begin, by in PACKED if head.startswith(begin)), ""):
         raise UnreadableLog(f"{name} is packed with {packed}; unpack it first (gzip alone is read as it is)")
-    if b"\0" not in head:
+    if b"\0" not in head.lstrip(b"\0"):  # a log that was cut while its writer went on begins with nothing but these
         return "utf-8-sig"
     for low, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
         if not any(head[low::2]) and all(head[1 - low :: 2]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -123,6 +124,14 @@ def test_a_weaker_finding_explains_nothing_away() -> None:
     arranged = arrange([finding("divergence", Severity.INFO, "resolved"), finding("overfitting", Severity.CRITICAL)])
     assert [item.because for item in arranged] == [None, None]
     assert arranged[0].rule == "overfitting"
+
+
+def test_what_was_over_before_does_not_explain() -> None:
+    early = replace(finding("loss-not-decreasing", Severity.INFO, "resolved"), first_step=0, resolved_step=100)
+    for first_step, explained in ((50, True), (100, True), (5000, False)):
+        plateau = replace(finding("plateau", Severity.INFO), first_step=first_step)
+        (found,) = (item for item in arrange([early, plateau]) if item.rule == "plateau")
+        assert (found.because is not None) is explained, first_step
 
 
 @pytest.mark.parametrize(

@@ -132,3 +132,9 @@ def test_what_is_no_text_is_called_by_its_name(tmp_path: Path, begin: bytes, why
     path.write_bytes(begin + b"\x01\x02 step,loss\n1,2\n" * 9)
     with pytest.raises(UnreadableLog, match=why):
         list(read_events(path))
+
+
+def test_a_log_that_was_cut_while_it_was_written_begins_with_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "train.log"
+    path.write_bytes(b"\0" * 5000 + b"\niter 10: loss 2.5, time 3ms\niter 20: loss 2.25, time 3ms\n")
+    assert [event["loss"] for event in read_events(path)] == [2.5, 2.25]
