@@ -64,7 +64,8 @@ class _Reader:
         if len(header) == 1 and parse_number(header[0]) is None and " " in header[0]:
             yield self._told("neither a JSON object nor a CSV header")
             return
-        if any(parse_number(cell) is not None for cell in header):
+        # `step,0,nan`: somebody gave series such names; numbers alone are a table that lost its header
+        if any(parse_number(cell) is not None for cell in header) and not {*STEP_NAMES} & {*map(str.lower, header)}:
             yield self._told("the first row must name the columns, it holds numbers")
             return
         exported = shapes.runs_exported(header)

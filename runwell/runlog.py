@@ -43,6 +43,8 @@ FORMS = (
     "a run log is JSON lines (one object with numbers a line), CSV with a header row, a trainer_state.json, "
     "what a trainer printed (a step and a loss a line) or a TensorBoard event file"
 )
+MAX_BYTES = 256 * 2**20
+"""Of one line, and of one document: a small file that unpacks to gigabytes must not fill the memory."""
 SNIFFED = 64
 """Bytes that tell what a file is."""
 
@@ -140,7 +142,8 @@ def _of_bytes(file: Any, name: str, one: OneRun, *, bulk: bool) -> Iterator[Item
     if begins_event_file(head):
         yield from EventFile(name).read(file, last=True)
         return
-    text = io.TextIOWrapper(file, encoding=encoding_of(head, name), errors="replace", newline="")
+    bounded = io.BufferedReader(_Bounded(file, name), 2**16)
+    text = io.TextIOWrapper(bounded, encoding=encoding_of(head, name), errors="replace", newline="")
     try:
         yield from _of_lines(text, name, one, bulk=bulk)
     finally:
@@ -161,6 +164,44 @@ def encoding_of(head: bytes, name: str) -> str:
     raise UnreadableLog(f"{name} holds binary data, not text; {FORMS}")
 
 
+class _Bounded(io.RawIOBase):
+    """The bytes of a file. Raises `UnreadableLog` in a line that is longer than memory is given to it."""
+
+    def __init__(self, file: Any, name: str) -> None:
+        self._file, self._name = file, name
+        self._length = 0
+
+    def readable(self) -> bool:
+        """They can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """As many as are there at once."""
+        chunk = self._file.read1(len(buffer))
+        buffer[: len(chunk)] = chunk
+        end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
+        self._length = len(chunk) + (self._length if end < 0 else -end)
+        if self._length > MAX_BYTES:
+            raise UnreadableLog(
+                f"{self._name} has a line of more than {MAX_BYTES // 2**20} MiB, the most that one may have"
+            )
+        return len(chunk)
+
+
+def _document(lines: Iterable[tuple[int, str]], name: str) -> str:
+    """The text of a document. Raises `UnreadableLog` when it is too long."""
+    found, size = [], 0
+    for _, line in lines:
+        found.append(line)
+        size += len(line)
+        if size > MAX_BYTES:
+            raise UnreadableLog(
+                f"{name} is one JSON document of more than {MAX_BYTES // 2**20} MiB, the most that one may have; "
+                "JSON lines may be of any length"
+            )
+    return "".join(found)
+
+
 def _peekable(file: Any) -> Any:
     return file if hasattr(file, "peek") else io.BufferedReader(file)
 
@@ -175,9 +216,7 @@ def _of_lines(texts: Iterable[str], name: str, one: OneRun, *, bulk: bool) -> It
         raise UnreadableLog(f"{name} is empty")
     lines.back(first)
     if begins_document(first[1]):
-        return or_printed(
-            lambda lines: read_document("".join(line for _, line in lines), name, first[0]), lines, name, PATIENCE
-        )
+        return or_printed(lambda lines: read_document(_document(lines, name), name, first[0]), lines, name, PATIENCE)
     if first[1].lstrip().startswith("{"):
         return or_printed(lambda lines: read_json_lines(lines, name, bulk=bulk, one=one), lines, name, PATIENCE)
     return or_printed(lambda lines: read_csv(lines, name, bulk=bulk, one=one), lines, name, PATIENCE)

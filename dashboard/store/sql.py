@@ -51,6 +51,8 @@ _ALLOWED = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE
 _INTERRUPTED = "interrupted"  # SQLite's own word for a question that was given up
 _AT_ONCE = 1000  # rows filled in between two looks at the clock
 _CHECKED_EVERY = 10_000  # steps of SQLite's machine between two looks at the clock
+MAX_VALUE_BYTES = 16 * 2**20
+"""Of one text in an answer. SQLite looks at no clock while it makes one, and would make one of a gigabyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ def ask(
     """Answer one SELECT within so many seconds. Raises Refused, in one sentence, for what cannot be answered."""
     deadline = clock() + seconds
     desk = sqlite3.connect(":memory:")
+    desk.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
     failed: list[Exception] = []
     try:
         _lay_out(desk, connection, question.lower(), failed, lambda: clock() > deadline)
@@ -92,8 +95,10 @@ def _why(error: Exception, seconds: float) -> str:
         return f"the question took longer than {seconds:g} s; narrow it with WHERE run = … AND name = …, or give it more --seconds"
     if "not authorized" in said or "prohibited" in said:
         return "only SELECT is answered here; nothing in the store can be changed with it"
+    if "too big" in said:
+        return f"one value of the answer is longer than {MAX_VALUE_BYTES // 2**20} MiB, which is the most; ask for less of it"
     known = "; ".join(f"{name} ({', '.join(names)})" for name, names in TABLES.items())
-    return f"SQL: {said}. There are: {known}"
+    return f"SQL: {said.rstrip('.')}. There are: {known}"
 
 
 def _lay_out(

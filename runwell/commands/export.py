@@ -96,9 +96,9 @@ def _write(form: str, store: Any, run_id: str, file: Any) -> None:
 
 def _warn_of(names: list[str]) -> None:
     """Say which columns of a CSV would be read as something else than metrics."""
-    from runwell.apart import COLUMNS
-
-    odd = [name for name in names if name != name.strip() or name.strip().lower() in COLUMNS]
+    odd = _lost_in_a_table(names)
+    if len(odd) == len(names) > 1:  # one of them takes the others along
+        odd = [name for name in names if _lost_in_a_table([name])] or odd
     if odd:
         told = ", ".join(repr(name) for name in odd[:5]) + (f" and {len(odd) - 5} more" if len(odd) > 5 else "")
         print(
@@ -106,6 +106,23 @@ def _warn_of(names: list[str]) -> None:
             "name; jsonl and parquet keep every name",
             file=sys.stderr,
         )
+
+
+def _lost_in_a_table(names: list[str]) -> list[str]:
+    """Those that would not come back under their names: a row with all of them is written and read to find out."""
+    import csv
+    import io
+
+    from runwell.runlog import UnreadableLog, read_events
+
+    table, row = io.StringIO(newline=""), {name: number + 0.5 for number, name in enumerate(names)}
+    csv.writer(table, lineterminator="\n").writerows([["step", "time", *row], [0, 0.0, *row.values()]])
+    table.seek(0)
+    try:
+        event = next(read_events(table), {})
+    except UnreadableLog:
+        event = {}
+    return [name for name, number in row.items() if event.get(name) != number]
 
 
 def _cell(value: float | None) -> str:

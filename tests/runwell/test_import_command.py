@@ -63,7 +63,32 @@ def test_a_name_that_a_table_cannot_keep_is_said(home: Path, capsys: pytest.Capt
         store.append("r1", Batch("v", 1, ({"type": "metrics", "step": 1, "time": 1e9, "seed": 1.0, " b": 2.0},)))
     assert main(["export", "r1", "--format", "csv"]) == 0
     said = capsys.readouterr().err
-    assert "may take 'seed', ' b' for the name of a run" in said and "jsonl and parquet keep every name" in said
+    assert "may take 'b', 'seed', ' b' for the name of a run" in said and "jsonl and parquet keep every name" in said
+    with closing(Store.open(home / "runwell.db")) as store:
+        for run_id, names in (
+            ("r2", ("step ", "loss")),
+            ("r3", ("metric", "value", "loss")),
+            ("r4", ("nan", "0", "lr")),
+        ):
+            numbers = dict.fromkeys(names, 0.25)
+            store.append(
+                run_id, Batch("w", 1, ({"type": "run"}, {"type": "metrics", "step": 1, "time": 1e9, **numbers}))
+            )
+    told = []
+    for run_id in ("r2", "r3", "r4"):
+        assert main(["export", run_id, "--format", "csv"]) == 0
+        told.append(capsys.readouterr().err)
+    assert "may take 'step ' for" in told[0] and "may take 'metric', 'value' for" in told[1] and told[2] == ""
+
+
+def test_a_series_that_is_called_like_a_number_comes_back_from_a_table(home: Path, tmp_path: Path) -> None:
+    point = {"type": "metrics", "step": 1, "time": 1e9, "0": 2.0, "nan": 3.0}
+    with closing(Store.open(home / "runwell.db")) as store:
+        store.append("r2", Batch("w", 1, ({"type": "run"}, point)))
+    assert main(["export", "r2", "--output", str(tmp_path / "r2.csv")]) == 0
+    assert main(["import", str(tmp_path / "r2.csv")]) == 0
+    ((_, events),) = imported(home)
+    assert [event for event in events if event["type"] == "metrics"] == [point]
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])

@@ -172,6 +172,32 @@ def test_files_plain_packed_and_with_a_byte_order_mark(tmp_path: Path) -> None:
         assert event["step"] == 1 and math.isnan(event["loss"])
 
 
+@pytest.mark.parametrize(
+    ("head", "more", "said"),
+    [
+        (b'{"step": 1, "loss": ', b"1", "bomb.gz has a line of more than 1 MiB"),
+        (b"step,loss\n1,2\n2,", b" ", "bomb.gz has a line of more than 1 MiB"),
+        (b'[\n{"step": 1, "loss": 2.0}', b',\n{"step": 2, "loss": 2.0}', "is one JSON document of more than 1 MiB"),
+    ],
+)
+def test_a_small_file_that_unpacks_to_much_is_not_unpacked_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: bytes, more: bytes, said: str
+) -> None:
+    monkeypatch.setattr("runwell.runlog.MAX_BYTES", 2**20)
+    path = tmp_path / "bomb.gz"
+    path.write_bytes(gzip.compress(head + more * (8 * 2**20 // len(more)), 1))
+    read_bytes: list[int] = []
+    unpack = gzip.GzipFile.read1
+    monkeypatch.setattr(
+        gzip.GzipFile, "read1", lambda file, size=-1: read_bytes.append(len(got := unpack(file, size))) or got
+    )
+    with pytest.raises(UnreadableLog, match=said):
+        list(read_events(path))
+    assert sum(read_bytes) < 2**21
+    path.write_text("\n".join(f'{{"step": {step}, "loss": 2.0}}' for step in range(60_000)))
+    assert len(list(read_events(path))) == 60_000, "many lines may be as long together as they like"
+
+
 def test_a_packed_file_that_is_cut_off_gives_what_is_there(tmp_path: Path) -> None:
     packed = gzip.compress(
         "".join(f'{{"step":{step},"loss":{step * 7919 % 1009}}}\n' for step in range(20_000)).encode()

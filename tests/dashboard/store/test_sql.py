@@ -61,11 +61,12 @@ def test_more_rows_than_asked_for_are_said(store: Store, writer: Any, point: Any
         ("ATTACH 'x.db' AS x", "only SELECT is answered here"),
         ("PRAGMA writable_schema = 1", "only SELECT is answered here"),
         ("INSERT INTO runs (id) VALUES ('x') RETURNING id", "only SELECT is answered here"),
-        ("SELECT 1; SELECT 2", "one statement at a time"),
+        ("SELECT 1; SELECT 2", r"one statement at a time\. There are: runs"),
         ("SELEC 1", r"SQL: near \"SELEC\": syntax error. There are: runs \(id, project"),
         ("SELECT nope FROM points", "SQL: no such column: nope. There are"),
         ("", "only SELECT is answered here"),
         ("SELECT '\udcff'", "the question is no text"),
+        ("SELECT zeroblob(1000000000)", "one value of the answer is longer than 16 MiB"),
     ],
 )
 def test_what_is_no_question_is_refused_in_a_sentence(store: Store, writer: Any, question: str, said: str) -> None:
