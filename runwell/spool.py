@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time as clock
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -258,6 +259,7 @@ class Spool:
             return
         event = {
             "type": "alert",
+            "time": clock.time(),
             "title": f"the spool is {percent}% full",
             "text": "The server does not take records as fast as they come. When the spool is full, new records are "
             "dropped and counted: see to the server, or raise RUNWELL_SPOOL_MIB.",
@@ -366,6 +368,7 @@ class Spool:
                 return
             event = {
                 "type": "alert",
+                "time": clock.time(),
                 "title": f"{count:,} records were dropped",
                 "text": "The spool was full (RUNWELL_SPOOL_MIB) and the server did not take records in time.",
                 "level": "warning",

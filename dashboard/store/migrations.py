@@ -12,8 +12,8 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from dashboard.errors import NewerStore, StoreError
-from dashboard.store.care import copy_file
+from dashboard.errors import CorruptStore, NewerStore, StoreError
+from dashboard.store.care import advice, copy_file
 from dashboard.store.database import Database, sqlite_file
 from dashboard.store.tables import deleted_writers, digests, metadata, newest_alerts, outlines, schema_version, writers
 
@@ -87,9 +87,10 @@ def _version(database: Database) -> int | None:
             "reached, and that this user may write to it and to its folder"
         ) from error
     except sa.exc.DatabaseError as error:
-        raise StoreError(
-            f"{database.engine.url.render_as_string(hide_password=True)} cannot be read as a database ({error.orig}); "
-            "move it away or restore a backup, then start again"
+        file = sqlite_file(database.engine)
+        raise CorruptStore(
+            f"{database.engine.url.render_as_string(hide_password=True)} cannot be read as a database ({error.orig})"
+            f"{f'; {advice(file)}' if file else ''}"
         ) from error
     if not names:
         return None

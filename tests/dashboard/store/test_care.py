@@ -114,6 +114,19 @@ def test_a_damaged_file_is_said_with_its_newest_backup(store: Store, path: Path)
         assert restored.series("r1", "a", buckets=1).count.tolist() == [20_000]
 
 
+def test_a_file_whose_tables_cannot_be_found_any_more_is_said_with_its_newest_backup(store: Store, path: Path) -> None:
+    fill(store, "r1")
+    backup = store.back_up()
+    store.close()
+    size(path)
+    content = bytearray(path.read_bytes())
+    for page in range(1, len(content) // 4096):
+        content[page * 4096 : (page + 1) * 4096] = b"\xa5" * 4096
+    path.write_bytes(content)
+    with pytest.raises(CorruptStore, match=f"cannot be read as a database .*the newest backup is {backup}: stop the"):
+        Store.open(path)
+
+
 def test_without_a_backup_it_is_said_what_is_left(store: Store, path: Path) -> None:
     fill(store, "r1")
     store.close()
