@@ -60,7 +60,7 @@ ROLES: tuple[Role, ...] = (
     _role("val_loss", "validation loss", "nats/token", "loss on held-out data", "every evaluation", "val/loss",
           "val_loss valid_loss validation_loss eval_loss eval/loss valid/loss validation/loss dev_loss dev/loss test_loss "
           "test/loss loss_val loss/val loss/valid loss/validation loss/eval losses/val losses/validation loss_eval "
-          "validation_metrics/loss validation_metrics/global_avg_loss val_ce val/ce val/bpb val_bpb eval/ce_loss "
+          "validation_metrics/loss validation_metrics/global_avg_loss val_ce val/ce val/bpb val_bpb validation_bpb eval/ce_loss "
           "eval/lm_loss val/lm_loss lm_loss_validation lm_loss/validation heldout_loss holdout_loss val_loss_epoch "
           "val_nll eval_nll test_nll valid_nll val_losses valid_losses test_losses eval_losses metrics/eval/LanguageCrossEntropy "
           "eval/LanguageCrossEntropy val/lm_loss_value val/xent val_xent",

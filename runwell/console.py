@@ -29,17 +29,34 @@ _NUMBER = (
 _WORD = r"[A-Za-z_][\w./@-]*"
 _PAIR = re.compile(
     rf"(?<![\w.])(?P<name>{_WORD}(?:[ ]{_WORD}){{0,2}})['\"]?(?P<sign>\s*[:=]\s*|\s+)['\"\[]?(?P<number>(?>{_NUMBER}))(?!%|[a-z]\}})"
-    r"(?:\s*/\s*\d+)?",
+    r"(?:(?P<unit>(?-i:[kKMBGT]|\s?[mu]s))(?![\w/]))?(?:\s*/\s*\d+)?",
     re.IGNORECASE,
 )
 """A name of up to three words, a colon, an equals sign or a gap, a number; after it perhaps `/ how many there are`. Some trainers
 print their own source first: `{val_loss:.4f}` is no number; nor is how far a bar has come, `loss: 15%|`."""
 
-_COUNT = re.compile(r"\b(\d+)/ *\d+ (?:\[|batches)|^\s*(\d+)/\d+ ")
-"""A progress bar's count: `| 130/2724 [`, or that of a loop: `200/ 2983 batches`, `500/20000 loss: 2.8`."""
+_UNITS = {"k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "G": 1e9, "T": 1e12, "ms": 1e-3, "us": 1e-6}
+"""`45.6K` is a number of thousands, and `120ms` are 0.12 seconds: else a rate that passes a thousand would seem to collapse."""
+
+_COUNT = re.compile(
+    r"\b(\d+)/ *\d+ (?:\[|batches)|^\s*(\d+)/\d+ |(?:Iter|Epoch)\(train\)\s*(?:\[\d+\])?\[ *(\d+)/|^\[(\d+) \| [\d.]+\] "
+)
+"""A progress bar's count: `| 130/2724 [`, or that of a loop: `200/ 2983 batches`, `500/20000 loss: 2.8`, `Iter(train) [ 10/500]`,
+`[10 | 23.5] loss=2.8`."""
 
 _BARE_ROW = re.compile(r"\s*(\d+) (train|val) (\S+)\s*")
 """The shortest form there is: `250 val 6.25`."""
+
+_LLMC = re.compile(r"s:(\d+) (trl|tel):(\S+)(?: lr:(\S+) norm:(\S+))?\s*")
+"""llm.c's own log: a training or a test loss, with what belongs to it."""
+
+_EVALUATED = re.compile(r"\|\s*(?:valid|validation|dev|test)\s*\|", re.IGNORECASE)
+"""fairseq says it between bars: `| INFO | valid | epoch 001 | … | loss 3.5 |`."""
+
+_ALONE = re.compile(
+    r"\s*(?:(?P<part>train|training|val\.?|valid|validation|eval|test)[ _/-]+)?loss\s*[:=]?\s", re.IGNORECASE
+)
+"""How a line begins that tells a loss and leaves the step to the lines above it."""
 
 _HEADING = re.compile(r"\[(?:step|batch)=(\d+)/\d+[^\]]*\]:?\s*$")
 _EVALUATION = re.compile(r"\[Eval batch=\d+/\d+\]")
@@ -47,9 +64,11 @@ _UNDER_IT = re.compile(rf"(?:\d+:)?\s+(?:(Train|Eval) )?([\w./() -]+?)(?:=|: )({
 """OLMo's and Composer's forms: the step on a line of its own, `[step=5/90,epoch=0]` or `[batch=5/90]:`, and its numbers on
 lines below that are set in, each behind the word Train or Eval in Composer's."""
 
-_EPOCH_HEADING = re.compile(r"\s*Epoch:? +(\d+)(?:/\d+)?\s*", re.IGNORECASE)
+_EPOCH_HEADING = re.compile(
+    r"(?!.*\bloss\b)[\s=*#-]*Epoch:? +(\d+)(?: ?/ ?\d+)?[\s=*#:-]*(?:\|.*)?", re.IGNORECASE | re.DOTALL
+)
 _BATCHES = re.compile(r"^\s*(\d+)/(\d+) ")
-"""Keras: the epoch on a line of its own, and bars below it that count its batches."""
+"""Keras: the epoch on a line of its own, and bars below it that count its batches. Many loops tell its losses on lines below it."""
 
 _AT = re.compile(
     rf"\b(val|valid|validation|test|train|training) loss at (?:step|iteration|iter) (\d+)\s*[:=]\s*({_NUMBER})",
@@ -65,25 +84,34 @@ _WRAPPED = re.compile(r"\b(?:np\.float\d+|tensor)\(([^(),]*)[^()]*\)")
 """Numbers as their libraries print them: `np.float64(0.5)`."""
 
 _COUNTING = frozenset(STEP_NAMES) | {"it", "update"}
-_LOSSES = frozenset({"loss", "nll", "losses", "xent"})
+_LOSSES = frozenset({"loss", "nll", "losses", "xent", "bpb"})
 _BARE = _COUNTING | _LOSSES | {"epoch", "lr", "norm", "gnorm", "grad_norm", "ppl", "mfu"}
 """Last words of names that need no sign before their number."""
 
 
-def numbers_in(line: str) -> dict[str, float]:
-    """The numbers that a printed line tells by name, `step` among them where it is told; empty when it is no report."""
+def numbers_in(line: str, *, told_above: bool = False) -> dict[str, float]:
+    """The numbers that a printed line tells by name, `step` among them where it is told; empty when it is no report.
+
+    `told_above`: a loss is one even if the line tells no step to it.
+    """
     line = _WRAPPED.sub(r"\1", _COLOURS.sub("", line[:LONGEST]))
     if (row := _BARE_ROW.fullmatch(line)) and (number := parse_number(row[3])) is not None:
         return {"step": float(row[1]), f"{row[2]}/loss": number}
     if (at := _AT.search(line)) and (number := parse_number(at[3].replace(",", ""))) is not None:
         return {"step": float(at[2]), f"{'train' if at[1].lower().startswith('train') else 'val'}/loss": number}
+    if llmc := _LLMC.fullmatch(line):
+        names = ("train/loss" if llmc[2] == "trl" else "val/loss", "lr", "norm")
+        cells = zip(names, (parse_number(cell or "") for cell in llmc.groups()[2:]), strict=True)
+        return {"step": float(llmc[1]), **{name: number for name, number in cells if number is not None}}
     found: dict[str, float] = {}
-    evaluation = _MEGATRONS.search(line) is not None
+    evaluation = _MEGATRONS.search(line) is not None or _EVALUATED.search(line) is not None
     for match in _PAIR.finditer(line):
         name, number = match["name"], parse_number(match["number"].replace(",", ""))
         words = name.lower().split(" ")
         if number is None or (not match["sign"].strip() and not _is_bare(words[-1])):
             continue
+        if match["unit"]:
+            number *= _UNITS[match["unit"].strip()]
         if words[-1].removeprefix("valid_") in _COUNTING:
             # fairseq tells its epochs as `update`, with a fraction, before its steps
             found["step"] = number if words[-1] == "num_updates" else found.get("step", number)
@@ -97,8 +125,8 @@ def numbers_in(line: str) -> dict[str, float]:
     if HUGGING_FACES_END in found or not any(_is_loss(name) for name in found):
         return {}
     if "step" not in found and (count := _COUNT.search(line)):
-        found["step"] = float(count[1] or count[2])
-    if "step" in found or "epoch" in found or "{" in line:
+        found["step"] = float(next(filter(None, count.groups())))
+    if "step" in found or "epoch" in found or "{" in line or told_above:
         return parts.as_validation(found) if evaluation else found
     return {}
 
@@ -139,8 +167,8 @@ def or_printed(read: Callable[[Lines], Iterator[Item]], lines: Lines, name: str,
         found += reports.of(lines.taken())
         if reports.any or len(told) >= patience:
             break
-    else:  # `read` has given up at the first line
-        for line in islice(lines, patience):
+    else:  # `read` has given up at the first line, or there is no other
+        for line in chain(lines.taken(), islice(lines, patience)):
             found += reports.of([line])
             if reports.any:
                 break
@@ -189,7 +217,11 @@ class _Reports:
 
     def _of_line(self, line: str) -> dict[str, float]:
         """The numbers of a line. Batches that are counted anew in each epoch, whose heading stands above, are counted on."""
-        numbers = numbers_in(line)
+        alone = _ALONE.match(line)
+        validation = alone is not None and parts.is_validation((alone["part"] or "").rstrip("."))
+        numbers = numbers_in(line, told_above=alone is not None and bool(self._epoch or (validation and self.any)))
+        if alone and self._epoch and numbers and "step" not in numbers:
+            numbers.setdefault("epoch", float(self._epoch))
         if self._epoch and numbers and "epoch" not in numbers and (batches := _BATCHES.match(line)):
             epoch, done, of_all = self._epoch, int(batches[1]), int(batches[2])
             return {**numbers, "step": float((epoch - 1) * of_all + done), "epoch": float(epoch)}

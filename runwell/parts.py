@@ -17,7 +17,9 @@ _ALL_COLUMNS = frozenset(COLUMNS)
 _BESIDE_TYPE = _ALL_COLUMNS - {"type"}
 
 TRAINING = frozenset({"train", "training", "train_step"})
-VALIDATION = frozenset({"val", "valid", "validation", "eval", "evaluation", "evaluate", "dev", "test", "heldout"})
+VALIDATION = frozenset(
+    {"val", "valid", "validation", "validate", "eval", "evaluation", "evaluate", "dev", "test", "heldout"}
+)
 
 _SHARED = frozenset({*STEP_NAMES, *TIME_NAMES, "epoch"})
 """Names that mean the same in both."""

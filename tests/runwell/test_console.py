@@ -28,9 +28,9 @@ def read(text: str) -> tuple[list[dict[str, Any]], list[str]]:
         ("step 500: train loss 1.9, val loss 2.1", {"step": 500, "train loss": 1.9, "val loss": 2.1}),
         (
             "step     1 | loss: 10.9 | lr 1.6e-06 | norm: 14.8 | dt: 410.25ms | tok/sec: 1,277,966",
-            {"step": 1, "loss": 10.9, "lr": 1.6e-06, "norm": 14.8, "dt": 410.25, "tok/sec": 1277966},
+            {"step": 1, "loss": 10.9, "lr": 1.6e-06, "norm": 14.8, "dt": 0.41025, "tok/sec": 1277966},
         ),
-        ("step:500/1750 val_loss:3.7 step_avg:92.7ms", {"step": 500, "val_loss": 3.7, "step_avg": 92.7}),
+        ("step:500/1750 val_loss:3.7 step_avg:92.7ms", {"step": 500, "val_loss": 3.7, "step_avg": 0.0927}),
         ("step 00002/00502 (0.40%) | loss: 10.3 | lr(a:2e-03) | pq: 0", {"step": 2, "loss": 10.3, "a": 2e-3, "pq": 0}),
         (
             " iteration     5426/  250000 | elapsed time per iteration (ms): 4247.9 | learning rate: 2.999E-04 |"
@@ -60,6 +60,24 @@ def read(text: str) -> tuple[list[dict[str, Any]], list[str]]:
         ("4500/20000 train_loss: 2.75 tok/s: 6606485", {"step": 4500, "train_loss": 2.75, "tok/s": 6606485}),
         ("INFO - Eval Step 200: Loss=2.5, Perplexity=inf", {"step": 200, "val/Loss": 2.5, "val/Perplexity": math.inf}),
         ("250 val 6.25", {"step": 250, "val/loss": 6.25}),
+        ("s:250 tel:6.250000", {"step": 250, "val/loss": 6.25}),
+        ("s:250 trl:6.2500 lr:0.000600 norm:1.50", {"step": 250, "train/loss": 6.25, "lr": 6e-4, "norm": 1.5}),
+        (
+            "validate step: 50  loss:  6.2500  memory: 32.5GiB(34.15%)",
+            {"step": 50, "val/loss": 6.25, "val/memory": 32.5},
+        ),
+        (
+            "| INFO | valid | epoch 001 | valid on 'valid' subset | loss 6.25 | ppl 76.5 | num_updates 500",
+            {"step": 500, "epoch": 1, "val/loss": 6.25, "val/ppl": 76.5},
+        ),
+        (
+            "iteration: 10 / 1000 | consumed_tokens: 1.05M | tokens_per_sec: 45.6K | lm_loss: 10.2",
+            {"step": 10, "consumed_tokens": 1.05e6, "tokens_per_sec": 45_600, "lm_loss": 10.2},
+        ),
+        ("step 1.5k loss: 2.5", {"step": 1500, "loss": 2.5}),
+        ("Iter(train) [  10/1000]  lr: 1.0e-05  loss: 2.5", {"step": 10, "lr": 1e-5, "loss": 2.5}),
+        ("[10 | 23.12] loss=3.5", {"step": 10, "loss": 3.5}),
+        ("Step 00250 | Validation bpb: 0.875", {"step": 250, "Validation bpb": 0.875}),
     ],
 )
 def test_reports(line: str, numbers: dict[str, float]) -> None:
@@ -166,3 +184,29 @@ def test_a_stream_is_given_as_it_comes() -> None:
 
     events = read_events(lines())
     assert next(events)["step"] == 0 and given_out == []
+
+
+def test_losses_below_the_heading_of_an_epoch_are_its_own() -> None:
+    epochs = "".join(f"Epoch {n}/3\nTrain Loss: {4 - n}\nVal Loss: {5 - n}\nsaved\n" for n in (1, 2, 3))
+    events, told = read(epochs)
+    assert not told
+    assert [(event["step"], event.get("Train Loss"), event.get("Val Loss")) for event in events] == [
+        (1, 3, None), (1, None, 4), (2, 2, None), (2, None, 3), (3, 1, None), (3, None, 2),
+    ]  # fmt: skip
+    tutorial = (
+        "Epoch: 02 | Epoch Time: 0m 12s\n\tTrain Loss: 3.5 | Train PPL:  33.1\n\t Val. Loss: 3.75 |  Val. PPL:  42.5\n"
+    )
+    first, second = read(tutorial)[0]
+    assert (first["step"], first["Train Loss"], second["step"], second["Val. Loss"]) == (2, 3.5, 2, 3.75)
+
+
+def test_a_validation_loss_on_a_line_of_its_own_belongs_to_the_step_above_it() -> None:
+    text = "val loss 11.0\nstep    1/90 | loss 10.5 (+nanz)| lr 1.5e-05\nval loss 9.5\nbest loss 2.5\nstep    2/90 | loss 9.25\n"
+    events, _ = read(text)
+    assert [(event["step"], event.get("loss"), event.get("val loss")) for event in events] == [
+        (1, 10.5, None), (1, None, 9.5), (2, 9.25, None),
+    ]  # fmt: skip
+
+
+def test_a_log_of_one_line_is_read() -> None:
+    assert read("iter 0: loss 10.5, time 3ms, mfu 1.5%\n")[0] == [{"step": 0, "loss": 10.5}]
