@@ -70,6 +70,8 @@ def times_the_rate(view: RunView, readings: int) -> float | None:
     at = np.searchsorted(logged, steps[:readings])
     if at[-1] >= logged.size or not (logged[at] == steps[:readings]).all() or not rates[at].all():
         return None
+    if values[:readings].min() < 0:
+        return None  # its logarithm, as some log it
     return float((values[:readings] / rates[at]).max())
 
 

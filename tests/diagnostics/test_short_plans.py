@@ -58,12 +58,12 @@ def test_a_rate_at_a_thousandth_is_not_waited_for_once_the_declared_warm_up_is_o
 
 @pytest.mark.parametrize(
     ("times", "began", "speaks"),
-    [(4.0, 1e-3, True), (0.0, 1e-3, True), (12.0, 1e-3, False), (6.0, 5e-3, False)],
+    [(4.0, 1e-3, True), (0.0, 1e-3, True), (12.0, 1e-3, False), (6.0, 5e-3, False), (-3000.0, 1e-3, False)],
 )
 def test_weights_of_which_most_do_not_move_are_told_by_one_measurement(
     findings: Any, run: Any, times: float, began: float, speaks: bool
 ) -> None:
-    """Six times the rate after a sum of 0.1: weights have grown by as much as they were."""
+    """Six times the rate after a sum of 0.1: weights have grown by as much as they were. And -3 is a logarithm."""
     slow = 4.6 - 0.002 * AT + NOISE
     rows = run(train_loss=slow[:30], lr=np.full(30, began))
     rows[20]["update_ratio"] = times * began
