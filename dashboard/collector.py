@@ -17,7 +17,7 @@ import numpy as np
 
 from dashboard import present
 from dashboard.deliveries import Delivery, Table
-from dashboard.errors import DashboardError, UnknownRun
+from dashboard.errors import DashboardError, StoreError, UnknownRun
 from dashboard.live import Hub
 from dashboard.messages import Columns
 from dashboard.receipts import Reports, WriterReceipt, receipts
@@ -63,7 +63,13 @@ class Collector:
         Raises what `Store.append` raises.
         """
         delivery = batch if isinstance(batch, Delivery) else Delivery.of(batch, time.time())
-        receipt = self._store.append(run_id, delivery, alive=None if report is None else report.alive)
+        try:
+            receipt = self._store.append(run_id, delivery, alive=None if report is None else report.alive)
+        except StoreError:
+            if report is not None:  # what waits because of that is told all the same
+                self._reports.note(run_id, delivery, report, delivery.first_seq - 1)
+                self.touch(run_id)
+            raise
         if report is not None:
             self._reports.note(run_id, delivery, report, receipt.stored_through)
         if receipt.stored:

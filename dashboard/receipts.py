@@ -36,8 +36,9 @@ class Reports:
         self._lock = threading.Lock()
 
     def note(self, run_id: str, batch: Delivery, report: Report, stored_through: int) -> None:
-        """Take note of what came beside a batch that was stored up to `stored_through`."""
-        newest = _newest_time(batch, report.now)
+        """Take note of what came beside a batch that was stored up to `stored_through`; before its first when it was not."""
+        kept = stored_through >= batch.first_seq
+        newest = _newest_time(batch, report.now) if kept else batch.first_time(report.now)
         behind = report.written > stored_through
         seen = Seen(report, max(0.0, report.now - newest) if behind and report.now else 0.0)
         with self._lock:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dashboard.collector import Collector
-from dashboard.errors import SequenceGap
+from dashboard.errors import SequenceGap, StoreError
 from dashboard.live import Hub
 from dashboard.store import Store
 from runwell.report import Report
@@ -100,6 +100,30 @@ def test_what_was_not_stored_is_not_told(hub: Hub, collector: Collector, told: l
     with pytest.raises(SequenceGap):
         collector.accept("r1", Batch("w", 9, ({"type": "log", "text": "x"},)))
     assert hub.seq == 0 and told == ["r1"]
+
+
+def test_what_waits_because_nothing_can_be_stored_is_told_as_behind(
+    hub: Hub, collector: Collector, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def point(step: int) -> dict[str, Any]:
+        return {"type": "metrics", "step": step, "time": 100.0 + step, "a": 1.0}
+
+    collector.accept("r1", Batch("w", 1, (RUN, point(1))), Report(2, 0, 0, 101.0))
+    (one,) = collector.receipts("r1")
+    assert (one.behind, one.lag_seconds) == (0, 0.0)
+    with monkeypatch.context() as full:
+
+        def fail(*_: Any, **__: Any) -> None:
+            raise StoreError("the disk is full")
+
+        full.setattr(store, "append", fail)
+        with pytest.raises(StoreError):
+            collector.accept("r1", Batch("w", 3, (point(2), point(3))), Report(502, 0, 40, 132.0))
+    (one,) = collector.receipts("r1")
+    assert (one.stored, one.behind, one.lag_seconds, one.spool_percent) == (2, 500, 30.0, 40)
+    collector.accept("r1", Batch("w", 3, tuple(point(step) for step in range(2, 502))), Report(502, 0, 0, 640.0))
+    (one,) = collector.receipts("r1")
+    assert (one.stored, one.behind, one.lag_seconds) == (502, 0, 0.0)
 
 
 def test_rows_of_lists_come_at_most_once_a_second(hub: Hub, collector: Collector, clock: Any) -> None:
