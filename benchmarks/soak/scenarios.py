@@ -47,7 +47,7 @@ Scenario = Callable[[Path, float], Outcome]
 
 def killed_server(folder: Path, seconds: float) -> Outcome:
     """A server that is SIGKILLed 20 times (fewer in a short run) in a stream of 1,000 steps a second."""
-    kills = max(2, min(20, round(seconds / 2)))
+    kills = max(2, min(20, round(seconds)))
     server = Server(folder).start()
     writer = Writer(folder, server.url, "--endless")
     for _ in range(kills):
@@ -61,7 +61,7 @@ def killed_server(folder: Path, seconds: float) -> Outcome:
 def killed_sender(folder: Path, seconds: float) -> Outcome:
     """A training process that is SIGKILLed in the middle, again and again; `runwell sync` then sends what it left."""
     server, outcome = Server(folder).start(), Outcome()
-    kills = max(2, min(20, round(seconds / 2)))
+    kills = max(2, min(20, round(seconds)))
     for _ in range(kills):
         writer = Writer(folder, server.url, "--endless", "--print")
         wait_until(lambda run=writer.runs[0]: _last_step(server, run) > 300, "steps arrive")
@@ -137,7 +137,7 @@ def slow_disk(folder: Path, seconds: float) -> Outcome:
 
 def many_runs(folder: Path, seconds: float) -> Outcome:
     """200 runs at once in four processes (fewer in a short run), 1,000 steps a second together."""
-    runs = max(5, min(50, round(seconds * 2)))
+    runs = max(5, min(50, round(seconds * 2.5)))
     server = Server(folder).start()
     arguments = ("--runs", str(runs), "--rate", "250", "--steps", str(max(10, round(seconds * 250 / runs))))
     return _end(server, [Writer(folder, server.url, *arguments) for _ in range(4)], f"{4 * runs} runs at once")
