@@ -163,6 +163,11 @@ class Engine:
         return self._intake.view(role)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all numbers that came, known or not, by the alphabet."""
+        return tuple(sorted(name for name in self._intake.targets if name not in NOT_METRICS))
+
+    @property
     def next_moment(self) -> tuple[float, float] | None:
         """(latest time known, time at which a `clock` event would tell something new), by the run's own clock.
 

@@ -73,6 +73,8 @@ def _fitting(where: str, name: str, value: float, default: object) -> float | in
     """The value in the kind of number that the rule works with: counts of points are whole."""
     if not math.isfinite(value):
         raise OptionError(f"{where}: {name} = {value!r} is not a finite number; the default is {default!r}")
+    if value < 0:
+        raise OptionError(f"{where}: {name} = {value!r} is below 0; the default is {default!r}")
     if not isinstance(default, int):
         return value
     if value != int(value):

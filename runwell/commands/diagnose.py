@@ -14,12 +14,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from runwell.commands.judging import STATUS, UNREADABLE, BadArgument, Judging, add_flags, read_flags
+from runwell.commands.judging import STATUS, UNREADABLE, BadArgument, Judging, add_flags, doubts, read_flags, unjudged
 
 if TYPE_CHECKING:
     from diagnostics.report import Report
     from runwell.apart import OneRun
 
+
+PRINTED = (".log", ".txt", ".out", ".err")
 
 MAX_RUNS = 50
 """Runs of one table that are judged without being asked for by name."""
@@ -93,12 +95,19 @@ def _judge_all(file: str, judging: Judging, only: str) -> list[Report | Unread]:
     found = [result for result in results if not isinstance(result, Unread)]
     if not found:
         why = results[0].why if len(results) == 1 and isinstance(results[0], Unread) else ""
-        return [Unread(file, f"{file} holds no log that can be read ({why or f'{len(logs)} files are named as logs'})")]
+        why = why or f"{len(logs)} files are named as logs{_printed(Path(file))}"
+        return [Unread(file, f"{file} holds no log that can be read ({why})")]
     for result in results:
         # Nobody named it: a table of something else in the same folder is no failure.
         if isinstance(result, Unread):
             print(f"runwell diagnose: passed over: {result.why}", file=sys.stderr)
     return list(found)
+
+
+def _printed(folder: Path) -> str:
+    """The hint that a folder holds text which may be what a trainer printed; empty when it holds none."""
+    texts = sorted(path for path in folder.iterdir() if path.suffix in PRINTED and path.is_file())
+    return f"; what a trainer printed is read when its file is named, as {texts[0]}" if texts else ""
 
 
 def with_progress(files: list[str], terminal: TextIO) -> Iterator[str]:
@@ -143,10 +152,11 @@ def _judge(file: str, judging: Judging, one: OneRun) -> Report | Unread:
         return Unread(file, str(error))
     except OSError as error:
         return Unread(file, f"{file} cannot be read: {error.strerror or error}")
-    for problem in problems:
+    why = unjudged(file, engine)
+    for problem in problems if why else problems + doubts(file, engine, judging.roles):
         print(f"runwell diagnose: {problem}", file=sys.stderr)
-    if not engine.coverage().ran:
-        return Unread(file, f"{file} holds no series that a rule knows; name one with --map NAME=train_loss")
+    if why:
+        return Unread(file, why)
     return make_report(f"{file} ({one.read})" if one.others else file, engine)
 
 

@@ -19,6 +19,9 @@ STATUS = {"healthy": 0, "warning": 1, "critical": 2}
 
 UNREADABLE = 3
 
+SHOWN = 12
+"""Names of series that a sentence lists."""
+
 
 class BadArgument(ValueError):
     """A flag's value cannot be used. The message is the sentence to show."""
@@ -42,6 +45,36 @@ class Judging:
         from diagnostics import Engine
 
         return Engine(self.config, options=self.options.of(self.project), roles=self.roles)
+
+
+def unjudged(file: str, engine: Engine) -> str:
+    """The sentence to say of a log that no rule can judge; empty when there is one."""
+    if engine.coverage().ran:
+        return ""
+    return f"{file} holds no series that a rule knows; name one with --map NAME=train_loss{_listed(engine)}"
+
+
+def doubts(file: str, engine: Engine, roles: Mapping[str, str]) -> list[str]:
+    """What is to be said of a log whose numbers may not have been taken for what they are."""
+    from diagnostics.roles import normal
+
+    known = set(map(normal, engine.names))
+    found = [
+        f"{file} has no series {name!r}, which --map calls {role}{_listed(engine)}"
+        for name, role in roles.items()
+        if role and normal(name) not in known and engine.series(role) is None
+    ]
+    if engine.series("train_loss") is None and engine.series("val_loss") is None:
+        found.append(
+            f"{file}: none of its series is known as a loss; name one with --map NAME=train_loss{_listed(engine)}"
+        )
+    return found
+
+
+def _listed(engine: Engine) -> str:
+    names = engine.names
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f" (it has {', '.join(names[:SHOWN])}{more})" if names else ""
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runwell.commands.judging import STATUS, UNREADABLE, BadArgument, Judging, add_flags, read_flags
+from runwell.commands.judging import STATUS, UNREADABLE, BadArgument, Judging, add_flags, doubts, read_flags, unjudged
 
 if TYPE_CHECKING:
     from diagnostics import Engine, Finding
@@ -72,7 +72,7 @@ def watch(file: str, judging: Judging, form: str, wait: Callable[[], bool]) -> i
                 str(error) if isinstance(error, UnreadableLog) else f"{file} cannot be read: {error.strerror or error}"
             )
             return UNREADABLE
-        return _conclude(file, engine, form)
+        return _conclude(file, engine, judging, form)
 
 
 def _events(file: str, wait: Callable[[], bool]) -> Iterator[Event]:
@@ -146,10 +146,12 @@ def _as_text(change: Change, colour: bool) -> str:
     return "\n".join(lines)
 
 
-def _conclude(file: str, engine: Engine, form: str) -> int:
-    if not engine.coverage().ran:
-        _tell(f"{file} holds no series that a rule knows; name one with --map NAME=train_loss")
+def _conclude(file: str, engine: Engine, judging: Judging, form: str) -> int:
+    if why := unjudged(file, engine):
+        _tell(why)
         return UNREADABLE
+    for doubt in doubts(file, engine, judging.roles):
+        _tell(doubt)
     verdict = engine.verdict()
     if form == "json":
         print(json.dumps({"verdict": verdict}), flush=True)

@@ -41,6 +41,7 @@ def test_every_rules_own_defaults_may_be_written_down(rule: Any) -> None:
         ({"plateau": {"share": "much"}}, "plateau: share = 'much' is not a number; the default is"),
         ({"plateau": {"share": True}}, "plateau: share = True is not a number"),
         ({"plateau": {"share": math.nan}}, "plateau: share = nan is not a number"),
+        ({"loss-spike": {"rise": -3}}, "loss-spike: rise = -3 is below 0; the default is 0.15"),
         ({"plateau": {"share": math.inf}}, "plateau: share = inf is not a finite number"),
         ({"loss-spike": {"hot": 2.5}}, "loss-spike: hot = 2.5 is not a whole number; the default is 3"),
         ({"projects": 3}, "projects must be a table, not 3"),

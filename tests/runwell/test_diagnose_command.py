@@ -116,8 +116,35 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
 def test_map_names_a_series(tmp_path: Path, capsys: Any) -> None:
     file = write_csv(tmp_path / "x.csv", BLOWN, name="my_number")
     assert main(["diagnose", file]) == 3
-    assert "holds no series that a rule knows; name one with --map" in capsys.readouterr().err
+    sentence = "holds no series that a rule knows; name one with --map NAME=train_loss (it has my_number)"
+    assert sentence in capsys.readouterr().err
     assert main(["diagnose", file, "--map", "my_number=train_loss"]) == 2
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["diagnose", "watch"])
+def test_numbers_that_may_not_have_been_taken_for_what_they_are_are_told(
+    tmp_path: Path, capsys: Any, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runwell.commands.watch._sleep", lambda seconds: False)
+    file = tmp_path / "x.csv"
+    file.write_text("step,lr,my_number\n" + "".join(f"{step},0.001,{loss}\n" for step, loss in enumerate(HEALTHY)))
+    assert main([command, str(file)]) == 0
+    assert "x.csv: none of its series is known as a loss; name one with --map NAME=train_loss (it has lr, my_number)" in capsys.readouterr().err  # fmt: skip
+    assert main([command, str(file), "--map", "my_numbr=train_loss"]) == 0
+    assert "x.csv has no series 'my_numbr', which --map calls train_loss (it has lr, my_number)" in capsys.readouterr().err  # fmt: skip
+    assert main([command, str(file), "--map", "my_number=train_loss"]) == 0
+    assert not capsys.readouterr().err
+
+
+def test_a_folder_of_printed_text_says_how_it_is_read(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "train.log").write_text("iter 1: loss 2.5\niter 2: loss 2.25\n")
+    assert main(["diagnose", str(tmp_path)]) == 3
+    assert (
+        f"what a trainer printed is read when its file is named, as {tmp_path / 'train.log'})"
+        in capsys.readouterr().err
+    )
+    assert main(["diagnose", str(tmp_path / "train.log")]) == 0
 
 
 @pytest.mark.parametrize(
@@ -165,7 +192,7 @@ def test_a_folder_stands_for_the_logs_in_it(tmp_path: Path, capsys: Any) -> None
 def test_a_folder_without_logs(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "notes.txt").write_text("step,loss\n1,2\n")
     assert main(["diagnose", str(tmp_path)]) == 3
-    assert "holds no log that can be read (0 files are named as logs)" in capsys.readouterr().err
+    assert "holds no log that can be read (0 files are named as logs;" in capsys.readouterr().err
 
 
 def test_a_trainer_state_is_judged(tmp_path: Path, capsys: Any) -> None:
