@@ -7,18 +7,27 @@ Each page is its own short transaction; blocks may be merged between two of them
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
-from dashboard.store import points, texts
+from dashboard.store import packing, points, texts
 from dashboard.store.curves import hidden_after
 from dashboard.store.tables import blocks, entries, key_sets, runs, series
 
 PAGE = 1024
 
 Event = dict[str, Any]
+
+
+class _Source(NamedTuple):
+    """Rows of one block, the names of their columns, and which values a later resume logged again at their step."""
+
+    rows: points.Rows
+    names: tuple[str, ...]
+    replaced: NDArray[np.bool_] | None
 
 
 def page(
@@ -41,8 +50,8 @@ def page(
     others = {row.arrival: (row.time, row.body) for row in kept}
     where = {
         int(arrival): (source, row)
-        for source, (rows, _) in enumerate(sources)
-        for row, arrival in enumerate(rows.arrivals)
+        for source, held in enumerate(sources)
+        for row, arrival in enumerate(held.rows.arrivals)
     }
     return stop, newest, _in_order(sources, where, others)
 
@@ -61,7 +70,7 @@ def all_pages(
 
 def _points(
     connection: sa.Connection, run_key: int, after: int, stop: int, cutoffs: Mapping[int, int]
-) -> list[tuple[points.Rows, tuple[str, ...]]]:
+) -> list[_Source]:
     found = connection.execute(
         sa.select(blocks).where(
             blocks.c.run_key == run_key, blocks.c.last_arrival > after, blocks.c.first_arrival <= stop
@@ -71,8 +80,8 @@ def _points(
         return []
     named = connection.execute(sa.select(series.c.key, series.c.name).where(series.c.run_key == run_key))
     names = {row.key: row.name for row in named}
-    used = {block.key_set for block in found}
-    kept = connection.execute(sa.select(key_sets.c.key, key_sets.c.series_keys).where(key_sets.c.key.in_(used)))
+    used = key_sets.c.run_key == run_key if cutoffs else key_sets.c.key.in_({block.key_set for block in found})
+    kept = connection.execute(sa.select(key_sets.c.key, key_sets.c.series_keys).where(used))
     sets = {row.key: tuple(texts.unpack(row.series_keys)) for row in kept}
     sources = []
     for block in found:
@@ -81,12 +90,32 @@ def _points(
         rows = rows[first:last]
         if block.generation in cutoffs:
             rows = rows[rows.steps <= cutoffs[block.generation]]
-        sources.append((rows, tuple(names[key] for key in sets[block.key_set])))
+        replaced = _replaced(connection, block, rows, sets) if block.generation in cutoffs and len(rows) else None
+        sources.append(_Source(rows, tuple(names[key] for key in sets[block.key_set]), replaced))
     return sources
 
 
+def _replaced(
+    connection: sa.Connection, block: Any, rows: points.Rows, sets: Mapping[int, tuple[int, ...]]
+) -> NDArray[np.bool_] | None:
+    """Which of these values a later generation logged again at the same step; None when it did so with none."""
+    newer = connection.execute(
+        sa.select(blocks.c.key_set, blocks.c.rows, blocks.c.steps).where(
+            blocks.c.run_key == block.run_key,
+            blocks.c.generation > block.generation,
+            blocks.c.first_step <= int(rows.steps.max()),
+            blocks.c.last_step >= int(rows.steps.min()),
+        )
+    ).all()
+    found = np.zeros(rows.values.shape, np.bool_)
+    for other in newer:
+        steps = np.isin(rows.steps, packing.unpack_integers(other.steps, other.rows))
+        found |= steps[:, None] & np.isin(sets[block.key_set], sets[other.key_set])
+    return found if found.any() else None
+
+
 def _in_order(
-    sources: list[tuple[points.Rows, tuple[str, ...]]],
+    sources: list[_Source],
     where: dict[int, tuple[int, int]],
     others: dict[int, tuple[float, str]],
 ) -> Iterator[tuple[int, Event]]:
@@ -96,7 +125,12 @@ def _in_order(
             yield arrival, {"time": time, **texts.unpack(body)}
             continue
         source, row = where[arrival]
-        rows, names = sources[source]
+        rows, names, replaced = sources[source]
         event: Event = {"type": "metrics", "step": int(rows.steps[row]), "time": float(rows.times[row])}
         event.update(zip(names, rows.values[row].tolist(), strict=True))
+        if replaced is not None and replaced[row].any():
+            if replaced[row].all():
+                continue
+            for name in np.array(names)[replaced[row]]:
+                del event[name]
         yield arrival, event

@@ -116,6 +116,27 @@ def test_rows_that_a_resume_has_hidden_are_left_out_of_tables(home: Path, capsys
     assert capsys.readouterr().out == "step,time,a\n0,1.0,1.0\n1,1.0,1.0\n2,2.0,9.0\n"
 
 
+def test_a_table_holds_the_points_that_the_curves_show(home: Path, tmp_path: Path) -> None:
+    """Of a step that was logged again after a resume, the newer numbers; what was not logged again stays."""
+
+    def points(steps: Any, time: float, **values: float) -> list[dict[str, Any]]:
+        return [{"type": "metrics", "step": step, "time": time, **values} for step in steps]
+
+    with closing(Store.open(home / "runwell.db")) as store:
+        old = [*points(range(12), 1.0, a=1.0, b=1.0), {"type": "rewind", "step": 8, "time": 2.0}]
+        new = [*points(range(7, 11), 3.0, a=2.0), {"type": "rewind", "step": 9, "time": 4.0}]
+        events = [{"type": "run"}, *old, *new, *points([9, 10], 5.0, a=3.0), *points([8], 5.0, a=4.0, b=4.0)]
+        store.append("r2", Batch("w", 1, tuple(events)))
+        shown = [store.series("r2", name) for name in ("a", "b")]
+    assert main(["export", "r2", "--output", str(tmp_path / "r2.csv")]) == 0
+    assert main(["import", str(tmp_path / "r2.csv")]) == 0
+    ((run, _),) = imported(home)
+    with closing(Store.open(home / "runwell.db")) as store:
+        for name, seen in zip(("a", "b"), shown, strict=True):
+            back = store.series(run.id, name)
+            assert (back.step.tolist(), back.last.tolist()) == (seen.step.tolist(), seen.last.tolist()), name
+
+
 def test_a_parquet_file_needs_a_name(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "r1", "--format", "parquet"]) == 2
     assert "say where it goes with --output FILE" in capsys.readouterr().err
