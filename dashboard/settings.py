@@ -144,8 +144,8 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 def _whole_number(environ: Mapping[str, str], name: str, default: int) -> int:
     text = environ.get(name) or str(default)
-    if not re.fullmatch(r"[0-9]{1,6}", text):
-        raise SettingsError(f"{name} = {text[:40]!r} is not allowed; it takes a whole number")
+    if not re.fullmatch(r"-?[0-9]{1,9}", text):
+        raise SettingsError(f"{name} = {text[:40]!r} is not allowed; it takes a whole number, 1 or more")
     return int(text)
 
 

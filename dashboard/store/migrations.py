@@ -82,9 +82,10 @@ def _version(database: Database) -> int | None:
     try:
         names = sa.inspect(database.engine).get_table_names()
     except sa.exc.OperationalError as error:
+        said = " ".join(str(error.orig).split())
         raise StoreError(
-            f"{database.engine.url.render_as_string(hide_password=True)} cannot be opened ({error.orig}); see that it can be "
-            "reached, and that this user may write to it and to its folder"
+            f"{database.engine.url.render_as_string(hide_password=True)} cannot be opened ({said}); see that it can be "
+            f"reached, and that this user may write to it{' and to its folder' if sqlite_file(database.engine) else ''}"
         ) from error
     except sa.exc.DatabaseError as error:
         file = sqlite_file(database.engine)

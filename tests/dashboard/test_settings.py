@@ -57,7 +57,21 @@ def test_loopback_needs_none(tmp_path: Path, host: str) -> None:
         ({}, {"port": 70000}, "--port 70000"),
         ({}, {"host": "a b"}, "--host 'a b'"),
         ({}, {"host": ""}, "--host"),
-        ({"RUNWELL_MAX_ACTIVE_RUNS": "many"}, {}, "RUNWELL_MAX_ACTIVE_RUNS"),
+        (
+            {"RUNWELL_MAX_ACTIVE_RUNS": "many"},
+            {},
+            "RUNWELL_MAX_ACTIVE_RUNS = 'many' is not allowed; it takes a whole number, 1",
+        ),
+        (
+            {"RUNWELL_MAX_ACTIVE_RUNS": "-1"},
+            {},
+            "RUNWELL_MAX_ACTIVE_RUNS = -1 is not allowed; it takes a number from 1 to",
+        ),
+        (
+            {"RUNWELL_MAX_NEW_RUNS": "9999999"},
+            {},
+            "RUNWELL_MAX_NEW_RUNS = 9999999 is not allowed; it takes a number from",
+        ),
         ({"RUNWELL_MAX_ACTIVE_RUNS": "0"}, {}, "from 1 to 1000"),
         (
             {"RUNWELL_MAX_NEW_RUNS": "0"},

@@ -162,6 +162,14 @@ def test_a_newer_database_is_left_alone(old: Path) -> None:
         Store.open(old)
 
 
+def test_a_database_that_does_not_answer_is_one_sentence_without_its_password(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg")
+    with pytest.raises(
+        StoreError, match=r"^postgresql://u:\*\*\*@[^\n]* cannot be opened \([^\n]*that this user may write to it$"
+    ):
+        Store.open("postgresql://u:secret@127.0.0.1:1/x")
+
+
 def test_a_foreign_database_is_left_alone(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE somebody_elses (x)")
