@@ -270,7 +270,7 @@ def _bound(view: RunView) -> bool:
 
 def _causes(view: RunView, grave: bool) -> tuple[Cause, ...]:
     usual = (
-        Cause("learning rate too high for fine detail", "it has not been decayed yet"),
+        Cause("learning rate too high for fine detail", "it has not been decayed to its floor"),
         Cause("capacity or data exhausted", "a larger model or more data would show"),
     )
     if not grave:

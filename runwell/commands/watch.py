@@ -113,12 +113,17 @@ def changes(before: dict[tuple[str, str], Finding], now: dict[tuple[str, str], F
             word = "opened again" if finding.status == "open" else finding.status
         elif old.severity != finding.severity:
             word = f"{old.severity} → {finding.severity}"
-        elif old.because != finding.because:
+        elif _explaining(old) != _explaining(finding):
             word = "explained" if finding.because else "no longer explained"
         else:
             continue
         found.append(Change(word, finding))
     return found
+
+
+def _explaining(finding: Finding) -> str:
+    """The rule that explains a finding: the rest of the sentence holds numbers, which are new at every look."""
+    return (finding.because or "").split(" ")[0]
 
 
 def _as_json(change: Change) -> str:

@@ -144,6 +144,18 @@ def test_findings_are_told_as_they_open_change_and_resolve(tmp_path: Path, capsy
     assert said[3].endswith(f"{path}: critical\n")
 
 
+def test_what_is_explained_is_told_once_however_the_numbers_in_the_explanation_change(
+    capsys: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.jsonl"
+    losses = [3.0 + 3 / (1 + step / 20) for step in range(400)]
+    climbs = [losses[-1] + min(5.0, step / 30) for step in range(200)]
+    path.write_text(rows(losses) + rows(climbs, 400))
+    assert watch(str(path), judging(), "text", lambda: False) == 2
+    told = capsys.readouterr().out
+    assert told.count("divergence explains it") == 1
+
+
 def test_what_is_told_does_not_depend_on_when_it_came(tmp_path: Path, capsys: Any) -> None:
     text = rows([*FALLING, *[9.0] * 5, *[3.0] * 60, math.nan, math.inf, 3.0])
     path = tmp_path / "a.jsonl"
