@@ -34,7 +34,9 @@ def crept_up(view: RunView, train: SeriesView, best: Best) -> float | None:
     val = view.val
     if val is None or val.size < 4 or train.size < 30 or view.rate_raised_since(best.step):
         return None
-    limit = best.value + max(CREEP * abs(best.value), 0.15, 5 * train.level_error)
+    # Both must tell of the same time: what validation found after the best training loss was not lost before it.
+    then = max(best.value, train.near(val.lowest.step)) if val.lowest.step > best.step else best.value
+    limit = then + max(CREEP * abs(then), 0.15, 5 * train.level_error)
     together = float(val.values[-2:].min()) > (1 + BOTH) * val.lowest.value
     if train.level <= limit or not together:
         return None

@@ -48,7 +48,7 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     than 30 points: the last four all do, and the rise is at least a quarter. A run whose first points all climb to
     twice the first loss has diverged at once, and so has one from scratch whose last 10 losses stand a fifth above the
     loss of knowing nothing. Under a rate of 0.03 and more a quarter above the best is enough of few points, if the
-    gradient norm has grown fourfold. Where training and validation loss climb together, or have stepped up together, 6 % and 4 % are enough; 2 % of the
+    gradient norm has grown fourfold. Where training and validation loss climb together, or have stepped up together, 6 % (from where it stood at the best evaluation, if that came later) and 4 % are enough; 2 % of the
     mean of all training losses since the lowest evaluation, if that is three standard errors and the last three evaluations
     stay 3 % above (two, where both losses are back at the unigram entropy of the text). Severity is critical when the rise exceeds half of the best level, or
     when validation or gradients agree.

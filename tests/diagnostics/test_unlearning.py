@@ -48,6 +48,20 @@ def test_one_hard_chapter_lifts_both_for_a_while(assert_silent: Any, run: Any) -
     assert_silent(story(run, chapter, chapter), "divergence", config=CONFIG)
 
 
+def test_what_an_easy_passage_gave_before_the_best_evaluation_was_not_lost_with_it(
+    assert_finds: Any, assert_silent: Any, run: Any
+) -> None:
+    """Text in its order: long after an easy passage validation finds its best, and then stands a twentieth above it."""
+    passage = np.where((STEPS > 60) & (STEPS <= 90), 0.55, 0.0)
+    evaluated = LEARNING * np.where(STEPS > 200, 1.05, 1.0)
+    assert_silent(story(run, LEARNING - passage, evaluated)[:245], "divergence", config=CONFIG)
+    creeps = LEARNING + 0.004 * np.clip(STEPS - 200, 0, None)
+    assert (
+        "validation with it"
+        in assert_finds(story(run, creeps, creeps), "divergence", config=CONFIG).evidence[0].sentence
+    )
+
+
 def test_a_restart_of_the_rate_lifts_both(assert_silent: Any, run: Any) -> None:
     rate = 5e-4 * (1 + np.cos(np.pi * (STEPS % 200) / 200))
     assert_silent(story(run, stepped(0.16), stepped(0.16), lr=rate), "divergence", config=CONFIG)
