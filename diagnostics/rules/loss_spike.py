@@ -24,6 +24,9 @@ SET_ASIDE = 6
 FIRM = 0.8
 """Share of a grave rise that one must be which is beyond doubt: in text that is read in its order chapters differ by a fifth."""
 
+YOUNG = 6
+"""Hot points of the last ten that are enough where the run has hardly come down: its first noise says little of what is usual."""
+
 LOW_FLOOR = 0.3
 """Nats that a loss below 0.1 must rise."""
 
@@ -50,8 +53,8 @@ def loss_spike(
 
     ## How it is detected
     At least `hot` of the last 10 points lie above the best recent level (the lowest median of 50 points among the last
-    600, so that the spike is never its own baseline; in a short history that falls, the median of the 15 before, and one
-    hot point more is asked for) by more than `sigmas` of the noise and by more than `rise` of it.
+    600, so that the spike is never its own baseline; in a short history that falls, the median of the 15 before, and six
+    points are asked for while it still holds those that the run came down from) by more than `sigmas` of the noise and by more than `rise` of it.
     The noise is that from point to point, or that about a line through the baseline if it is larger. It is a warning
     when the hot points are `grave_rise` above (four fifths of that, where several in a row leave no doubt), when the gradient norm jumped too, when an evaluation shows it (half of
     `rise` above the lowest), or when it has lasted `lasting` points; else info. Once over, it is info and says how long it took, unless it is the third. Single points
@@ -106,9 +109,11 @@ def loss_spike(
         return None
     is_hot = train.values > limit
     # Where single points have always jumped so high, that many more of the last ten must.
+    needed = hot + 3 * RECENT * _usual(is_hot[usual_of:-RECENT])
     fall = _initial_fall(train, is_hot) if usual_of == 0 else 0
-    usual = _usual(is_hot[usual_of + fall : -RECENT])
-    if int(is_hot[-RECENT:].sum()) < min(hot + 3 * RECENT * usual + (fall > 0), RECENT):
+    if fall:
+        needed = min(needed, max(YOUNG, hot + 3 * RECENT * _usual(is_hot[fall:-RECENT])))
+    if int(is_hot[-RECENT:].sum()) < min(needed, RECENT):
         return None
     start = _onset(is_hot)
     spike = train.values[start:][is_hot[start:]]
@@ -140,7 +145,7 @@ def _surely(rises: Floats, noise: float, usual: tuple[float, float], hot: int) -
 
 
 def _initial_fall(train: SeriesView, is_hot: np.ndarray) -> int:
-    """Points that a run began with and came down from: they are no jumps; but of so young a run one hot point more is asked."""
+    """Points that a run began with and came down from: so high it was once, and is not from time to time."""
     return int(is_hot.argmin()) if train.size <= train.values.size else 0
 
 

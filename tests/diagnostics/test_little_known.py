@@ -111,7 +111,9 @@ def test_a_rate_that_adam_never_has(assert_finds: Any, assert_silent: Any, run: 
 # -- a spike among few rows ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("hot", "speaks"), [((3.8, 2.9, 2.7, 2.6), True), ((3.8, 2.9, 2.7), False)])
+@pytest.mark.parametrize(
+    ("hot", "speaks"), [((3.8, 2.9, 2.7, 2.6, 2.6, 2.5), True), ((3.8, 2.9, 2.7, 2.6, 2.5), False)]
+)
 def test_the_fall_of_a_young_run_is_no_jump_of_its_loss(
     findings: Any, run: Any, hot: tuple[float, ...], speaks: bool
 ) -> None:
