@@ -15,7 +15,7 @@ help:
 	@echo "make up      install into .venv and start Runwell on http://127.0.0.1:8420"
 	@echo "make test    install into .venv and run every test, those in a browser included"
 	@echo "make soak    faults on purpose, one after the other: what is held, what is lost (SECONDS=20 each)"
-	@echo "make bench   ours beside other trackers in one table (PEERS_PYTHON=PATH: an interpreter that has them)"
+	@echo "make bench   ours beside other trackers in one table, and how ours grows (PEERS_PYTHON=PATH: an interpreter that has them)"
 	@echo "make check   format, lint and types, then the tests"
 	@echo "make docs    write the generated pages under docs/ again"
 	@echo "make clean   remove .venv and caches (runs and data stay where they are)"

@@ -1,4 +1,4 @@
-"""Ours beside other trackers, one after the other on one machine: one table, as docs/benchmarks.md holds it.
+"""Ours beside other trackers, one after the other on one machine: one table, as docs/benchmarks.md holds it; then how ours grows.
 
     python benchmarks/bench.py --peers-python PEERS/bin/python        some minutes; without it the peers' rows say how to get them
     make bench PEERS_PYTHON=PEERS/bin/python
@@ -21,7 +21,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)] if str(ROOT) not in sys.path else []
 
-from benchmarks.ending import end_on_sigterm, group  # noqa: E402 (the repository's root is not on the path of a script)
+from benchmarks import growth  # noqa: E402 (the repository's root is not on the path of a script)
+from benchmarks.ending import end_on_sigterm, group  # noqa: E402
 from benchmarks.peers.pages import POINTS, charts  # noqa: E402
 from benchmarks.peers.tool import SPIKES, TOOLS  # noqa: E402
 
@@ -137,7 +138,7 @@ def remarks(found: Mapping[str, Found]) -> Sequence[str]:
 
 
 def main() -> None:
-    """Print the table line by line, then the remarks."""
+    """Print the table line by line, the remarks, and how ours grows (which a part of the table does without)."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers-python", metavar="PATH", help="interpreter of the environment that has the peers")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the seconds and steps (0.2: a quick look)")
@@ -154,7 +155,10 @@ def main() -> None:
         if python and not {"missing", "failed"} & set(found[name]):
             found[name] = {**found[name], "charts": charts(name, python, given.scale)}
         print(row(name, found[name], pages=given.pages), flush=True)
-    print("\n" + "\n".join([*remarks(found), f"load {os.getloadavg()[0]:.1f} after"]))
+    print("\n" + "\n".join([*remarks(found), f"load {os.getloadavg()[0]:.1f} after"]), flush=True)
+    if not given.pages and given.only == list(TOOLS):
+        print()
+        growth.tables(given.scale)
 
 
 if __name__ == "__main__":

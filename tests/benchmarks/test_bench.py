@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from benchmarks import bench
+from benchmarks import bench, growth, store
 from benchmarks.peers import driver
 from benchmarks.peers.in_sqlite import begin, kept, size
 from benchmarks.peers.in_wandb import records
@@ -99,3 +99,25 @@ def test_the_raw_limit_counts_only_whole_steps(tmp_path) -> None:  # type: ignor
     log.finish()
     assert kept(tmp_path, "") == set(range(20))
     assert size(tmp_path) > 0
+
+
+def test_how_ours_grows_is_told_by_points_and_by_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored: list[tuple[int, int]] = []
+
+    def store_points(runs: int, series: int, rows: int) -> store.Stored:
+        stored.append((runs, runs * series * rows))
+        return store.Stored(runs, series, runs * series * rows, 2.0, 1.0, 5.0)
+
+    monkeypatch.setattr(growth, "call", lambda points, folder: (1.6, 2.5))
+    monkeypatch.setattr(growth.store, "store_points", store_points)
+    monkeypatch.setattr(growth.store, "fill", lambda path, points: None)
+    monkeypatch.setattr(growth.store, "chart", lambda path, points: store.Chart(points, 15.0, 14.0))
+    monkeypatch.setattr(growth.store, "runs_page", lambda count: store.Listed(count, 1.0, 2.0))
+    monkeypatch.setattr(growth.pages, "chart", lambda name, python, points: {"failed": "no chromium"})
+    growth.tables(1.0)
+    lines = capsys.readouterr().out.splitlines()
+    assert "| 10,000,000 | 1.6 | 2.5 | 4,999,998 | 5.0 | 15.0 | no chromium | – |" in lines
+    assert [round(points, -5) for _, points in stored] == [0, 100_000, 1_000_000, 10_000_000, *[2_000_000] * 3]
+    assert [runs for runs, _ in stored] == [1, 1, 1, 1, 1, 10, 100] and lines[-1] == "| 100 | 999,900 | 5.0 | 2 |"
