@@ -23,7 +23,7 @@ KEPT: tuple[Half, ...] = ("tune", "test")
 """The halves whose logs are kept with the project; of the third its manifest alone."""
 Harm = Literal["end", "course", "low", "injury"]
 Recipe = Callable[[random.Random], "Mapping[str, Any]"]
-SALTS: Mapping[Half, str] = {"tune": "", "test": "unseen once more ", "earlier": "unseen again "}
+SALTS: Mapping[Half, str] = {"tune": "", "test": "unseen a fourth time ", "earlier": "unseen once more "}
 """What stands before family and seed where a case's random numbers come from."""
 MARKS: Mapping[Half, str] = {"tune": "", "test": "t", "earlier": "e"}
 """What stands before the seed in a case's name."""
