@@ -99,6 +99,15 @@ def read_facts(config: Mapping[str, Any]) -> Facts:
     )
 
 
+def unread(config: Mapping[str, Any]) -> dict[str, str]:
+    """Settings that would be facts and hold a text that is no number, by name: they say nothing here."""
+    flat = _flatten(config)
+    known = [name for names in NAMES.values() for name in names]
+    return {
+        name: flat[name] for name in known if isinstance(flat.get(name), str) and _first_number(flat, (name,)) is None
+    }
+
+
 def _flatten(config: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     waiting: list[tuple[Mapping[str, Any], int]] = [(config, 0)]

@@ -129,7 +129,7 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
         f"The level is {say.number(observed)}; the best was {say.number(best.value)} near step {say.step(best.step)}."
     )
     severity = Severity.CRITICAL if grave else Severity.WARNING
-    return _sighting(view, train, _onset(train, best.step, limit), observed, limit, sentence, severity)
+    return _sighting(view, train, _onset(train, best.step, limit), observed, limit, sentence, severity, best.value)
 
 
 def _best(train: SeriesView) -> Best:
@@ -234,9 +234,17 @@ def _onset(train: SeriesView, best_step: int, limit: float) -> int:
 
 
 def _sighting(
-    view: RunView, train: SeriesView, first: int, observed: float, limit: float, sentence: str, severity: Severity
+    view: RunView,
+    train: SeriesView,
+    first: int,
+    observed: float,
+    limit: float,
+    sentence: str,
+    severity: Severity,
+    best: float | None = None,
 ) -> Sighting:
     checkpoint = view.checkpoint_before(first)
+    best = train.best.value if best is None else best
     evidence = [
         Evidence(series=train.name, window=(first, train.last_step), observed=observed, limit=limit, sentence=sentence)
     ]
@@ -255,7 +263,7 @@ def _sighting(
     clip = Remedy("Clip gradients at a norm of 1.0.", {"grad_clip": 1.0}, checkpoint)
     return Sighting(
         severity=severity,
-        title=f"Diverged since step {{since}}: loss {say.number(observed)}, best was {say.number(train.best.value)}",
+        title=f"Diverged since step {{since}}: loss {say.number(observed)}, best was {say.number(best)}",
         first_step=first,
         evidence=tuple(evidence),
         causes=(

@@ -54,8 +54,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _format_of(output: str | None) -> str:
-    ending = Path(output).suffix[1:].lower() if output else ""
-    return ending if ending in FORMATS else "jsonl"
+    ending = Path(output).suffix[1:].lower() if output else "jsonl"
+    if ending in FORMATS:
+        return ending
+    print(
+        f"runwell export: {output} ends in none of .jsonl, .csv and .parquet: it gets JSON lines (or say --format)",
+        file=sys.stderr,
+    )
+    return "jsonl"
 
 
 def _write_file(form: str, store: Any, run_id: str, target: Path) -> int:

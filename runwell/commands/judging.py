@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -119,6 +120,8 @@ def read_flags(args: argparse.Namespace) -> Judging:
 
 
 def _read_config(path: str | None) -> dict[str, Any]:
+    from diagnostics.facts import unread
+
     if path is None:
         return {}
     try:
@@ -132,6 +135,8 @@ def _read_config(path: str | None) -> dict[str, Any]:
         raise BadArgument(f"--config {path} is not {'TOML' if toml else 'JSON'}: {error}") from None
     if not isinstance(value, dict):
         raise BadArgument(f"--config {path} holds {type(value).__name__}; it must be an object of settings")
+    for name, said in unread(value).items():
+        print(f"runwell: --config {path}: {name} = {said[:80]!r} is no number and is passed over", file=sys.stderr)
     return value
 
 

@@ -241,6 +241,14 @@ def test_settings_of_the_log_may_be_toml(tmp_path: Path, capsys: Any) -> None:
     assert "bad.toml is not TOML: " in capsys.readouterr().err
 
 
+def test_a_setting_that_is_no_number_is_said(tmp_path: Path, capsys: Any) -> None:
+    log, settings = write_csv(tmp_path / "x.csv", HEALTHY), tmp_path / "run.json"
+    settings.write_text('{"max_steps": "many", "lr": "5e-4", "warmup_steps": null, "vocab": ["a", "b"], "name": "x"}')
+    main(["diagnose", str(log), "--config", str(settings)])
+    said = [line for line in capsys.readouterr().err.splitlines() if "--config" in line]
+    assert said == [f"runwell: --config {settings}: max_steps = 'many' is no number and is passed over"]
+
+
 def test_rules_are_listed(capsys: Any) -> None:
     assert main(["rules"]) == 0
     assert "overfitting" in capsys.readouterr().out

@@ -85,6 +85,17 @@ def test_a_damaged_store_leaves_no_half_a_file(
     assert "restore a backup" in capsys.readouterr().err and list(tmp_path.glob("run*")) == []
 
 
+def test_an_ending_that_is_no_format_is_told_what_it_gets(
+    judged: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, told in (("run.xyz", 1), ("run", 1), ("run.jsonl", 0)):
+        assert main(["export", "r1", "--output", str(tmp_path / name)]) == 0
+        assert (tmp_path / name).read_text().startswith('{"time"')
+        assert capsys.readouterr().err.count("ends in none of .jsonl, .csv and .parquet: it gets JSON lines") == told
+    assert main(["export", "r1", "--output", str(tmp_path / "run.txt"), "--format", "csv"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_no_store_no_run_and_no_place_are_one_sentence_each_and_leave_nothing(
     judged: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
