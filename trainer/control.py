@@ -31,6 +31,11 @@ class StopSignal:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._heard)
 
+    def over(self) -> None:
+        """Hear nothing any more: what a signal asks for has been done. Python itself would die of a late one as it ends."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+
     def _heard(self, number: int, frame: FrameType | None) -> None:
         self.name = signal.Signals(number).name
         if number == signal.SIGINT:

@@ -48,7 +48,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "trainer") -> int:
     print("loading PyTorch", flush=True)
     from trainer.worker import work
 
-    return work(config, environment.home, environment.data, stop)
+    status = work(config, environment.home, environment.data, stop)
+    stop.over()
+    return status
 
 
 def parse(argv: Sequence[str], prog: str = "trainer") -> TrainConfig:

@@ -252,11 +252,14 @@ run = runwell.init()
 while not run._sender._left:
     time.sleep(0.01)
 reader, writer = os.pipe()
+forked, told = os.pipe()
 child = os.fork()
 if child == 0:
     os.close(writer)
+    os.write(told, b".")
     os.read(reader, 1)
     os._exit(0)
+os.read(forked, 1)  # what a child does first of all, it has done
 run.finish(timeout=0)
 (path,) = Path(os.environ["RUNWELL_HOME"]).glob("spool/older/*/lock")
 try:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -118,3 +122,14 @@ def test_an_environment_that_cannot_be_used_is_said(
     monkeypatch.setenv("RUNWELL_URL", "gopher://x")
     assert main([]) == 2
     assert capsys.readouterr().err.startswith("trainer: RUNWELL_URL = 'gopher://x' is not allowed")
+
+
+def test_a_stop_that_comes_when_all_is_done_does_not_kill_what_is_ending(
+    monkeypatch: pytest.MonkeyPatch, undisturbed_signals: None
+) -> None:
+    worker = types.ModuleType("trainer.worker")
+    worker.work = lambda config, home, data, stop: 0  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "trainer.worker", worker)
+    assert main(["--preset", "minimal"]) == 0
+    assert signal.getsignal(signal.SIGTERM) is signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    os.kill(os.getpid(), signal.SIGTERM)
