@@ -42,6 +42,11 @@ def going_on(writers: Sequence[WriterRecord], since: float) -> list[WriterRecord
     return [one for one in processes(writers) if one.ended_at is None and (one.last_contact_at or 0.0) > since]
 
 
+def words_of(writers: Sequence[WriterRecord]) -> list[Mapping[str, Any]]:
+    """The last words that count of those who said some, oldest first."""
+    return [one.said for one in sorted(writers, key=lambda one: one.ended_at or 0.0) if one.said]
+
+
 def end_of_all(words: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """How a run ended by the last words of its processes, oldest first: the gravest counts, of those the first, for what
     the others say (that a process is gone, that they were asked to end) follows from it."""
@@ -52,12 +57,11 @@ def end_told(writers: Sequence[WriterRecord]) -> dict[str, Any] | None:
     """How a run ended that is not heard any more, by the words of those who said their end; None when nobody did, or when
     another one was heard for long after that: it went on by itself, and vanished."""
     found = processes(writers)
-    told = sorted((one for one in found if one.ended_at is not None), key=lambda one: one.ended_at or 0.0)
-    words = [one.said for one in told if one.said]
+    words = words_of(found)
     if not words:
         return None
     silent = [one for one in found if one.ended_at is None]
-    last = told[-1].ended_at or 0.0
+    last = max(one.ended_at or 0.0 for one in found)
     if any((one.last_contact_at or 0.0) > last + LOST_AFTER_SECONDS for one in silent):
         return None
     end = dict(end_of_all(words))

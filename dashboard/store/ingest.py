@@ -20,7 +20,7 @@ from dashboard.roles import role_of
 from dashboard.store import curves, points, resumes, runs, sparkline, texts
 from dashboard.store.database import insert_ignore
 from dashboard.store.tables import commands, entries, generations, key_sets, series, writers
-from dashboard.writers import end_of_all, going_on, is_servers_own, processes
+from dashboard.writers import end_of_all, going_on, is_servers_own, processes, words_of
 from runwell.wire import REFUSED, RESERVED, Event
 
 _KEPT_SERIES = 2000  # latest values kept beside the run; a run with more shows the first ones in lists of runs
@@ -220,8 +220,7 @@ class Ingest:
                     f"one of its {len(known)} processes crashed ({why}); training may go on without it"
                 )
             return {**event, "type": LEFT}
-        told = sorted((one for one in others if one.said), key=lambda one: one.ended_at or 0.0)
-        end = end_of_all([*(one.said for one in told), event])
+        end = end_of_all([*words_of(others), event])
         own = {name: value for name, value in event.items() if name not in _OF_AN_END}
         return own | {name: end[name] for name in _OF_AN_END if name in end}
 

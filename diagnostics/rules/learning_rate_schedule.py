@@ -6,6 +6,7 @@ import numpy as np
 
 from diagnostics import say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
+from diagnostics.reach import IN_STEPS
 from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
@@ -16,8 +17,6 @@ OFF_POINTS, OFF_FROM = 50, 0.2
 
 JUMP_POINTS = 10
 """Points before a jump in which the rate must not have risen."""
-LEAST_WARMUP = 20
-"""A declared warm-up shorter than this may be counted in epochs or percent."""
 MOST, MUCH_LEFT = 0.7, 3.3
 """Of the plan: no schedule that people use rises for longer, triangles for a half; and nats above which the loss has much to gain."""
 FLOOR = 0.2
@@ -198,7 +197,7 @@ def _no_warmup(view: RunView, rate: SeriesView) -> Sighting | None:
     """A declared warm-up of which the first logged rates know nothing."""
     declared, planned = view.facts.warmup_steps, view.facts.planned_steps
     steps, values = rate.first_points
-    if declared is None or declared < LEAST_WARMUP or (planned is not None and declared >= planned):
+    if declared is None or declared < IN_STEPS or (planned is not None and declared >= planned):
         return None
     inside = values[steps <= declared // 2]
     if inside.size < LEAST_POINTS or int(steps[0]) > declared // 10 or view.step < declared:
@@ -288,7 +287,7 @@ def _still_rising(view: RunView, rate: SeriesView, rising: float) -> Sighting | 
     means = rows[:, 3]
     if not bool((np.diff(means) > 0).all()) or rate.last < 1.05 * rate.near(int(0.8 * view.step)):
         return None
-    beyond = declared is not None and declared >= LEAST_WARMUP and view.step > 2 * declared
+    beyond = declared is not None and declared >= IN_STEPS and view.step > 2 * declared
     if declared is not None and not beyond:
         return None
     words = f"; {say.step(declared)} steps of warm-up are declared" if declared is not None else ""

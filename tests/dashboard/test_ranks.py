@@ -6,26 +6,23 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
-from dashboard.app import create_app
 from dashboard.keeper import Keeper
 from dashboard.lifecycle import GONE_AFTER_SECONDS, SILENT_AFTER_SECONDS
 from dashboard.processes import hostname
 from dashboard.records import Run, State, WriterRecord
-from dashboard.settings import Settings
 from dashboard.store import Store
 from dashboard.writers import LOST_AFTER_SECONDS, end_told
 from diagnostics.engine import Engine
 from runwell.folder import try_lock
 from runwell.wire import Batch
+from tests.serving import serving
 
 ELSEWHERE = {"host": "another-machine", "pid": 1}
 END = {"type": "state", "state": "finished"}
@@ -182,27 +179,20 @@ class Rank:
 def begin(tmp_path: Path) -> Iterator[Callable[[str], Rank]]:
     """Starts ranks of a run beside a whole server on a free port."""
     home = tmp_path / "home"
-    app = create_app(Settings.from_environment({"RUNWELL_HOME": str(home)}, first_run=False))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", ws="none"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    ranks: list[Rank] = []
+    with serving(home) as port:
+        url = f"http://127.0.0.1:{port}"
+        ranks: list[Rank] = []
 
-    def begin(run_id: str) -> Rank:
-        settings = {"RUNWELL_HOME": str(home), "RUNWELL_URL": url, "RUNWELL_RUN_ID": run_id}
-        ranks.append(Rank({**os.environ, **settings}))
-        ranks[-1].step()
-        return ranks[-1]
+        def begin(run_id: str) -> Rank:
+            settings = {"RUNWELL_HOME": str(home), "RUNWELL_URL": url, "RUNWELL_RUN_ID": run_id}
+            ranks.append(Rank({**os.environ, **settings}))
+            ranks[-1].step()
+            return ranks[-1]
 
-    yield begin
-    for rank in ranks:
-        rank.process.kill()
-        rank.process.communicate()
-    server.should_exit = True
-    thread.join()
+        yield begin
+        for rank in ranks:
+            rank.process.kill()
+            rank.process.communicate()
 
 
 @pytest.mark.slow

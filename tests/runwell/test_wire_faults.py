@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import runwell
 from benchmarks.soak.proxy import FAULTS, Proxy
 from dashboard.api.events import _decode
-from dashboard.app import create_app
 from dashboard.errors import SequenceGap, UnknownRun
 from dashboard.receipts import receipts
-from dashboard.settings import Settings
 from dashboard.store import Store
 from runwell import sender
 from runwell.courier import Courier, Outcome
 from runwell.report import Report
 from runwell.spool import Spool
 from runwell.transport import Answer
+from tests.serving import serving
 
 RUN_EVENT = {"type": "run", "project": "p"}
 IN_PROCESS = ("pass", "refuse", "lose", "double", "hold", "busy")
@@ -111,22 +107,6 @@ def test_any_plan_of_faults_stores_every_record_once(
 
 
 # -- over sockets --------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def serving(home: Path) -> Iterator[int]:
-    """The whole application on a free port; the number of the port."""
-    app = create_app(Settings.from_environment({"RUNWELL_HOME": str(home)}, first_run=False))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", ws="none"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-    try:
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture
