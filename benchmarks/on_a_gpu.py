@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 
 Log = Callable[[Any, int], None]
 
-SIZES: tuple[tuple[str, int], ...] = (("minimal", 16), ("medium", 128))
-"""Presets and sequences a batch: one so small that the GPU waits for the process, one so large that it is the other way round."""
+SIZES: tuple[tuple[str, int], ...] = (("minimal", 16), ("char-gpt", 64), ("medium", 128))
+"""Presets and sequences a batch: two so small that the GPU waits for the process, one so large that it is the other way round."""
 
 
 class Row(NamedTuple):
