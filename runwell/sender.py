@@ -196,7 +196,7 @@ class Sender:
     def _look_around(self, now: float) -> None:
         self._look_at = now + LOOK_SECONDS
         root = self._spool.folder.parent.parent
-        self._spool.others_bytes = bytes_under(root, but=self._spool.folder)
+        self._spool.room.others_bytes = bytes_under(root, but=self._spool.folder)
         if self._new_courier is None or (self._left and not self._ending):
             return
         self._let_go()

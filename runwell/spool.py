@@ -7,15 +7,12 @@ allocation of files; the sender prepares the next segment ahead of need. This fi
 
 from __future__ import annotations
 
-import os
 import threading
-import time as clock
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from runwell import segment as segments
-from runwell.folder import LOCK, META, SPARE, remove_folder, try_lock, write_json
 from runwell.frames import (
     FRAME,
     KIND_OFFSET,
@@ -26,12 +23,10 @@ from runwell.frames import (
     scalar_packer,
 )
 from runwell.notice import Warn
-from runwell.segment import SEGMENT_BYTES, SUFFIX, Segment
+from runwell.room import NEARLY_FULL, NO_LONGER_FULL, Room, drops_alert, fullness_alert
+from runwell.segment import SUFFIX, Segment
 from runwell.wire import MAX_EVENT_BYTES, MAX_NAMES, BadEvent, Event, check_name, dumps
 
-MEMORY_BYTES = 16 * 1024 * 1024
-"""How much is kept in memory when the folder cannot be written."""
-NEARLY_FULL, NO_LONGER_FULL = 0.8, 0.6
 MAX_NAMES_CHARACTERS = 100_000
 """In one key set: at four bytes a character, it and its record fit in an empty segment."""
 
@@ -59,25 +54,23 @@ class Spool:
     ) -> None:
         self.run_id, self.writer, self.meta = run_id, writer, dict(meta)
         self.folder = root / run_id / writer
+        self.room = Room(root, self.folder, limit_bytes, self.meta, warn)
         self.dropped = 0
         """Records given up since the last `alert` that said so."""
         self.dropped_total = 0
         self.lock = threading.RLock()
         self.segments: list[Segment] = []
-        self.others_bytes = 0
-        """What other writers hold of the bound; the sender refreshes it."""
         self.ring: Callable[[], None] = _nobody
         """Wakes the sender: when a segment is full, and at the next record once it is `listening`."""
         self.listening = False
         """Whether the sender has sent all there was and sleeps until there is more."""
-        self._root, self._limit, self._warn = root, limit_bytes, warn
+        self._warn = warn
         self._plans: dict[tuple[str, ...], _Plan] = {}
         self._spare: Segment | None = None
         self._busy = False
         self._deferred: list[tuple[Event, bool]] = []
         self._stuck = self._told_fullness = self._sealed = False
-        self._descriptor = self._open_folder()
-        self._current = self._new_segment(SEGMENT_BYTES) or segments.create(None)
+        self._current = self.room.take([]) or segments.create(None)
         self._adopt(self._current)
         self._current.touch()
 
@@ -226,8 +219,7 @@ class Spool:
     @property
     def percent_full(self) -> int:
         """How full the whole spool folder is, all runs together."""
-        held = sum(segment.size for segment in list(self.segments) if segment.path is not None)
-        return round(100 * (self.others_bytes + held) / self._limit)
+        return self.room.percent_full(self.segments)
 
     def in_memory_after(self, acked: int) -> int:
         """How many records after number `acked` lie in memory only, because the folder could not be written."""
@@ -240,9 +232,8 @@ class Spool:
         self._tell_fullness()
         if self._spare is not None or self._current.end < self._current.size // 4:
             return
-        if self._descriptor is None:
-            self._descriptor = self._open_folder()  # there may be room by now
-        spare = self._new_segment(SEGMENT_BYTES)
+        self.room.open()
+        spare = self.room.take(self.segments)
         if spare is not None:
             spare.touch()
         with self.lock:
@@ -257,23 +248,14 @@ class Spool:
             return
         if self._told_fullness:
             return
-        event = {
-            "type": "alert",
-            "time": clock.time(),
-            "title": f"the spool is {percent}% full",
-            "text": "The server does not take records as fast as they come. When the spool is full, new records are "
-            "dropped and counted: see to the server, or raise RUNWELL_SPOOL_MIB.",
-            "level": "warning",
-            "spool_percent": percent,
-        }
         with self.lock:
-            self._told_fullness = self._append(encode_event_frame(dumps(event).encode()))
+            self._told_fullness = self._append(_frame(fullness_alert(percent)))
 
     def _roll(self, *, reserve: bool = False) -> bool:
         """Go on in the next segment; False when the spool is full."""
         if self._stuck and not reserve:
             return False
-        fresh, self._spare = self._spare or self._new_segment(SEGMENT_BYTES, reserve=reserve), None
+        fresh, self._spare = self._spare or self.room.take(self.segments, reserve=reserve), None
         if fresh is None:
             self._stuck = True
             return False
@@ -292,68 +274,11 @@ class Spool:
                 fresh.path = path
             except OSError as error:
                 # somebody removed the folder: the mapping still works, it is memory now
-                self._warn_unwritable(error)
+                self.room.say_unwritable(error)
                 fresh.path = None
         self._plans.clear()
         self._current = fresh
         self.segments.append(fresh)
-
-    def _new_segment(self, size: int, *, reserve: bool = False) -> Segment | None:
-        held = sum(segment.size for segment in list(self.segments) if segment.path is not None)
-        used = self.others_bytes + held + size
-        if used > self._limit and not reserve:
-            self._warn(
-                "spool full",
-                f"the spool in {self._root} is full ({self._limit // 2**20} MiB, RUNWELL_SPOOL_MIB): new records are dropped "
-                "and counted until the server has taken older ones; start the server or run `runwell sync`",
-            )
-            return None
-        if used > NEARLY_FULL * self._limit:
-            self._warn(
-                "spool nearly full",
-                f"the spool in {self._root} is {used / self._limit:.0%} full; when it is full, new records are dropped: "
-                "start the server, or raise RUNWELL_SPOOL_MIB",
-            )
-        try:
-            if self._descriptor is None:
-                raise OSError("the folder could not be made")
-            return segments.create(self.folder / f"{SPARE}-{os.urandom(4).hex()}", size)
-        except OSError as error:
-            return self._memory_segment(size, error, reserve)
-
-    def _memory_segment(self, size: int, error: OSError, reserve: bool) -> Segment | None:
-        if self._descriptor is not None:
-            self._warn_unwritable(error)
-        held = sum(segment.size for segment in list(self.segments) if segment.path is None)
-        if held + size > MEMORY_BYTES and not reserve:
-            self._warn(
-                "memory full",
-                f"{MEMORY_BYTES // 2**20} MiB of records wait in memory and no more are taken: new records are dropped and "
-                "counted until the server has taken older ones",
-            )
-            return None
-        return segments.create(None, size)
-
-    def _warn_unwritable(self, error: OSError) -> None:
-        self._warn(
-            "spool unwritable",
-            f"the spool folder {self.folder} cannot be written ({error.strerror or error}): records are kept in memory, at "
-            f"most {MEMORY_BYTES // 2**20} MiB, and sent from there; what is not sent is lost if the process is killed",
-        )
-
-    def _open_folder(self) -> int | None:
-        descriptor = None
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = try_lock(self.folder / LOCK)
-            write_json(self.folder / META, dumps(self.meta))
-            return descriptor
-        except OSError as error:
-            if descriptor is not None:
-                remove_folder(self.folder)
-                os.close(descriptor)
-            self._warn_unwritable(error)
-            return None
 
     # -- dropping --------------------------------------------------------------------------------------------------
 
@@ -366,16 +291,8 @@ class Spool:
         with self.lock:
             if not (count := self.dropped):
                 return
-            event = {
-                "type": "alert",
-                "time": clock.time(),
-                "title": f"{count:,} records were dropped",
-                "text": "The spool was full (RUNWELL_SPOOL_MIB) and the server did not take records in time.",
-                "level": "warning",
-                "dropped": count,
-            }
             self.dropped = 0
-            if not self._append(encode_event_frame(dumps(event).encode()), reserve):
+            if not self._append(_frame(drops_alert(count)), reserve):
                 self.dropped = count
 
     # -- the end ---------------------------------------------------------------------------------------------------
@@ -395,22 +312,20 @@ class Spool:
             for segment in [*self.segments, *([self._spare] if self._spare else [])]:
                 segment.close(keep=waits and segment.next_seq > acked + 1 and segment is not self._spare)
             self.segments, self._spare = [], None
-        if self._descriptor is not None:
-            if not waits:
-                remove_folder(self.folder)
-            os.close(self._descriptor)
-            self._descriptor = None
+        self.room.close(keep=waits)
 
     def forget(self) -> None:
         """In a forked child: let go of the parent's files without touching them."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        self.room.close(keep=True)
         self.segments = []
 
 
 def _nobody() -> None:
     """No sender yet, or none any more."""
+
+
+def _frame(event: Event) -> bytes:
+    return encode_event_frame(dumps(event).encode())
 
 
 def _check_names(names: tuple[str, ...]) -> None:
