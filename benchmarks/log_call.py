@@ -66,7 +66,7 @@ def measure(scalars: int, calls: int, server: str, per_second: int) -> Row:
         run.log(values, step=step)
         taken.append(clock() - before)
     run.finish(timeout=60 if server == "there" else 0)
-    waiting = run._courier.waiting
+    waiting = run._writer.courier.waiting
     pace = f"{per_second:,}/s" if per_second else "flat out"
     return Row(scalars, server, pace, calls, *percentiles(taken), waiting)
 

@@ -1,4 +1,4 @@
-"""What a run says of itself as it begins, and how it ended: of whatever a script gives or raises. Knows no spool."""
+"""What a run says of itself as it begins, of whatever a script gives. Knows no spool."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from runwell.process import started_at
 from runwell.values import show, to_json
-from runwell.wire import MAX_EVENT_BYTES, Event, clean_text, dumps, shorten
+from runwell.wire import MAX_EVENT_BYTES, Event, dumps
 
 MAX_TAGS = 100
 MAX_RUN_EVENT = MAX_EVENT_BYTES // 2
@@ -31,26 +31,6 @@ def begin_event(about: Mapping[str, Any], warn: Callable[[str, str], object]) ->
         keys = sorted(config)[:1000] if isinstance(config, dict) else []
         event["config"] = {"keys": [key[:100] for key in keys]}
     return event
-
-
-def end_of(kind: type[BaseException] | None, error: BaseException | None) -> tuple[str, str]:
-    """(state, reason) for a run that ends with this exception, or with none."""
-    if kind is None:
-        return "finished", ""
-    if issubclass(kind, KeyboardInterrupt):
-        return "stopped", "interrupted from the keyboard"
-    if issubclass(kind, SystemExit):
-        code = getattr(error, "code", None)
-        if code in (None, 0):
-            return "finished", ""
-        handled = error.__context__ if error is not None else None  # a script that prints what went wrong and gives up
-        return "crashed", f"SystemExit: {shorten(code, 200)}" + (f", after {_named(handled)}" if handled else "")
-    return "crashed", _named(error) if error is not None else kind.__name__
-
-
-def _named(error: BaseException) -> str:
-    text = clean_text(str(error)).strip()
-    return (f"{type(error).__name__}: {text}" if text else type(error).__name__)[:2000]
 
 
 def describe(project: str, name: str | None, config: Any, tags: Iterable[str]) -> dict[str, Any]:

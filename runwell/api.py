@@ -12,7 +12,7 @@ import time
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
-from runwell.about import describe, end_of
+from runwell.about import describe
 from runwell.home import Environment, read_what_is_sound
 from runwell.leaving import listen
 from runwell.notice import LOGGER
@@ -130,14 +130,12 @@ class _Leaving:
     def fails(self, error: BaseException, *, caught: bool) -> None:
         """An exception ends it; who may still catch it may also train on."""
         for run in _runs.open:
-            state, _, written = run.last_words
-            if not caught or written is not None or state == "finished":  # else it is known already what ended it
-                run.last_words = (*end_of(type(error), error), run.written if caught else None)
+            run.last_words.hear(error, run.written if caught else None)
 
     def ends(self) -> None:
         """Python ends."""
         # All words first: whoever does not want to wait until they are sent interrupts that.
-        said = [run for run in _runs.open if run.say_end(*_last_words(run))]
+        said = [run for run in _runs.open if run.say_end(*run.last_words.end(run.written))]
         timeout = FINISH_SECONDS
         for run in said:
             try:
@@ -150,7 +148,7 @@ class _Leaving:
         left = "" if status == 0 else f"left by os._exit({status})"
         for run in _runs.open:
             if run.is_own and run.is_free(CUT_OFF_SECONDS):
-                state, reason = _last_words(run)
+                state, reason = run.last_words.end(run.written)
                 end = ("crashed", left) if left and state == "finished" else (state, reason)
                 # nothing is waited for that may never come: a watchdog leaves so when a device hangs
                 if run.say_end(*end, wait=False):
@@ -158,12 +156,6 @@ class _Leaving:
 
 
 _leaving = _Leaving()
-
-
-def _last_words(run: Run) -> tuple[str, str]:
-    state, reason, written = run.last_words
-    # whose script logged on has caught what would have ended it
-    return (state, reason) if written in (None, run.written) else ("finished", "")
 
 
 def _hook() -> None:

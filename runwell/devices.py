@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from runwell.values import to_number
@@ -22,6 +22,9 @@ MAX_WAITING = 4096
 
 LANDINGS = 1024
 """Places for numbers made at once: enough for those between two looks of the sender, so that more are hardly ever made."""
+
+MAX_TYPES = 100
+"""Types of values that are remembered to be plain."""
 
 Numbers = dict[str, Any]
 """Names to floats, or to `Held`."""
@@ -36,6 +39,22 @@ def elsewhere(value: Any) -> bool:
         return False
     kind = getattr(device, "type", None) or getattr(device, "platform", None) or str(device)
     return isinstance(kind, str) and "cpu" not in kind.lower() and kind != "meta"
+
+
+class OnDevice(Exception):
+    """A value lies on another device: the quick way would wait for it."""
+
+
+def meet_types(values: Iterable[Any], plain: set[type]) -> None:
+    """Add the types whose values are nowhere but here to `plain`. Raises `OnDevice` when one of these values is not."""
+    for value in values:
+        kind = type(value)
+        if kind in plain:
+            continue
+        if elsewhere(value):
+            raise OnDevice
+        if len(plain) < MAX_TYPES and (kind.__module__ == "numpy" or not hasattr(value, "device")):
+            plain.add(kind)
 
 
 class Landing:
@@ -115,6 +134,11 @@ class Held:
     def read(self) -> float:
         """The number, as soon as the device has come so far. Raises what reading it raises."""
         return self._value.read() if isinstance(self._value, Landing) else to_number(self._value)
+
+
+def read_or_hold(value: Any) -> Any:
+    """The number, or, where reading it would wait for a device, the number on its way."""
+    return Held(value) if elsewhere(value) else to_number(value)
 
 
 class Late:

@@ -7,7 +7,6 @@ goes on with a writer of its own.
 from __future__ import annotations
 
 import os
-import socket
 import threading
 import time
 from collections import deque
@@ -15,17 +14,14 @@ from collections.abc import Callable, Hashable, Mapping
 from types import TracebackType
 from typing import Any
 
-from runwell.about import begin_event, end_of
-from runwell.courier import Courier
-from runwell.devices import Held, Late, elsewhere
+from runwell.about import begin_event
+from runwell.devices import Held, Late, meet_types, read_or_hold
+from runwell.ending import LastWords, end_event, end_of
 from runwell.fields import LEVELS
 from runwell.home import Environment
 from runwell.later import Later
-from runwell.notice import LOGGER, Notices
-from runwell.outbox import LeftSpool
-from runwell.sender import Sender
+from runwell.notice import Notices
 from runwell.spool import Spool
-from runwell.transport import HttpTransport
 from runwell.values import flatten, show, to_json, to_number, whole
 from runwell.wire import (
     MAX_STEP,
@@ -39,12 +35,11 @@ from runwell.wire import (
     shorten,
     validate_event,
 )
+from runwell.writer import Writer
 
 FINISH_SECONDS = 10.0
 MAX_TEXT = 64 * 1024
 """Characters of one sample or log text that are kept."""
-MAX_TYPES = 100
-"""Types of values that are remembered to be plain."""
 
 
 class Run:
@@ -57,8 +52,7 @@ class Run:
         self.strict = strict
         self.ended = ""
         """The state it ended in; empty while it goes on."""
-        self.last_words: tuple[str, str, int | None] = ("finished", "", None)
-        """For when Python ends without `finish`: state, reason, and how much was `written` by then if it may be caught."""
+        self.last_words = LastWords()
         self.begun_by: Hashable = None
         """The input at a prompt that began it; None in a script."""
         self._environment, self._about = environment, dict(about)
@@ -105,7 +99,7 @@ class Run:
             return
         try:
             if not self._plain.issuperset(map(type, values.values())):
-                self._meet_types(values)
+                meet_types(values.values(), self._plain)
             # refuses itself, cheaply, all that is not plain names and numbers
             self._spool.metrics(values, step, time.time())
         except Exception:
@@ -213,7 +207,7 @@ class Run:
         self._late.settle()
         if isinstance(self._spool, Later):
             return 0
-        return self._sender.flush(timeout)
+        return self._writer.sender.flush(timeout)
 
     def finish(self, state: str = "finished", reason: str = "", timeout: float = FINISH_SECONDS) -> None:
         """End the run as `finished`, `stopped` or `crashed`, and send what waits for at most `timeout` seconds.
@@ -236,7 +230,7 @@ class Run:
             if wait:
                 self._late.settle()
             if isinstance(self._spool, Spool):  # a forked child that never wrote anything has nothing to end
-                self._spool.seal(self._end_event(state, reason))
+                self._spool.seal(end_event(state, self._text(reason), self._step) if self.is_own else None)
         except Exception as error:
             self._complain("finish", f"run {self.id} could not be ended properly: {error!r}", error)
         return True
@@ -245,7 +239,7 @@ class Run:
         """After `say_end`: send what waits for at most `timeout` seconds, and let go of the spool."""
         try:
             if isinstance(self._spool, Spool):
-                self._send_the_rest(self._spool, timeout)
+                self._writer.leave(timeout)
         except Exception as error:
             self._complain("finish", f"run {self.id} could not be ended properly: {error!r}", error)
 
@@ -262,29 +256,6 @@ class Run:
             lock.release()
         return len(free) == len(locks)
 
-    def _end_event(self, state: str, reason: str) -> Event | None:
-        if not self.is_own:
-            return None
-        event: Event = {"type": "state", "time": time.time(), "state": state, "reason": self._text(reason)}
-        if self._step >= 0:
-            event["step"] = self._step
-        return event
-
-    def _send_the_rest(self, spool: Spool, timeout: float) -> None:
-        waiting = self._sender.finish(timeout)
-        if waiting:
-            lost = spool.in_memory_after(self._courier.ack.acked)
-            kept = f"wait in {spool.folder}; they are sent by the next run or by `runwell sync`"
-            said = [f"{waiting - lost:,} records {kept}"] if waiting > lost else []
-            said += [f"{lost:,} records were in memory only and are lost"] if lost else []
-            LOGGER.warning(
-                "runwell: the server at %s has not taken everything%s: %s",
-                self._environment.url or "RUNWELL_URL",
-                f" ({self._courier.trouble})" if self._courier.trouble else "",
-                "; ".join(said),
-            )
-        spool.close(self._courier.ack.acked)
-
     def __enter__(self) -> Run:
         return self
 
@@ -297,44 +268,26 @@ class Run:
     # -- inside ----------------------------------------------------------------------------------------------------
 
     def _open(self) -> None:
-        """Make this process's writer: a spool, a courier and a sender."""
-        writer = f"w-{os.urandom(6).hex()}"
-        event = begin_event(self._about, self._warn)
+        """Make this process's writer."""
+        introduction = begin_event(self._about, self._warn)
         if not self.is_own:
-            event["forked"] = True  # its parent speaks for it
-        environment = self._environment
-        spool = self._spool = Spool(
-            environment.spool,
-            self.id,
-            writer,
-            limit_bytes=environment.spool_bytes,
-            warn=self._warn,
-            meta={"url": environment.url, "pid": os.getpid(), "host": socket.gethostname(), "run_event": event},
-        )
-        spool.event(event)
+            introduction["forked"] = True  # its parent speaks for it
         self._late = Late(self._write_late, self._refuse_late)
-        transport = HttpTransport(environment.url, environment.token)
-        self._courier = Courier(spool, transport, self._warn, self._receive)
-
-        def carry_left(left: LeftSpool) -> Courier:
-            return Courier(left, transport, self._warn)
-
-        self._sender = Sender(
-            spool,
-            self._courier,
+        self._writer = Writer(
+            self.id,
+            self._environment,
+            introduction,
             self._warn,
-            url=environment.url,
-            new_courier=carry_left,
+            hear=self._receive,
             before=self._late.look,
             held=self._late.waits,
         )
-        self._sender.start()
+        self._spool = self._writer.spool
 
     def _reopen_in_child(self) -> None:
         """After a fork: the parent's spool is the parent's; the child gets its own at its next record."""
         if isinstance(self._spool, Spool):
-            self._spool.forget()
-            self._sender.forget()
+            self._writer.forget()
         self._finish_lock = threading.RLock()
         self._warn = Notices()
         self._late = Late(self._write_late, self._refuse_late)  # what waited is the parent's
@@ -365,24 +318,13 @@ class Run:
             return False
         return True
 
-    def _meet_types(self, values: Mapping[str, Any]) -> None:
-        """Remember the types whose values are nowhere but here. Raises `_OnDevice` when one of these values is not."""
-        for value in values.values():
-            kind = type(value)
-            if kind in self._plain:
-                continue
-            if elsewhere(value):
-                raise _OnDevice
-            if len(self._plain) < MAX_TYPES and (kind.__module__ == "numpy" or not hasattr(value, "device")):
-                self._plain.add(kind)
-
     def _log_slowly(self, values: Any, step: int) -> None:
         """The whole story of `log`, for anything that is not plain names and numbers."""
         try:
             self._check_open()
             if not isinstance(values, Mapping):
                 raise BadEvent(f"it takes a mapping of names to numbers, not {shorten(values)}")
-            read = flatten(values, self._refuse, _read_or_hold)
+            read = flatten(values, self._refuse, read_or_hold)
             flat = {name: number for name, number in read.items() if self._name_is_fine(name)}
             if Held in map(type, flat.values()):
                 self._late.add(flat, step, time.time())
@@ -429,11 +371,3 @@ class Run:
             return clean
         self._warn("long text", f"a text of {len(clean):,} characters was cut to {MAX_TEXT:,}")
         return clean[:MAX_TEXT] + "…"
-
-
-class _OnDevice(Exception):
-    """A value lies on another device: the quick way would wait for it."""
-
-
-def _read_or_hold(value: Any) -> Any:
-    return Held(value) if elsewhere(value) else to_number(value)

@@ -34,8 +34,8 @@ NewCourier = Callable[[LeftSpool], Courier]
 
 
 class Sender:
-    """Owns the thread. `new_courier` makes couriers for left spools, on a connection of their own; `before` is called at
-    the beginning of every round, and `held` says whether it would find something to do."""
+    """Owns the thread. `new_courier` makes couriers for left spools; `before` is called at the beginning of every round, and
+    `held` says whether it would find something to do."""
 
     def __init__(
         self,

@@ -98,8 +98,8 @@ import runwell
 from benchmarks.live.source import value_at
 names, seconds, each = sys.argv[1].split(","), float(sys.argv[2]), 0.1
 run = runwell.init("bench", name="live")
-posts, post = [], run._courier._transport.post
-run._courier._transport.post = lambda *args: (posts.append(time.time()), post(*args))[1]
+posts, post = [], run._writer.courier._transport.post
+run._writer.courier._transport.post = lambda *args: (posts.append(time.time()), post(*args))[1]
 for step in range(1, 21):
     run.log({name: value_at(place, step) for place, name in enumerate(names)}, step=step)
 run.flush()

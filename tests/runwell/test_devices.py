@@ -45,7 +45,7 @@ def test_a_number_on_a_gpu_is_read_by_another_thread(run: Run) -> None:
     losses = [Scalar(step / 2) for step in range(5)]
     for step, loss in enumerate(losses):
         run.log({"loss": loss, "lr": 0.1}, step=step)
-    run._sender.finish(10)  # what the thread does by itself every tenth of a second
+    run._writer.sender.finish(10)  # what the thread does by itself every tenth of a second
     readers = {thread.name for loss in losses for thread in loss.readers}
     assert readers == {"runwell-sender"}
     assert points(run) == [{"step": step, "loss": step / 2, "lr": 0.1} for step in range(5)]

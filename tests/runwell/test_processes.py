@@ -249,7 +249,7 @@ import fcntl, time
 from pathlib import Path
 runwell.init(resume="older").finish(timeout=0)
 run = runwell.init()
-while not run._sender._left:
+while not run._writer.sender._left:
     time.sleep(0.01)
 reader, writer = os.pipe()
 forked, told = os.pipe()

@@ -12,7 +12,7 @@ import pytest
 
 import runwell
 from runwell import api
-from runwell.about import end_of
+from runwell.ending import end_of
 from runwell.run import Run
 from runwell.spool import Spool
 from tests.logged import points, stored
@@ -46,8 +46,8 @@ def test_who_does_not_want_to_wait_for_the_end_of_one_run_costs_no_other_its_las
 
     first, second = runwell.init(), runwell.init()
     waited: list[float] = []
-    monkeypatch.setattr(first._sender, "finish", interrupted)
-    monkeypatch.setattr(second._sender, "finish", lambda timeout: waited.append(timeout) or 0)
+    monkeypatch.setattr(first._writer.sender, "finish", interrupted)
+    monkeypatch.setattr(second._writer.sender, "finish", lambda timeout: waited.append(timeout) or 0)
     api._leaving.ends()
     assert [stored(run)[-1]["state"] for run in (first, second)] == ["finished", "finished"] and waited == [0.0]
 
@@ -109,7 +109,7 @@ def test_without_a_server_the_end_says_where_the_records_are(run: Run, caplog: p
 def test_how_a_run_ends(home: Path, error: BaseException | None, end: tuple[str, str]) -> None:
     assert end_of(type(error) if error else None, error) == end
     run = runwell.init()
-    run._sender.finish(0)  # nobody to send to: keeps the test short
+    run._writer.sender.finish(0)  # nobody to send to: keeps the test short
     if error is None:
         with run:
             run.log({"a": 1})

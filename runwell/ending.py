@@ -1,0 +1,57 @@
+"""How a run ended, in a state and a sentence: of whatever ended its script. Knows no spool and no hook."""
+
+from __future__ import annotations
+
+import time
+
+from runwell.wire import Event, clean_text, shorten
+
+
+def end_of(kind: type[BaseException] | None, error: BaseException | None) -> tuple[str, str]:
+    """(state, reason) for a run that ends with this exception, or with none."""
+    if kind is None:
+        return "finished", ""
+    if issubclass(kind, KeyboardInterrupt):
+        return "stopped", "interrupted from the keyboard"
+    if issubclass(kind, SystemExit):
+        code = getattr(error, "code", None)
+        if code in (None, 0):
+            return "finished", ""
+        handled = error.__context__ if error is not None else None  # a script that prints what went wrong and gives up
+        return "crashed", f"SystemExit: {shorten(code, 200)}" + (f", after {_named(handled)}" if handled else "")
+    return "crashed", _named(error) if error is not None else kind.__name__
+
+
+def _named(error: BaseException) -> str:
+    text = clean_text(str(error)).strip()
+    return (f"{type(error).__name__}: {text}" if text else type(error).__name__)[:2000]
+
+
+def end_event(state: str, reason: str, step: int) -> Event:
+    """The record that ends a run; `step` is the last that was logged, below 0 when none was."""
+    event: Event = {"type": "state", "time": time.time(), "state": state, "reason": reason}
+    if step >= 0:
+        event["step"] = step
+    return event
+
+
+class LastWords:
+    """What is known of a run's end before it comes, for when Python ends without `finish`.
+
+    An exception that is about to end the process may still be caught: whose script logs on has caught it.
+    """
+
+    def __init__(self) -> None:
+        self._end = ("finished", "")
+        self._written: int | None = None
+
+    def hear(self, error: BaseException, written: int | None) -> None:
+        """Take in what is about to end the process. `written` counts the run's records so far if it may still be caught,
+        and is None if not."""
+        unsure = self._written is not None or self._end[0] == "finished"
+        if written is None or unsure:  # else it is known already what ended it
+            self._end, self._written = end_of(type(error), error), written
+
+    def end(self, written: int) -> tuple[str, str]:
+        """(state, reason) for a run that has so many records as its process ends."""
+        return self._end if self._written in (None, written) else ("finished", "")
