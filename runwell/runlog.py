@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from runwell.apart import OneRun
+from runwell.backwards import oldest_first
 from runwell.console import or_printed
 from runwell.csvrows import read_csv
 from runwell.documents import begins_document, read_document
@@ -95,6 +96,7 @@ def read_tables(
     else:
         items = _of_lines(source, name or "the log", one, bulk=ahead)  # type: ignore[arg-type]
     name = name or "the log"
+    items = oldest_first(items, name) if ahead else items
     yield from _guarded(_with_word_of_others(items, name, one, told), name, on_problem)
 
 

@@ -64,6 +64,11 @@ class Table:
         cells = {name: column[rows] for name, column in self.cells.items()}
         return replace(self, steps=self.steps[rows], times=self.times[rows], cells=cells, orders=self.orders[rows])
 
+    def turned(self) -> Table:
+        """The same rows, the last one first."""
+        cells = {name: column[::-1] for name, column in self.cells.items()}
+        return replace(self, steps=self.steps[::-1], times=self.times[::-1], cells=cells, orders=self.orders[::-1])
+
     def events(self) -> Iterator[Event]:
         """The events of all rows."""
         return map(self.event, range(len(self.steps)))
