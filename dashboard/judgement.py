@@ -69,8 +69,10 @@ class Judgement:
         return [finding.to_mapping() for finding in self._engine.findings()]
 
     def coverage(self) -> dict[str, Any]:
-        """Which rules ran, which could not, which failed; and how far was judged."""
-        found = self._engine.coverage().to_mapping()
+        """Which rules ran, which could not, which failed; what was taken for what; and how far was judged."""
+        read = self._engine.reading().to_mapping()
+        del read["steps"]  # they go on with every point: what is said here is to change with news alone
+        found = self._engine.coverage().to_mapping() | {"read": read}
         if self._trouble:
             found["failed"] = {**found["failed"], "engine": self._trouble}
         return {**found, THROUGH: self.cursor}

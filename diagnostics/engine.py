@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from diagnostics.coverage import Coverage, lacking_series
+from diagnostics.coverage import Coverage, Lack, lacking_series
 from diagnostics.data import DataFacts, read_data
 from diagnostics.deaths import KEPT_LINES, MAX_LINE, Ending, read_ending
 from diagnostics.facts import Facts, read_facts
@@ -25,6 +25,7 @@ from diagnostics.finding import Finding, Sighting
 from diagnostics.intake import NOT_METRICS, Intake, as_number
 from diagnostics.life import Moment, Track, merge, of_earlier_run, rewound
 from diagnostics.priority import arrange
+from diagnostics.reading import Reading
 from diagnostics.rule import OptionError, Rule
 from diagnostics.rules import RULES
 from diagnostics.samples import SampleLog, read_sample
@@ -154,13 +155,17 @@ class Engine:
 
     def coverage(self) -> Coverage:
         """What could be judged with the series that were logged so far."""
-        skipped = {rule.id: why for rule in self._rules if (why := self._missing(rule))}
-        ran = tuple(rule.id for rule in self._rules if rule.id not in skipped and rule.id not in self._failed)
-        return Coverage(ran=ran, skipped=skipped, failed=dict(self._failed))
+        lacks = {rule.id: lack for rule in self._rules if (lack := self._missing(rule))}
+        ran = tuple(rule.id for rule in self._rules if rule.id not in lacks and rule.id not in self._failed)
+        return Coverage(ran=ran, lacks=lacks, failed=dict(self._failed))
 
     def series(self, role: str) -> SeriesView | None:
         """The series of a role so far, or None: for drawing a small curve beside the findings."""
         return self._intake.view(role)
+
+    def reading(self) -> Reading:
+        """What was taken for what so far, so that a log that was read wrongly is seen to be."""
+        return self._intake.reading()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -366,17 +371,17 @@ class Engine:
         tracks = [track.finding for (rule_id, _), track in self._tracks.items() if rule_id in ids]
         return any(finding is not None and finding.status == "open" for finding in tracks)
 
-    def _missing(self, rule: Rule) -> str | None:
+    def _missing(self, rule: Rule) -> Lack | None:
         if rule.looks_at == "samples":
             return self._samples.lacking(rule.measured, rule.blind)
         if rule.looks_at == "end":
             # A run that ended well was looked at: it did not crash. While one goes on there is nothing to look at yet.
-            return None if self._ends or self._over else f"the run has not ended yet: {rule.blind}"
+            return None if self._ends or self._over else Lack("no end is logged yet", rule.blind, "a `state` event")
         if rule.looks_at == "silence":
             why = self._silences.lacking
-            return f"{why}: {rule.blind}; log `time`, seconds of a clock" if why else None
+            return Lack(why, rule.blind, "`time`, seconds of a clock") if why else None
         if rule.looks_at == "data" and self._data is None:
-            return f"nothing is known of the data: {rule.blind}; log `run.data({{…}})`"
+            return Lack("nothing is known of the data", rule.blind, "`run.data({…})`")
         return lacking_series(rule, self._intake.has)
 
 

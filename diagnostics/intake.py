@@ -15,6 +15,7 @@ import numpy as np
 from diagnostics.anew import begins_anew
 from diagnostics.clock import PATIENCE, StepClock
 from diagnostics.history import History
+from diagnostics.reading import Reading, in_order
 from diagnostics.roles import AFTER_ALL, RoleMap
 from diagnostics.schedule import LookSchedule
 from diagnostics.series import SeriesView
@@ -73,6 +74,34 @@ class Intake:
     def view(self, role: str) -> SeriesView | None:
         """The series of a role, or None."""
         return SeriesView(self.names[role], self.histories[role]) if self.has(role) else None
+
+    def reading(self) -> Reading:
+        """Which names were taken for which roles, and what became of the others."""
+        rivals: dict[str, tuple[str, ...]] = {}
+        unused = []
+        for name in sorted(name for name, role in self.targets.items() if role is None and name not in NOT_METRICS):
+            role, rank = self._roles.find(name) or ("", 0)
+            own = self.names.get(role)
+            # A perplexity is no rival of a loss: it says the same in other numbers.
+            if own is not None and (rank < AFTER_ALL or own in self.perplexities):
+                rivals[role] = (*rivals.get(role, ()), name)
+            else:
+                unused.append(name)
+        return Reading(
+            roles=in_order(self.names),
+            logarithms=tuple(role for role in in_order(self.names) if self.names[role] in self.perplexities),
+            rivals=in_order(rivals),
+            unused=tuple(sorted(unused, key=lambda name: "loss" not in name.lower())),
+            steps=self._span(),
+        )
+
+    def _span(self) -> tuple[int, int] | None:
+        """The first and the last step of the losses, else of all series."""
+        known = [history for history in self.histories.values() if history.count]
+        told = [self.histories[role] for role in LOSSES if self.has(role)] or known
+        if not told:
+            return None
+        return min(int(one.first()[0][0]) for one in told), max(int(one.tail()[0][-1]) for one in told)
 
     def step_of(self, event: Mapping[str, Any]) -> int:
         """The step that an event was logged at; one past the last where it has none that can be meant."""

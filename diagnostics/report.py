@@ -6,22 +6,33 @@ What comes from a log (names, titles made of names) may hold control characters;
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import textwrap
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from diagnostics import say, stats
+from diagnostics import reading, say, stats
 from diagnostics.coverage import Coverage
 from diagnostics.engine import Engine
 from diagnostics.finding import Finding
 from diagnostics.history import Floats
+from diagnostics.reading import Reading
 
 BARS = "▁▂▃▄▅▆▇█"
 NOT_FINITE = "×"
-CURVE_WIDTH = 48
+CURVE_WIDTH, LEAST_WIDTH = 48, 12
+"""Bars of a curve where the width of the terminal is not known, and where it is tiny."""
 COLOURS = {"critical": "31;1", "warning": "33;1", "info": "36", "healthy": "32;1"}
 SIGNS = {"critical": "✖", "warning": "▲", "info": "·"}
 CURVES = (("train_loss", "train"), ("val_loss", "val"), ("grad_norm", "grad norm"))
+
+
+class Curve(NamedTuple):
+    """A series' whole history in few points."""
+
+    words: str
+    values: Floats
+    bad_at_end: int
+    """Non-finite points after the last finite one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,8 +43,9 @@ class Report:
     verdict: str
     findings: tuple[Finding, ...]
     coverage: Coverage
-    curves: tuple[tuple[str, str], ...]
-    """(name, curve with its first and last value), one line each."""
+    reading: Reading
+    """What was taken for what."""
+    curves: tuple[Curve, ...]
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -42,6 +54,7 @@ class Report:
             "verdict": self.verdict,
             "findings": [finding.to_mapping() for finding in self.findings],
             "coverage": self.coverage.to_mapping(),
+            "read": self.reading.to_mapping(),
         }
 
 
@@ -51,12 +64,13 @@ def make_report(source: str, engine: Engine) -> Report:
     for role, words in CURVES:
         series = engine.series(role)
         if series is not None:
-            curves.append((words, _curve_line(series.curve, series.nonfinite.trailing)))
+            curves.append(Curve(words, series.curve, series.nonfinite.trailing))
     return Report(
         source=source,
         verdict=engine.verdict(),
         findings=tuple(engine.findings()),
         coverage=engine.coverage(),
+        reading=engine.reading(),
         curves=tuple(curves),
     )
 
@@ -71,19 +85,23 @@ def sparkline(values: Floats, width: int = CURVE_WIDTH) -> str:
     return "".join(BARS[round((value - low) * scale)] for value in parts.tolist())
 
 
-def as_text(report: Report, *, colour: bool = False) -> str:
-    """For the terminal."""
+def as_text(report: Report, *, colour: bool = False, width: int = 0) -> str:
+    """For the terminal, in lines of `width` characters at most; 0: the lines are for another program, one a sentence."""
 
     def paint(text: str, kind: str) -> str:
         return f"\x1b[{COLOURS[kind]}m{text}\x1b[0m" if colour and kind in COLOURS else text
 
-    lines = [f"{safe(report.source)}: {paint(report.verdict, report.verdict)}"]
-    lines += [f"  {words:>9} {curve}" for words, curve in report.curves]
+    source = safe(report.source)
+    lines = [f"{source}: {paint(report.verdict, report.verdict)}"]
+    lines += [f"  {curve.words:>9} {_curve_line(curve, width)}" for curve in report.curves]
     for finding in report.findings:
         kind = str(finding.severity)
-        lines += ["", f"  {paint(SIGNS[kind] + ' ' + kind, kind)}  {safe(finding.title)}", *_details(finding)]
-    lines += _coverage_lines(report.coverage)
-    return "\n".join(lines) + "\n"
+        sign = f"{SIGNS[kind]} {kind}"
+        title, *more = _wrapped(f"  {sign}  {safe(finding.title)}", width, len(sign) + 4)
+        lines += ["", title.replace(sign, paint(sign, kind), 1), *more]
+        lines += [part for line in _details(finding) for part in _wrapped(line, width, 14)]
+    lines += [""] + [part for line in _notes(report) for part in _wrapped(f"  {line}", width, 6)]
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def as_markdown(report: Report) -> str:
@@ -92,14 +110,28 @@ def as_markdown(report: Report) -> str:
     for finding in report.findings:
         lines += [f"### {finding.severity}: {safe(finding.title)}", ""]
         lines += [f"- {safe(line.strip())}" for line in _details(finding)] + [""]
-    if report.coverage.skipped:
-        lines += ["Not judged:", ""] + [f"- `{rule}`: {why}" for rule, why in report.coverage.skipped.items()] + [""]
+    if said := reading.sentence(report.reading):
+        lines += [f"Read: {safe(said)}", ""]
+    if report.coverage.lacks:
+        lines += ["Not judged:", ""] + [f"- {line}" for line in report.coverage.by_lack()] + [""]
     return "\n".join(lines)
 
 
 def safe(text: str) -> str:
     """Text without what could steer a terminal."""
     return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _wrapped(line: str, width: int, indent: int) -> list[str]:
+    """A line as lines of at most `width`, those after the first indented so that the eye finds the next sentence."""
+    if not width or len(line) <= width:
+        return [line]
+    begin = line[: len(line) - len(line.lstrip())]
+    hanging = " " * min(indent, max(0, width - 20))
+    return textwrap.wrap(
+        line.lstrip(), width, initial_indent=begin, subsequent_indent=hanging, break_on_hyphens=False, tabsize=1,
+        drop_whitespace=True,
+    )  # fmt: skip
 
 
 def _details(finding: Finding) -> list[str]:
@@ -116,19 +148,21 @@ def _patch(patch: Any) -> str:
     return "" if not patch else "  [" + ", ".join(f"{name} {value}" for name, value in patch.items()) + "]"
 
 
-def _coverage_lines(coverage: Coverage) -> list[str]:
-    lines: list[str] = []
-    for why in dict.fromkeys(coverage.skipped.values()):
-        names: Sequence[str] = [rule for rule, reason in coverage.skipped.items() if reason == why]
-        lines.append(f"  not judged: {', '.join(names)} ({why})")
-    lines += [f"  broken: {rule} ({safe(why)})" for rule, why in coverage.failed.items()]
-    return ["", *lines] if lines else []
+def _notes(report: Report) -> list[str]:
+    """How it was read, what was not judged, and what broke."""
+    said = reading.sentence(report.reading)
+    lines = [f"read: {safe(said)}"] if said else []
+    lines += [f"not judged: {safe(line)}" for line in report.coverage.by_lack()]
+    return lines + [f"broken: {rule} ({safe(why)})" for rule, why in report.coverage.failed.items()]
 
 
-def _curve_line(values: Floats, bad_at_end: int) -> str:
-    if not values.size:
-        return NOT_FINITE * min(3, bad_at_end) + " no finite value"
-    first, last = float(values[0]), float(values[-1])
-    end = f"{say.number(last)}, then not finite" if bad_at_end else say.number(last)
-    tail = NOT_FINITE * min(3, bad_at_end)
-    return f"{sparkline(values)}{tail} {say.number(first)} → {end}" if math.isfinite(first) else tail
+def _curve_line(curve: Curve, width: int) -> str:
+    tail = NOT_FINITE * min(3, curve.bad_at_end)
+    if not curve.values.size:
+        return tail + " no finite value"
+    first, last = float(curve.values[0]), float(curve.values[-1])
+    if not math.isfinite(first):
+        return tail
+    ends = f" {say.number(first)} → {say.number(last)}" + (", then not finite" if curve.bad_at_end else "")
+    bars = max(LEAST_WIDTH, width - len(f"  {curve.words:>9} {tail}{ends}")) if width else CURVE_WIDTH
+    return f"{sparkline(curve.values, bars)}{tail}{ends}"

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from diagnostics.coverage import Lack
+
 KEPT_ROUNDS = 8
 MAX_SAMPLES = 64
 """Samples of one round that are kept; later ones are passed over."""
@@ -75,12 +77,12 @@ class SampleLog:
         self._open: list[Sample] = []
         self._logged = self._step = 0
 
-    def lacking(self, measured: bool, blind: str) -> str | None:
+    def lacking(self, measured: bool, blind: str) -> Lack | None:
         """Why a rule on samples (on measured ones) cannot judge; None when it can."""
         if not self.count and not self._open:
-            return f"no text samples: {blind}; log `run.sample(prompt, text, step)`"
+            return Lack("no text samples", blind, "`run.sample(prompt, text, step)`")
         if measured and not self.measured:
-            return f"no sample says how much it copies: {blind}; log `run.sample(…, verbatim_tokens=…)`"
+            return Lack("no sample says how much it copies", blind, "`run.sample(…, verbatim_tokens=…)`")
         return None
 
     def add(self, sample: Sample, logged: int, step: int) -> None:

@@ -11,6 +11,8 @@ from dash.development.base_component import Component
 from dashboard.records import FindingRecord
 from dashboard.ui import format as fmt
 from dashboard.ui import parts, relaunch, theme
+from diagnostics import reading
+from diagnostics.reading import Reading
 
 
 def worst_first(findings: Sequence[FindingRecord]) -> list[FindingRecord]:
@@ -134,6 +136,14 @@ def _bounds(window: Any, finding: FindingRecord) -> tuple[int, int]:
     if isinstance(window, (list, tuple)) and len(window) == 2:
         return int(window[0]), int(window[1])
     return finding.first_step, finding.last_step
+
+
+def read_as(report: Mapping[str, Any]) -> Component | None:
+    """What was taken for what, where the names do not say it themselves: a log that was read wrongly is seen to be."""
+    found = Reading.of(report.get("read") or {})
+    if not found.speaks:
+        return None
+    return html.P(fmt.visible(f"Read: {reading.sentence(found, how='')}"), className="rw-quiet")
 
 
 def coverage(report: Mapping[str, Any]) -> Component:

@@ -34,7 +34,8 @@ def diagnosis(services: Services, run: Run, found: Sequence[FindingRecord]) -> l
     nothing = parts.empty(
         "check", "Nothing found", f"{findings.coverage_line(report)} on this run, and none of them sees an illness."
     )
-    checked = parts.card(findings.coverage(report), title="What was checked", aside=findings.coverage_line(report))
+    seen = [findings.read_as(report), findings.coverage(report)]
+    checked = parts.card(seen, title="What was checked", aside=findings.coverage_line(report))
     said = told.card(told_by(services, run.id), time.time())
     return [*(cards or [nothing]), *([said] if said else []), checked]
 

@@ -17,7 +17,7 @@ from diagnostics.view import RunView
     needs=(),
     looks_at="end",
     helps=("train_loss",),
-    blind="if it crashes, the cause is named then (from a `state` event)",
+    blind="a crash is named, and of what, once it is known",
     severity=Severity.CRITICAL,
     life=Life(close_after_points=1),
 )

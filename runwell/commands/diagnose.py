@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from runwell.commands.judging import STATUS, UNREADABLE, BadArgument, Judging, add_flags, doubts, read_flags, unjudged
+from runwell.commands.terminal import terminal_of
 
 if TYPE_CHECKING:
     from diagnostics.report import Report
@@ -77,8 +78,11 @@ class Unread:
 
     def to_mapping(self) -> dict[str, Any]:
         """Of the same shape as a report, so that one reader serves both."""
+        from diagnostics.reading import NOTHING
+
         coverage: dict[str, Any] = {"ran": [], "skipped": {}, "failed": {}}
-        return {"source": self.source, "verdict": "unreadable", "error": self.why, "findings": [], "coverage": coverage}
+        told = {"source": self.source, "verdict": "unreadable", "error": self.why, "findings": [], "coverage": coverage}
+        return told | {"read": NOTHING.to_mapping()}
 
 
 def _judge_all(file: str, judging: Judging, only: str) -> list[Report | Unread]:
@@ -171,8 +175,9 @@ def _print(results: Iterable[Report | Unread], form: str) -> None:
         return
     from diagnostics.report import as_markdown, as_text
 
+    terminal = terminal_of(sys.stdout)
     for result in results:
         if isinstance(result, Unread):
             print(f"runwell diagnose: {result.why}", file=sys.stderr)
         else:
-            print(as_markdown(result) if form == "markdown" else as_text(result, colour=sys.stdout.isatty()))
+            print(as_markdown(result) if form == "markdown" else as_text(result, **terminal._asdict()))

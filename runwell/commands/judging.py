@@ -84,7 +84,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--config", metavar="FILE", help="JSON or TOML with settings that the log lacks (vocab_size, max_steps, …)"
     )
     parser.add_argument(
-        "--map", metavar="NAME=ROLE", action="append", default=[], help="what a series is; may be repeated"
+        "--map",
+        metavar="NAME=ROLE",
+        action="append",
+        default=[],
+        help="what a series is, as in my_nll=train_loss; without a role it is left out; may be repeated",
     )
     add_settings_flag(parser)
     parser.add_argument("--project", metavar="NAME", default="", help="whose thresholds of the settings file count")

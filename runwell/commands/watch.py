@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runwell.commands.judging import STATUS, UNREADABLE, BadArgument, Judging, add_flags, doubts, read_flags, unjudged
+from runwell.commands.terminal import terminal_of
 
 if TYPE_CHECKING:
     from diagnostics import Engine, Finding
@@ -90,7 +91,7 @@ def _follow(engine: Engine, events: Iterator[Event], form: str) -> None:
         engine.observe(event)
         now = {(finding.rule, finding.subject): finding for finding in engine.findings()}
         for change in changes(before, now):
-            print(_as_json(change) if form == "json" else _as_text(change, sys.stdout.isatty()), flush=True)
+            print(_as_json(change) if form == "json" else _as_text(change, terminal_of(sys.stdout).colour), flush=True)
         before = now
 
 

@@ -53,7 +53,8 @@ def live(store: Store, run_id: str, events: list[dict[str, Any]], pace: Pace, cl
 def one_shot(store: Store, run_id: str) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
     engine = Engine()
     engine.observe_all(event for _, event in store.replay(run_id))
-    return [finding.to_mapping() for finding in engine.findings()], engine.coverage().to_mapping()
+    read = {name: told for name, told in engine.reading().to_mapping().items() if name != "steps"}
+    return [finding.to_mapping() for finding in engine.findings()], engine.coverage().to_mapping() | {"read": read}
 
 
 def stored(store: Store, run_id: str) -> list[dict[str, Any]]:

@@ -124,7 +124,7 @@ def test_the_line_of_the_exception_is_quoted() -> None:
 def test_a_run_that_ended_well_was_looked_at_and_one_that_goes_on_is_waited_for() -> None:
     engine = Engine()
     engine.observe({"type": "metrics", "step": 1, "train/loss": 3.0})
-    assert engine.coverage().skipped["crashed-run"].startswith("the run has not ended yet: ")
+    assert engine.coverage().skipped["crashed-run"].startswith("no end is logged yet: ")
     engine.observe({"type": "state", "state": "finished"})
     assert "crashed-run" in engine.coverage().ran
     engine.observe({"type": "metrics", "step": 2, "train/loss": 2.9})

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from diagnostics import Engine, say
-from diagnostics.report import CURVE_WIDTH, as_markdown, as_text, make_report, sparkline
+from diagnostics.report import BARS, CURVE_WIDTH, as_markdown, as_text, make_report, sparkline
 
 
 def report(events: list[dict[str, Any]]) -> Any:
@@ -59,6 +59,32 @@ def test_every_severity_has_a_sign_beside_its_colour() -> None:
     assert "✖ critical" in text
     assert "\x1b[31;1m" in text
     assert "\x1b" not in as_text(report([{"step": 0, "loss": math.nan}]))
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_every_line_fits_the_terminal_and_no_word_is_lost(width: int) -> None:
+    rows = [{"step": step, "loss": 3 - step / 100, "eval_loss": 3.0, "x": 1} for step in range(60)]
+    made = report([*rows, {"step": 60, "loss": math.nan}])
+    plain, wrapped = as_text(made), as_text(made, width=width)
+    assert max(map(len, wrapped.splitlines())) <= width
+    assert width > 80 or max(map(len, plain.splitlines())) > width
+    words = [word for word in plain.split() if not set(word) & set(BARS)]
+    assert [word for word in wrapped.split() if not set(word) & set(BARS)] == words
+    (curve,) = (line for line in wrapped.splitlines() if line.startswith("      train "))
+    assert width < 80 or len(curve) >= 75, "the curve takes the room that there is, up to a bar a point"
+    assert as_text(made, width=width, colour=True).count("\x1b[31;1m") == 2
+
+
+def test_rules_that_lack_the_same_are_told_together() -> None:
+    lines = [line for line in as_text(report([{"step": 0, "loss": 3.0}])).splitlines() if "not judged" in line]
+    assert "  not judged: garbage-output, repetitive-output, memorized-output (no text samples; log `run.sample(prompt, text, step)`)" in lines  # fmt: skip
+    assert "  not judged: overfitting, underfitting (no validation loss; log `val/loss`)" in lines
+    assert len(lines) < 12
+    alone = (
+        "update-ratio (no update ratio: how far each step moves the weights cannot be seen; log `train/update_ratio`)"
+    )
+    assert f"  not judged: {alone}" in lines
+    assert f"- {alone}" in as_markdown(report([{"step": 0, "loss": 3.0}]))
 
 
 def test_names_with_control_characters_are_defused() -> None:

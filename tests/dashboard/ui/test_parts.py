@@ -162,6 +162,18 @@ def test_coverage_says_why_a_rule_could_not_run() -> None:
     assert "Nothing was checked yet" in _text(findings.coverage({}))
 
 
+def test_names_that_do_not_say_it_themselves_are_told_as_what_they_were_read() -> None:
+    read = {
+        "roles": {"train_loss": "nll", "val_loss": "val/loss"},
+        "rivals": {"train_loss": ["lm_loss"]},
+        "unused": ["x"],
+    }
+    said = _text(findings.read_as({"read": read}))
+    assert said == "Read: training loss ← nll (not lm_loss); by name val/loss; not used x"
+    assert findings.read_as({"read": read | {"roles": {"val_loss": "val/loss"}, "rivals": {}}}) is None, "our own names"
+    assert findings.read_as({"ran": []}) is None, "stored by an older version"
+
+
 def test_samples_keep_whitespace_and_tell_the_prompt_apart() -> None:
     shown = run_text.samples([Sample(step=1, time=0.0, prompt="def ", text="def f():\n\treturn  1\u202e"),
                               Sample(step=9, time=0.0, prompt="def ", text="x")])  # fmt: skip

@@ -1,0 +1,101 @@
+"""How a log was read: which name was taken for which role, which could have been, and which no rule looks at. Pure.
+
+A log that was read wrongly is judged wrongly, and nothing in a finding shows it; this does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from diagnostics import say
+from diagnostics.roles import BY_ID, ROLES, normal
+
+SHOWN = 8
+"""Names that no rule looks at which a sentence lists."""
+
+HOW = "--map NAME=ROLE"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What became of the names of a log's numbers."""
+
+    roles: Mapping[str, str]
+    """Role → the name that was taken for it, in the order of the table of roles."""
+    logarithms: tuple[str, ...] = ()
+    """Roles of which the name is a perplexity's: its logarithm is judged."""
+    rivals: Mapping[str, tuple[str, ...]]
+    """Role → names that could be it as well and were not taken."""
+    unused: tuple[str, ...] = ()
+    """All other names: those that speak of a loss, then the rest, by the alphabet."""
+    steps: tuple[int, int] | None = None
+    """The first and the last step of the losses, or of what there is without one."""
+
+    @property
+    def speaks(self) -> bool:
+        """Whether any name was taken for something that it does not say itself, or was passed by for another."""
+        return any(not _is_evident(role, name, self) for role, name in self.roles.items())
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "steps": None if self.steps is None else list(self.steps),
+            "roles": dict(self.roles),
+            "logarithms": list(self.logarithms),
+            "rivals": {role: list(names) for role, names in self.rivals.items()},
+            "unused": list(self.unused),
+        }
+
+    @staticmethod
+    def of(mapping: Mapping[str, Any]) -> Reading:
+        """What was written as a mapping."""
+        return Reading(
+            roles=mapping.get("roles", {}),
+            logarithms=tuple(mapping.get("logarithms", ())),
+            rivals={role: tuple(names) for role, names in mapping.get("rivals", {}).items()},
+            unused=tuple(mapping.get("unused", ())),
+        )
+
+
+NOTHING = Reading(roles={}, rivals={})
+"""Of a log that could not be read."""
+
+
+def in_order(roles: Mapping[str, T]) -> dict[str, T]:
+    """The same in the order of the table: losses first."""
+    return {role.id: roles[role.id] for role in ROLES if role.id in roles}
+
+
+def _is_evident(role: str, name: str, reading: Reading) -> bool:
+    """Whether nothing needs to be said of a name but that it was taken: `val_loss` is the validation loss."""
+    if role in reading.logarithms or role in reading.rivals:
+        return False
+    return name == BY_ID[role].log or normal(name) == role
+
+
+def _piece(role: str, name: str, reading: Reading) -> str:
+    said = f"ln {name}" if role in reading.logarithms else name
+    rivals = reading.rivals.get(role, ())
+    return f"{BY_ID[role].words} ← {said}" + (f" (not {_first(rivals)})" if rivals else "")
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+
+
+def sentence(reading: Reading, how: str = HOW) -> str:
+    """The whole on one line, and `how` it is changed; empty when nothing was read."""
+    evident = [name for role, name in reading.roles.items() if _is_evident(role, name, reading)]
+    told = [_piece(role, name, reading) for role, name in reading.roles.items() if name not in evident]
+    parts = [
+        f"steps {say.step(reading.steps[0])} to {say.step(reading.steps[1])}" if reading.steps else "",
+        ", ".join(told),
+        f"by name {', '.join(evident)}" if evident else "",
+        f"not used {_first(reading.unused)}" if reading.unused else "",
+    ]
+    said = "; ".join(part for part in parts if part)
+    return f"{said} ({how})" if how and (reading.unused or reading.rivals) else said

@@ -1,0 +1,89 @@
+"""How a log was read: every name is told as what it was taken for, as what it lost to, or as unused."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from diagnostics import Engine
+from diagnostics.reading import SHOWN, Reading, sentence
+from diagnostics.report import as_markdown, as_text, make_report
+
+ROW = {"step": 3, "time": 1.5}
+
+
+def read(*rows: dict[str, Any], roles: dict[str, str] | None = None) -> Reading:
+    engine = Engine(roles=roles)
+    for row in rows:
+        engine.observe(ROW | row)
+    return engine.reading()
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"train_loss": 3.0, "eval_loss": 3.1, "lr": 1e-3},
+         "steps 3 to 3; validation loss ← eval_loss, learning rate ← lr; by name train_loss"),
+        ({"total_loss": 3.0, "lm_loss": 2.9, "x": 1, "aux_loss": 0.1},
+         "steps 3 to 3; training loss ← lm_loss (not total_loss); not used aux_loss, x (--map NAME=ROLE)"),
+        ({"ppl": 20.0}, "steps 3 to 3; training loss ← ln ppl"),
+        ({"ppl": 20.0, "loss": 3.0}, "steps 3 to 3; training loss ← loss; not used ppl (--map NAME=ROLE)"),
+        ({"ppl": 20.0, "perplexity": 21.0}, "steps 3 to 3; training loss ← ln perplexity (not ppl) (--map NAME=ROLE)"),
+        ({"train/loss": 3.0, "val/loss": 3.0, "grad_norm": 1.0}, "steps 3 to 3; by name train/loss, val/loss, grad_norm"),
+        ({"foo": 1.0}, "not used foo (--map NAME=ROLE)"),
+        ({"loss": "", "foo": "text"}, "not used foo (--map NAME=ROLE)"),
+        ({}, ""),
+    ],
+)  # fmt: skip
+def test_each_name_is_told(row: dict[str, Any], said: str) -> None:
+    assert sentence(read(row)) == said
+
+
+def test_a_user_s_own_names_are_told_like_the_others() -> None:
+    found = read({"loss": 0.1, "nll_of_text": 3.0}, roles={"nll_of_text": "train_loss", "loss": ""})
+    assert sentence(found) == "steps 3 to 3; training loss ← nll_of_text; not used loss (--map NAME=ROLE)"
+
+
+def test_of_many_names_the_first_are_told_and_those_of_losses_before_the_others() -> None:
+    found = read({f"x{at}": 1.0 for at in range(SHOWN)} | {"zz_loss": 1.0, "loss": 2.0})
+    assert sentence(found).endswith(f"not used zz_loss, {', '.join(f'x{at}' for at in range(SHOWN - 1))} and 1 more (--map NAME=ROLE)")  # fmt: skip
+    assert len(found.unused) == SHOWN + 1
+
+
+def test_a_loss_that_comes_later_takes_the_place_of_its_perplexity() -> None:
+    rows = [{"ppl": 20.0 - at, "step": at} for at in range(3)] + [{"loss": 2.0, "ppl": 7.4, "step": 3}]
+    assert sentence(read(*rows)) == "steps 3 to 3; training loss ← loss; not used ppl (--map NAME=ROLE)"
+
+
+def test_steps_are_those_of_the_losses_even_where_they_are_not_finite() -> None:
+    found = read(*({"step": at, "loss": math.nan, "lr": 1.0} for at in range(4, 9)), {"step": 30, "lr": 1.0})
+    assert found.steps == (4, 8)
+    assert read({"step": 30, "lr": 1.0}).steps == (30, 30)
+
+
+def test_the_same_is_read_from_many_rows_at_a_stroke() -> None:
+    rows = [{"type": "metrics", "step": at, "loss": 3.0, "total_loss": 4.0, "foo": 1.0} for at in range(9000)]
+    bulk = Engine()
+    bulk.observe_all(rows)
+    assert bulk.reading() == read(*rows) != Engine().reading()
+    assert bulk.reading().steps == (0, 8999)
+
+
+def test_every_form_of_the_report_tells_it() -> None:
+    engine = Engine()
+    engine.observe({"step": 1, "total_loss": 3.0, "lm_loss": 2.9, "e\x1bvil": 1.0})
+    report = make_report("x", engine)
+    for text in (as_text(report), as_markdown(report)):
+        assert "ead: steps 1 to 1; training loss ← lm_loss (not total_loss); not used e?vil (--map NAME=ROLE)" in text
+    assert report.to_mapping()["read"] == {
+        "steps": [1, 1],
+        "roles": {"train_loss": "lm_loss"},
+        "logarithms": [],
+        "rivals": {"train_loss": ["total_loss"]},
+        "unused": ["e\x1bvil"],
+    }
+    assert Reading.of(report.to_mapping()["read"]) == Reading(
+        roles={"train_loss": "lm_loss"}, rivals={"train_loss": ("total_loss",)}, unused=("e\x1bvil",)
+    )
