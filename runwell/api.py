@@ -130,12 +130,12 @@ class _Leaving:
     def fails(self, error: BaseException, *, caught: bool) -> None:
         """An exception ends it; who may still catch it may also train on."""
         for run in _runs.open:
-            run.last_words.hear(error, run.written if caught else None)
+            run.last_words.hear(error, run.reported if caught else None)
 
     def ends(self) -> None:
         """Python ends."""
         # All words first: whoever does not want to wait until they are sent interrupts that.
-        said = [run for run in _runs.open if run.say_end(*run.last_words.end(run.written))]
+        said = [run for run in _runs.open if run.say_end(*run.last_words.end(run.reported))]
         timeout = FINISH_SECONDS
         for run in said:
             try:
@@ -148,7 +148,7 @@ class _Leaving:
         left = "" if status == 0 else f"left by os._exit({status})"
         for run in _runs.open:
             if run.is_own and run.is_free(CUT_OFF_SECONDS):
-                state, reason = run.last_words.end(run.written)
+                state, reason = run.last_words.end(run.reported)
                 end = ("crashed", left) if left and state == "finished" else (state, reason)
                 # nothing is waited for that may never come: a watchdog leaves so when a device hangs
                 if run.say_end(*end, wait=False):

@@ -148,12 +148,19 @@ class Late:
         self._write, self._refuse = write, refuse
         self._waiting: deque[tuple[Numbers, int, float]] = deque()
         self._lock = threading.RLock()
+        self._taken = self._written = 0
 
     def add(self, numbers: Numbers, step: int, time: float) -> None:
         """Take a record in; it is written by a later `look` or `settle`."""
+        self._taken += 1
         self._waiting.append((numbers, step, time))
         if len(self._waiting) > MAX_WAITING:
             self.settle()
+
+    @property
+    def unwritten(self) -> int:
+        """How many records were taken in and are not written: those on their way, and those that could not be read."""
+        return self._taken - self._written
 
     def waits(self) -> bool:
         """Whether anything is on its way."""
@@ -184,5 +191,6 @@ class Late:
         try:
             if found:
                 self._write(found, step, time)
+                self._written += 1
         except Exception as error:
             self._refuse("of a late record", f"could not be written ({error!r})")

@@ -43,15 +43,15 @@ class LastWords:
 
     def __init__(self) -> None:
         self._end = ("finished", "")
-        self._written: int | None = None
+        self._reported: int | None = None
 
-    def hear(self, error: BaseException, written: int | None) -> None:
-        """Take in what is about to end the process. `written` counts the run's records so far if it may still be caught,
+    def hear(self, error: BaseException, reported: int | None) -> None:
+        """Take in what is about to end the process. `reported` counts the run's records so far if it may still be caught,
         and is None if not."""
-        unsure = self._written is not None or self._end[0] == "finished"
-        if written is None or unsure:  # else it is known already what ended it
-            self._end, self._written = end_of(type(error), error), written
+        unsure = self._reported is not None or self._end[0] == "finished"
+        if reported is None or unsure:  # else it is known already what ended it
+            self._end, self._reported = end_of(type(error), error), reported
 
-    def end(self, written: int) -> tuple[str, str]:
+    def end(self, reported: int) -> tuple[str, str]:
         """(state, reason) for a run that has so many records as its process ends."""
-        return self._end if self._written in (None, written) else ("finished", "")
+        return self._end if self._reported in (None, reported) else ("finished", "")

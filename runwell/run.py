@@ -64,6 +64,7 @@ class Run:
         self._heard: set[int] = set()
         self._finish_lock = threading.RLock()
         self._owner = os.getpid()
+        self._late = Late(self._write_late, self._refuse_late)
         self._spool: Spool | Later
         self._open()
 
@@ -76,9 +77,9 @@ class Run:
         return f"{self._environment.url}/run/{self.id}"
 
     @property
-    def written(self) -> int:
-        """How many records this process has written, and one."""
-        return self._spool.next_seq if isinstance(self._spool, Spool) else 0
+    def reported(self) -> int:
+        """How many records this process was given, and one: those whose numbers are on their way from a device as well."""
+        return self._spool.next_seq + self._late.unwritten if isinstance(self._spool, Spool) else 0
 
     # -- what a script reports -------------------------------------------------------------------------------------
 
@@ -272,7 +273,6 @@ class Run:
         introduction = begin_event(self._about, self._warn)
         if not self.is_own:
             introduction["forked"] = True  # its parent speaks for it
-        self._late = Late(self._write_late, self._refuse_late)
         self._writer = Writer(
             self.id,
             self._environment,

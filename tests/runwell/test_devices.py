@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from runwell import api
 from runwell.devices import LANDINGS, MAX_WAITING, Held, Landings, Late, elsewhere
 from runwell.frames import decode_frames
 from runwell.run import Run
-from tests.logged import points
+from tests.logged import points, stored
 
 
 class Device:
@@ -245,3 +246,20 @@ def test_a_forked_child_does_not_write_what_waits_in_its_parent(run: Run) -> Non
     before = run._late
     run._reopen_in_child()
     assert run._late is not before and not run._late._waiting
+
+
+def test_the_first_number_of_a_forked_child_is_not_lost(run: Run) -> None:
+    run._reopen_in_child()
+    run.log({"loss": Scalar(2.0)}, step=1)
+    run.finish(timeout=0)
+    assert points(run) == [{"step": 1, "loss": 2.0}]
+
+
+def test_a_number_that_arrives_late_is_no_sign_that_the_script_went_on(run: Run) -> None:
+    ready = threading.Event()
+    run.log({"loss": Scalar(1.0, ready=ready)}, step=1)
+    api._leaving.fails(SystemExit(1), caught=True)
+    ready.set()
+    run._late.settle()
+    api._leaving.ends()
+    assert (run.ended, stored(run)[-1]["reason"]) == ("crashed", "SystemExit: 1")

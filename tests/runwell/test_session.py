@@ -80,7 +80,7 @@ def test_threads_begin_and_keep_runs_of_their_own(prompt: Enter) -> None:
 def test_an_exception_at_a_prompt_is_no_end(prompt: Enter, capsys: pytest.CaptureFixture[str]) -> None:
     run: Run = prompt("run = runwell.init('p')")["run"]
     sys.excepthook(NameError, NameError("a slip of the pen"), None)
-    assert run.last_words.end(run.written) == ("finished", "") and run.ended == ""
+    assert run.last_words.end(run.reported) == ("finished", "") and run.ended == ""
 
 
 def test_cells_are_told_apart_by_their_number(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
