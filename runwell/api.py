@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 import time
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
@@ -131,6 +132,11 @@ class _Leaving:
         """An exception ends it; who may still catch it may also train on."""
         for run in _runs.open:
             run.last_words.hear(error, run.reported if caught else None)
+
+    def thread_fails(self, thread: threading.Thread, error: BaseException) -> None:
+        """An exception has ended a thread; the process goes on."""
+        for run in _runs.open:
+            run.lose_thread(thread, error)
 
     def ends(self) -> None:
         """Python ends."""

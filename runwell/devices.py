@@ -144,8 +144,9 @@ def read_or_hold(value: Any) -> Any:
 class Late:
     """Records of which some numbers are still on their way, oldest first. Thread-safe."""
 
-    def __init__(self, write: Write, refuse: Refuse) -> None:
-        self._write, self._refuse = write, refuse
+    def __init__(self, write: Write, refuse: Refuse, begun: Callable[[], None] = lambda: None) -> None:
+        """`begun` is called in a thread that adds a record while none waits: not at every one, it is called while logging."""
+        self._write, self._refuse, self._begun = write, refuse, begun
         self._waiting: deque[tuple[Numbers, int, float]] = deque()
         self._lock = threading.RLock()
         self._taken = self._written = 0
@@ -153,6 +154,8 @@ class Late:
     def add(self, numbers: Numbers, step: int, time: float) -> None:
         """Take a record in; it is written by a later `look` or `settle`."""
         self._taken += 1
+        if not self._waiting:
+            self._begun()
         self._waiting.append((numbers, step, time))
         if len(self._waiting) > MAX_WAITING:
             self.settle()

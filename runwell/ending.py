@@ -36,22 +36,33 @@ def end_event(state: str, reason: str, step: int) -> Event:
 
 
 class LastWords:
-    """What is known of a run's end before it comes, for when Python ends without `finish`.
+    """What is known of a run's end before it comes, for when its script ends without saying how.
 
-    An exception that is about to end the process may still be caught: whose script logs on has caught it.
+    An exception that is about to end the process may still be caught, and another thread may go on with what a dead one
+    did: whoever logs on has done so. `reported` always counts the run's records so far.
     """
 
     def __init__(self) -> None:
-        self._end = ("finished", "")
+        self._end = self._threads_end = ("finished", "")
         self._reported: int | None = None
+        self._threads_reported = 0
 
     def hear(self, error: BaseException, reported: int | None) -> None:
-        """Take in what is about to end the process. `reported` counts the run's records so far if it may still be caught,
-        and is None if not."""
+        """Take in what is about to end the process; `reported` is None if nobody can catch it any more."""
         unsure = self._reported is not None or self._end[0] == "finished"
         if reported is None or unsure:  # else it is known already what ended it
             self._end, self._reported = end_of(type(error), error), reported
 
+    def hear_of_thread(self, name: str, error: BaseException, reported: int) -> None:
+        """Take in what has ended the only thread that logged."""
+        state, reason = end_of(type(error), error)
+        self._threads_end, self._threads_reported = (state, f"{reason}, in the thread {shorten(name)}"), reported
+
     def end(self, reported: int) -> tuple[str, str]:
-        """(state, reason) for a run that has so many records as its process ends."""
-        return self._end if self._reported in (None, reported) else ("finished", "")
+        """(state, reason) for a run whose process ends."""
+        known = self._end if self._reported in (None, reported) else ("finished", "")
+        return known if known[0] != "finished" else self.of_threads(reported)
+
+    def of_threads(self, reported: int) -> tuple[str, str]:
+        """(state, reason) for a run whose main thread came to its end in peace."""
+        return self._threads_end if self._threads_reported == reported else ("finished", "")

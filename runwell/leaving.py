@@ -1,4 +1,4 @@
-"""Hears of every way in which Python leaves a process, before it does. Knows no run.
+"""Hears of every way in which Python leaves a process, before it does, and of threads that die. Knows no run.
 
 What it cannot hear: `raise SystemExit(1)`, of which nothing is left when Python ends; death by a signal or in native code.
 """
@@ -22,6 +22,9 @@ class Listener(Protocol):
 
     def fails(self, error: BaseException, *, caught: bool) -> None:
         """An exception is about to end the process; with `caught`, somebody may still catch it."""
+
+    def thread_fails(self, thread: threading.Thread, error: BaseException) -> None:
+        """An exception that nobody caught has ended a thread; the process goes on."""
 
     def ends(self) -> None:
         """Python ends."""
@@ -74,6 +77,7 @@ def listen(listener: Listener) -> None:
     _hooks.excepthook = sys.excepthook = excepthook
     sys.exit = leave_with_a_word  # nothing else tells a script that gives up from one that has come to its end
     os._exit = leave_now_with_a_word
+    _listen_to_threads(listener)
     _listen_to_quitters(listener)
     atexit.register(end)
 
@@ -84,6 +88,18 @@ def _tell_of_leaving(listener: Listener, status: Any) -> None:
     error = SystemExit(status)
     error.__context__ = sys.exc_info()[1]
     listener.fails(error, caught=True)
+
+
+def _listen_to_threads(listener: Listener) -> None:
+    before = threading.excepthook
+
+    def excepthook(args: threading.ExceptHookArgs) -> None:
+        # at a prompt whoever sits there sees it, and may start it again; SystemExit is how a thread ends itself
+        if args.thread is not None and isinstance(args.exc_value, Exception) and not is_interactive():
+            listener.thread_fails(args.thread, args.exc_value)
+        before(args)
+
+    threading.excepthook = excepthook
 
 
 def _listen_to_quitters(listener: Listener) -> None:

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from runwell.about import begin_event
+from runwell.authors import Authors
 from runwell.devices import Held, Late, meet_types, read_or_hold
 from runwell.ending import LastWords, end_event, end_of
 from runwell.fields import LEVELS
@@ -64,7 +65,8 @@ class Run:
         self._heard: set[int] = set()
         self._finish_lock = threading.RLock()
         self._owner = os.getpid()
-        self._late = Late(self._write_late, self._refuse_late)
+        self._authors = Authors()
+        self._late = self._new_late()
         self._spool: Spool | Later
         self._open()
 
@@ -244,6 +246,11 @@ class Run:
         except Exception as error:
             self._complain("finish", f"run {self.id} could not be ended properly: {error!r}", error)
 
+    def lose_thread(self, thread: threading.Thread, error: BaseException) -> None:
+        """An exception has ended a thread. It ends the run too if that thread alone logged it, and nothing is logged after it."""
+        if self._authors.lose(thread):
+            self.last_words.hear_of_thread(thread.name, error, self.reported)
+
     @property
     def is_own(self) -> bool:
         """Whether this process began it: only then may it say that it is over. A forked child may not."""
@@ -263,8 +270,7 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        state, reason = end_of(kind, error)
-        self.finish(state, reason)
+        self.finish(*(end_of(kind, error) if kind is not None else self.last_words.of_threads(self.reported)))
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
@@ -283,6 +289,10 @@ class Run:
             held=self._late.waits,
         )
         self._spool = self._writer.spool
+        self._spool.named = self._authors.see
+
+    def _new_late(self) -> Late:
+        return Late(self._write_late, self._refuse_late, self._authors.see)
 
     def _reopen_in_child(self) -> None:
         """After a fork: the parent's spool is the parent's; the child gets its own at its next record."""
@@ -290,7 +300,7 @@ class Run:
             self._writer.forget()
         self._finish_lock = threading.RLock()
         self._warn = Notices()
-        self._late = Late(self._write_late, self._refuse_late)  # what waited is the parent's
+        self._late = self._new_late()  # what waited is the parent's
         if not self.ended:
             self._spool = Later(self._open_in_child)
 

@@ -29,6 +29,7 @@ LOOK_SECONDS = 30.0
 """Between looks at the rest of the spool folder: who left something behind, how full it is."""
 FIRST_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.25, 5.0
 MAX_POSTS_A_TURN = 64
+THREAD_NAME = "runwell-sender"
 
 NewCourier = Callable[[LeftSpool], Courier]
 
@@ -60,7 +61,7 @@ class Sender:
         self._own = Outcome.SENT
         self._left: list[LeftSpool] = []
         self._left_courier: Courier | None = None
-        self._thread = threading.Thread(target=self._loop, name="runwell-sender", daemon=True)
+        self._thread = threading.Thread(target=self._loop, name=THREAD_NAME, daemon=True)
         spool.ring = self._bell.ring
 
     def start(self) -> None:

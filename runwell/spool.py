@@ -62,6 +62,8 @@ class Spool:
         self.segments: list[Segment] = []
         self.ring: Callable[[], None] = _nobody
         """Wakes the sender: when a segment is full, and at the next record once it is `listening`."""
+        self.named: Callable[[], None] = _nobody
+        """Called in the thread that logs a set of names, once for each segment that has it."""
         self.listening = False
         """Whether the sender has sent all there was and sleeps until there is more."""
         self._warn = warn
@@ -195,6 +197,7 @@ class Spool:
                     self._current.keys.append((self._current.end, frame))
                     self._put(frame)
                     self._plans[names] = plan
+                    self.named()
                 return plan
             if not self._roll():
                 break
@@ -321,7 +324,7 @@ class Spool:
 
 
 def _nobody() -> None:
-    """No sender yet, or none any more."""
+    """Nobody listens yet, or nobody any more."""
 
 
 def _frame(event: Event) -> bytes:

@@ -18,6 +18,16 @@ from runwell.transport import Answer
 
 pytestmark = pytest.mark.slow
 
+THREADED = """
+import threading
+run = runwell.init()
+def dies():
+    run.log({'loss': 1.0})
+    raise ValueError("no more data")
+def train():
+    thread = threading.Thread(target=dies, name="training"); thread.start(); thread.join()
+"""
+
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -123,6 +133,13 @@ while True:
             "finished",
             "",
         ),
+        (THREADED + "train()", 0, "crashed", "ValueError: no more data, in the thread 'training'"),
+        (THREADED + "train(); run.log({'loss': 2.0})", 0, "finished", ""),
+        (THREADED + "run.log({'accuracy': 0.5}); train()", 0, "finished", ""),
+        (THREADED + "train(); train(); sys.exit(3)", 3, "crashed", "SystemExit: 3"),
+        (THREADED + "with run: train()", 0, "crashed", "ValueError: no more data, in the thread 'training'"),
+        (THREADED + "train(); run.finish()", 0, "finished", ""),
+        (THREADED.replace("run.log({'loss': 1.0})", "pass") + "train()", 0, "finished", ""),
         ("runwell.init(); sys.excepthook = lambda *_: None; raise TypeError('x')", 1, "crashed", "TypeError: x"),
         ("runwell.init(); os._exit(0)", 0, "finished", ""),
         ("runwell.init(); os._exit(3)", 3, "crashed", "left by os._exit(3)"),
