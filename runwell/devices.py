@@ -23,6 +23,10 @@ MAX_WAITING = 4096
 LANDINGS = 1024
 """Places for numbers made at once: enough for those between two looks of the sender, so that more are hardly ever made."""
 
+OTHER_THREAD_SECONDS = 10.0
+"""How long another thread that writes such records is waited for. Not for ever: a signal handler that ends the run in the
+middle of a record would wait for a thread that waits for the end of that record."""
+
 MAX_TYPES = 100
 """Types of values that are remembered to be plain."""
 
@@ -171,18 +175,23 @@ class Late:
 
     def look(self) -> None:
         """Write what has arrived, in order, and wait for nothing: a device that hangs must not silence the run. Never raises."""
-        self._write_while(lambda numbers: all(not isinstance(one, Held) or one.ready() for one in numbers.values()))
+        if self._waiting:
+            self._write_while(lambda numbers: all(not isinstance(one, Held) or one.ready() for one in numbers.values()))
 
     def settle(self) -> None:
-        """Read and write all that waits, in order; waits for the device where it must. Never raises."""
-        self._write_while(lambda numbers: True)
+        """Read and write all that waits, in order; waits for the device where it must, and for a record that another thread
+        has in hand. Never raises."""
+        if self._taken:
+            self._write_while(lambda numbers: True)
 
     def _write_while(self, may: Callable[[Numbers], bool]) -> None:
-        if not self._waiting:
+        if not self._lock.acquire(timeout=OTHER_THREAD_SECONDS):
             return
-        with self._lock:
+        try:
             while self._waiting and may(self._waiting[0][0]):
                 self._settle_one(*self._waiting.popleft())
+        finally:
+            self._lock.release()
 
     def _settle_one(self, numbers: Numbers, step: int, time: float) -> None:
         found: dict[str, float] = {}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runwell import api
+from runwell import api, devices
 from runwell.devices import LANDINGS, MAX_WAITING, Held, Landings, Late, elsewhere
 from runwell.frames import decode_frames
 from runwell.run import Run
@@ -263,3 +263,45 @@ def test_a_number_that_arrives_late_is_no_sign_that_the_script_went_on(run: Run)
     run._late.settle()
     api._leaving.ends()
     assert (run.ended, stored(run)[-1]["reason"]) == ("crashed", "SystemExit: 1")
+
+
+def test_the_end_waits_for_a_record_that_another_thread_has_in_hand() -> None:
+    written: list[int] = []
+    inside, go_on = threading.Event(), threading.Event()
+
+    def write(values: dict[str, float], step: int, time: float) -> None:
+        inside.set()
+        assert go_on.wait(60)
+        written.append(step)
+
+    late = Late(write, lambda name, why: pytest.fail(why))
+    late.add({"loss": Held(Scalar(1.0))}, 1, 0.0)
+    sender, ender = threading.Thread(target=late.look), threading.Thread(target=late.settle)
+    sender.start()
+    assert inside.wait(60)
+    ender.start()
+    ender.join(0.05)
+    assert ender.is_alive() and written == []
+    go_on.set()
+    ender.join(60)
+    sender.join(60)
+    assert written == [1]
+
+
+def test_a_signal_handler_that_ends_the_run_waits_for_nobody_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "OTHER_THREAD_SECONDS", 0.01)
+    spool_lock, inside = threading.Lock(), threading.Event()
+
+    def write(values: dict[str, float], step: int, time: float) -> None:
+        inside.set()
+        with spool_lock:
+            pass
+
+    late = Late(write, lambda name, why: pytest.fail(why))
+    late.add({"loss": Held(Scalar(1.0))}, 1, 0.0)
+    sender = threading.Thread(target=late.look)
+    with spool_lock:  # the main thread is in the middle of a record
+        sender.start()
+        assert inside.wait(60)
+        late.settle()
+    sender.join(60)
