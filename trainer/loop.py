@@ -34,6 +34,9 @@ from trainer.verbatim import CopyFinder
 from trainer.vitals import UPDATE_RATIO_INTERVAL, Vitals
 from trainer.wall import Wall
 
+ASKED_SECONDS = 2.0
+"""How long a worker that got SIGTERM waits for the server to say whether somebody pressed Stop."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -283,6 +286,8 @@ class Loop:
         if kind == "stop":
             self._stop_asked = "stopped from the page"
             return "stopping after a checkpoint"
+        if self._signal.name:
+            raise CommandError("not done: the run is stopping")
         if kind == "checkpoint":
             return f"checkpoint written: {self._save().name}"
         if kind == "sample":
@@ -303,6 +308,10 @@ class Loop:
     def _stop(self) -> Ending:
         if self.session.step > 0:
             self.checkpoint()
+        if not self._stop_asked and self._signal.name == "SIGTERM":
+            # a stop from the page comes as a signal and as a command, and the signal is the quicker of the two
+            self.run.flush(ASKED_SECONDS)
+            self._obey()
         reason = self._stop_asked or f"stopped by {self._signal.name}"
         return Ending("stopped", f"{reason} at step {self.session.step:,}")
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 
 class Reporter(Protocol):
-    """A run that takes reports and brings commands. None of its methods blocks or raises into training."""
+    """A run that takes reports and brings commands. None of its methods raises into training, and none but `flush` and `finish` waits."""
 
     @property
     def id(self) -> str:
@@ -36,6 +36,10 @@ class Reporter(Protocol):
 
     def acknowledge(self, command_id: int, ok: bool, text: str, step: int | None = None) -> None:
         """Say what became of a command."""
+
+    def flush(self, timeout: float) -> int:
+        """Wait for at most so many seconds until the server has all that was reported: its answers bring commands. Returns how
+        many reports it has not got."""
 
     def rewind(self, step: int) -> None:
         """The run goes on from this step: later points of before are superseded."""

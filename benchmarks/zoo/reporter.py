@@ -137,6 +137,10 @@ class Recording:
             return []
         return [{"id": 2, "kind": "set", "args": {"learning_rate_factor": self._factor(self._step + 1)}}]
 
+    def flush(self, timeout: float) -> int:
+        """There is no server to wait for."""
+        return 0
+
     def acknowledge(self, command_id: int, ok: bool, text: str, step: int | None = None) -> None:
         """A command that was refused makes the recording worthless."""
         if not ok:

@@ -149,6 +149,7 @@ def test_stop_writes_a_checkpoint_and_ends_in_stopped(server: Any, eventually: A
     eventually(lambda: state(server, run_id) == "stopped")
     run = eventually(lambda: (run := server.get(f"/runs/{run_id}"))["exit_code"] is not None and run)
     assert run["exit_code"] == 0
+    assert run["state_reason"] == f"stopped from the page at step {run['last_step']:,}", "not by some signal"
     checkpoints = timeline(server, run_id, "checkpoint")
     assert checkpoints and checkpoints[-1]["step"] == run["last_step"]
     assert list((server.home / "runs" / run_id / "checkpoints").iterdir())

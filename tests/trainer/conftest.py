@@ -50,6 +50,8 @@ class RecordingRun:
         self.inbox: list[dict[str, Any]] = []
         self.before_step: dict[int, dict[str, Any]] = {}
         """Commands that come before the step of that number."""
+        self.on_flush: list[dict[str, Any]] = []
+        """Commands that come with the answer to what a flush sends."""
         self.rewinds: list[int] = []
         self.config: dict[str, Any] = {}
         self.told_data: list[tuple[int, dict[str, Any]]] = []
@@ -83,6 +85,10 @@ class RecordingRun:
 
     def acknowledge(self, command_id: int, ok: bool, text: str, step: int) -> None:
         self.answers.append((command_id, ok, text, step))
+
+    def flush(self, timeout: float) -> int:
+        self.inbox += self.on_flush
+        return 0
 
     def rewind(self, step: int) -> None:
         self.rewinds.append(step)

@@ -304,6 +304,30 @@ def test_a_signal_stops_like_a_command(config: Make, make_loop: MakeLoop, run: A
     assert run.points == [], "nor is it kept waiting for a first evaluation"
 
 
+@pytest.mark.parametrize(
+    ("signal", "reason"), [("SIGTERM", "stopped from the page at step 3"), ("SIGINT", "stopped by SIGINT at step 3")]
+)
+def test_a_stop_from_the_page_is_known_by_its_command_though_its_signal_is_quicker(
+    config: Make, make_loop: MakeLoop, run: Any, signal: str, reason: str
+) -> None:
+    loop = make_loop(config(eval_interval=100))
+    run.on_flush = [{"id": 7, "kind": "sample", "args": {}}, {"id": 8, "kind": "stop", "args": {}}]
+    one_step = loop._one_step
+
+    def told_after_the_third() -> None:
+        one_step()
+        loop._signal.name = signal if loop.session.step == 3 else ""
+
+    loop._one_step = told_after_the_third  # type: ignore[method-assign]
+    assert loop.train().reason == reason
+    if signal == "SIGTERM":
+        assert run.answers == [
+            (7, False, "not done: the run is stopping", 3),
+            (8, True, "stopping after a checkpoint", 3),
+        ]
+        assert run.checkpoints[-1][0] == 3 and not run.samples
+
+
 def test_checkpoint_sample_and_set_act_between_steps(config: Make, make_loop: MakeLoop, run: Any) -> None:
     run.before_step[3] = {"id": 1, "kind": "checkpoint", "args": {}}
     run.before_step[4] = {"id": 2, "kind": "sample", "args": {"prompt": "the", "tokens": 3, "temperature": 0}}
