@@ -78,6 +78,11 @@ class Collector:
         self.touch(run_id)
         return receipt
 
+    def turned_away(self, run_id: str, report: Report) -> None:
+        """Take note of a batch that was not even read, because the server is overloaded: what waits is told all the same."""
+        self._reports.note_unread(run_id, report)
+        self.touch(run_id)
+
     def relay(self, run_id: str, first: int, last: int, *, current: bool) -> None:
         """Publish what another server stored of a run: the events with these arrival numbers. Raises StoreError.
 

@@ -40,12 +40,29 @@ class Reports:
         kept = stored_through >= batch.first_seq
         newest = _newest_time(batch, report.now) if kept else batch.first_time(report.now)
         behind = report.written > stored_through
-        seen = Seen(report, max(0.0, report.now - newest) if behind and report.now else 0.0)
         with self._lock:
-            self._seen[run_id, batch.writer] = seen
-            self._seen.move_to_end((run_id, batch.writer))
-            while len(self._seen) > MAX_REPORTS:
-                self._seen.popitem(last=False)
+            self._keep(
+                run_id, batch.writer, Seen(report, max(0.0, report.now - newest) if behind and report.now else 0.0)
+            )
+
+    def note_unread(self, run_id: str, report: Report) -> None:
+        """Take note of what came beside a batch that was turned away unread, of a writer that says its name.
+
+        What waits now is no older than when its sender was last heard, and what waited then has aged since.
+        """
+        with self._lock:
+            last = self._seen.get((run_id, report.writer))
+            if not report.writer or last is None:
+                return
+            news = report.written > last.report.written or last.lag_seconds > 0
+            passed = max(0.0, report.now - last.report.now)
+            self._keep(run_id, report.writer, Seen(report, last.lag_seconds + passed if news else 0.0))
+
+    def _keep(self, run_id: str, writer: str, seen: Seen) -> None:
+        self._seen[run_id, writer] = seen
+        self._seen.move_to_end((run_id, writer))
+        while len(self._seen) > MAX_REPORTS:
+            self._seen.popitem(last=False)
 
     def of(self, run_id: str, writers: Iterable[str]) -> dict[str, Seen]:
         """What was last said by these writers of a run; nothing of those that said nothing since this server began."""

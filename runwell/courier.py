@@ -168,7 +168,7 @@ class Courier:
     def _report(self) -> Report:
         source = self.source
         written = max(0, self._wire(source.next_seq - 1))
-        return Report(written, source.dropped_total, source.percent_full, alive=not source.abandoned)
+        return Report(written, source.dropped_total, source.percent_full, alive=not source.abandoned, writer=self._name)
 
     def _away(self, why: str) -> Outcome:
         self.trouble = why

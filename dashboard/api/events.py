@@ -13,7 +13,7 @@ from dashboard.api.border import Json, announced_size, client_of, read_body, ser
 from dashboard.api.intake import Intake
 from dashboard.api.newcomers import Newcomers
 from dashboard.deliveries import Delivery
-from dashboard.errors import Refused
+from dashboard.errors import Busy, Refused
 from dashboard.frames import decode_delivery
 from runwell.fields import event_schemas
 from runwell.report import HEADER, Report, decode
@@ -63,12 +63,17 @@ async def post_events(run_id: str, request: Request) -> Json:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     report = decode(request.headers.get(HEADER, ""))
     intake: Intake = request.app.state.intake
-    with intake.room(announced_size(request)):
-        body = await read_body(request)
-        async with intake.turn():
-            if await request.is_disconnected():
-                raise ClientDisconnect  # it has given up waiting, and sends this again
-            return Json(await run_in_threadpool(_store, request, run_id, content_type, body, report))
+    try:
+        with intake.room(announced_size(request)):
+            body = await read_body(request)
+            async with intake.turn():
+                if await request.is_disconnected():
+                    raise ClientDisconnect  # it has given up waiting, and sends this again
+                return Json(await run_in_threadpool(_store, request, run_id, content_type, body, report))
+    except Busy:
+        if report is not None:
+            services(request).collector.turned_away(run_id, report)
+        raise
 
 
 def _store(request: Request, run_id: str, content_type: str, body: bytes, report: Report | None) -> dict[str, Any]:

@@ -37,6 +37,21 @@ def test_what_the_sender_still_holds_is_behind_by_its_own_clock() -> None:
     assert (later.behind, later.lag_seconds) == (0, 0.0)
 
 
+def test_what_is_turned_away_unread_is_behind_too_and_ages() -> None:
+    def told(now: float, written: int) -> tuple[int, float]:
+        reports.note_unread("r", Report(written, 0, 0, now, writer=WRITER))
+        (one,) = receipts([writer(through=1)], reports.of("r", [WRITER]))
+        return one.behind, one.lag_seconds
+
+    reports = Reports()
+    assert told(95.0, 5) == (0, 0.0), "of a writer that was never heard nothing is known"
+    reports.note("r", Delivery.of(Batch(WRITER, 1, ({"type": "run"},)), 0.0), Report(1, 0, 0, 100.0), 1)
+    assert told(130.0, 1) == (0, 0.0), "a heartbeat: nothing waits"
+    assert told(131.5, 5) == (4, 1.5) and told(140.0, 9) == (8, 10.0)
+    reports.note_unread("r", Report(50, 0, 0, 150.0))
+    assert told(141.0, 9) == (8, 11.0), "an older sender does not say which writer it is"
+
+
 def test_without_a_report_the_store_alone_speaks() -> None:
     (one,) = receipts([writer(duplicates=3, refused=2)], {})
     assert (one.stored, one.behind, one.duplicates, one.refused) == (10, 0, 3, 2)

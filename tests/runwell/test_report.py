@@ -11,10 +11,15 @@ from runwell.report import Report, decode, encode
 COUNT = st.integers(0, 2**53)
 
 
-@given(COUNT, COUNT, st.integers(0, 1000), st.floats(0, 4e9), st.sampled_from([None, False, True]))
-def test_a_report_survives_its_header(written: int, dropped: int, percent: int, now: float, alive: bool | None) -> None:
-    found = decode(encode(Report(written, dropped, percent, now, alive)))
-    assert found is not None and (*found[:3], found.alive) == (written, dropped, percent, alive)
+NAME = st.sampled_from(["", "w-0123456789ab.9007199254740992", "a.b_c-D" * 9])
+
+
+@given(COUNT, COUNT, st.integers(0, 1000), st.floats(0, 4e9), st.sampled_from([None, False, True]), NAME)
+def test_a_report_survives_its_header(
+    written: int, dropped: int, percent: int, now: float, alive: bool | None, name: str
+) -> None:
+    found = decode(encode(Report(written, dropped, percent, now, alive, name)))
+    assert found is not None and (*found[:3], *found[4:]) == (written, dropped, percent, alive, name)
     assert found.now == pytest.approx(now, abs=0.001)
 
 
@@ -25,6 +30,10 @@ def test_a_report_survives_its_header(written: int, dropped: int, percent: int, 
 )  # fmt: skip
 def test_nonsense_is_no_report(text: str) -> None:
     assert decode(text) is None
+
+
+def test_a_name_that_no_writer_has_is_left_out() -> None:
+    assert decode("written=1, writer=../x") == Report(1)
 
 
 @given(st.text(max_size=300))

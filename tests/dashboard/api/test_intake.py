@@ -76,6 +76,29 @@ def test_receipts_over_http(client: Any, send: Any) -> None:
     assert client.get("/api/v1/runs/none/delivery").status_code == 404
 
 
+@pytest.mark.parametrize("turn", [False, True], ids=["no room", "no turn"])
+def test_a_sender_that_is_turned_away_is_known_to_be_behind(
+    client: Any, send: Any, monkeypatch: pytest.MonkeyPatch, turn: bool
+) -> None:
+    def post(first: int, written: int, now: float) -> int:
+        record = {"type": "run"} if first == 1 else {"type": "log", "text": "x" * SMALL_BYTES}
+        batch = {"writer": "w", "first_seq": first, "events": [record]}
+        said = {HEADER: f"written={written}, now={now}, writer=w"}
+        return client.post("/api/v1/runs/r1/events", json=batch, headers=said).status_code
+
+    assert post(1, 1, 100.0) == 200
+    intake: Intake = client.app.state.intake
+    monkeypatch.setattr(intake_module, "TURN_SECONDS", 0.01)
+    with ExitStack() as stack:
+        if turn:
+            monkeypatch.setattr(intake, "_turns", asyncio.Semaphore(0))
+        else:
+            stack.enter_context(intake.room(64 * 2**20))
+        assert post(2, 31, 112.5) == 503
+    (one,) = client.get("/api/v1/runs/r1/delivery").json()["writers"]
+    assert (one["stored"], one["behind"], one["lag_seconds"]) == (1, 30, 12.5)
+
+
 def test_a_report_that_is_nonsense_costs_no_batch(client: Any, send: Any) -> None:
     body = '{"writer":"w","first_seq":1,"events":[{"type":"run"}]}'
     assert (
