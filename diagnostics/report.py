@@ -92,7 +92,7 @@ def as_text(report: Report, *, colour: bool = False, width: int = 0) -> str:
         return f"\x1b[{COLOURS[kind]}m{text}\x1b[0m" if colour and kind in COLOURS else text
 
     source = safe(report.source)
-    lines = [f"{source}: {paint(report.verdict, report.verdict)}"]
+    lines = [f"{source}: {paint(report.verdict, report.verdict)}{_reserve(report)}"]
     lines += [f"  {curve.words:>9} {_curve_line(curve, width)}" for curve in report.curves]
     for finding in report.findings:
         kind = str(finding.severity)
@@ -106,7 +106,7 @@ def as_text(report: Report, *, colour: bool = False, width: int = 0) -> str:
 
 def as_markdown(report: Report) -> str:
     """For an issue or a chat."""
-    lines = [f"## `{safe(report.source)}`: {report.verdict}", ""]
+    lines = [f"## `{safe(report.source)}`: {report.verdict}{_reserve(report)}", ""]
     for finding in report.findings:
         lines += [f"### {finding.severity}: {safe(finding.title)}", ""]
         lines += [f"- {safe(line.strip())}" for line in _details(finding)] + [""]
@@ -120,6 +120,11 @@ def as_markdown(report: Report) -> str:
 def safe(text: str) -> str:
     """Text without what could steer a terminal."""
     return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _reserve(report: Report) -> str:
+    """What a verdict is worth that was given without a loss: the word alone would be taken for an all-clear."""
+    return "" if {"train_loss", "val_loss"} & report.reading.roles.keys() else ", but no loss was read"
 
 
 def _wrapped(line: str, width: int, indent: int) -> list[str]:

@@ -7,11 +7,15 @@ by other packages.
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
+import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import NoReturn
 
 from runwell.home import SettingError
 
@@ -35,9 +39,26 @@ EXTRAS = {
 }
 
 
+BAD_INPUT = {"diagnose": 3, "watch": 3}
+"""Exit statuses of commands for which 2 is an answer: a flag that was typed wrongly must not look like a critical run."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Ends with the command's own exit status for bad input, and names what a mistyped command may have meant."""
+
+    def error(self, message: str) -> NoReturn:
+        typed = re.match(r"argument COMMAND: invalid choice: '(.*?)' ", message)
+        meant = difflib.get_close_matches(typed[1], COMMANDS, 1) if typed else []
+        command = self.prog.rpartition(" ")[2]
+        self.print_usage(sys.stderr)
+        self.exit(
+            BAD_INPUT.get(command, 2), f"{self.prog}: {message}{f'; did you mean {meant[0]}?' if meant else ''}\n"
+        )
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole parser; each command module adds its own part."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="runwell", description="Watches training runs, says what is wrong and why, and helps put it right."
     )
     parser.add_argument("--version", action="version", version=f"runwell {_version()}")
@@ -49,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    _spell_everything()
     args, rest = build_parser().parse_known_args(argv)
     if rest and not getattr(args, "passes_rest", False):
         # parse_args() would say only "unrecognized arguments": name the command, whose --help lists what there is.
@@ -56,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"runwell {args.command}: unknown argument {rest[0]!r}; see `runwell {args.command} --help`",
             file=sys.stderr,
         )
-        return 2
+        return BAD_INPUT.get(args.command, 2)
     args.rest = rest
     try:
         return int(args.run(args))
@@ -75,6 +97,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"runwell {args.command} needs {error.name}: pip install 'runwell[{extra}]'", file=sys.stderr)
         return 1
+
+
+def _spell_everything() -> None:
+    """A terminal of few characters gets question marks for curves and arrows, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _version() -> str:

@@ -99,7 +99,8 @@ def _judge_all(file: str, judging: Judging, only: str) -> list[Report | Unread]:
     found = [result for result in results if not isinstance(result, Unread)]
     if not found:
         why = results[0].why if len(results) == 1 and isinstance(results[0], Unread) else ""
-        why = why or f"{len(logs)} files are named as logs{_printed(Path(file))}"
+        none = "no file in it is named as logs are: *.jsonl, *.csv, *.tsv, trainer_state.json, event files"
+        why = why or f"{f'none of {len(logs)} files' if logs else none}{_printed(Path(file))}"
         return [Unread(file, f"{file} holds no log that can be read ({why})")]
     for result in results:
         # Nobody named it: a table of something else in the same folder is no failure.
@@ -132,6 +133,8 @@ def _judge_runs(file: str, judging: Judging, only: str) -> list[Report | Unread]
 
     one = OneRun(only)
     results = [_judge(file, judging, one)]
+    if only and not one.column and not isinstance(results[0], Unread):
+        print(f"runwell diagnose: {file} tells of one run alone; --run {only} is passed over", file=sys.stderr)
     if only or not one.others or file == "-":
         if not only and one.others:
             print(f"runwell diagnose: {one.sentence('standard input')}", file=sys.stderr)

@@ -118,13 +118,13 @@ def read_flags(args: argparse.Namespace) -> Judging:
     try:
         RoleMap(roles)
     except RoleError as error:
-        raise BadArgument(str(error)) from None
+        raise BadArgument(f"--map: {error}") from None
     options = read_settings(args.settings)
     return Judging(config=_read_config(args.config), roles=roles, options=options, project=args.project)
 
 
 def _read_config(path: str | None) -> dict[str, Any]:
-    from diagnostics.facts import unread
+    from diagnostics.facts import NAMES, Facts, read_facts, unread
 
     if path is None:
         return {}
@@ -139,8 +139,11 @@ def _read_config(path: str | None) -> dict[str, Any]:
         raise BadArgument(f"--config {path} is not {'TOML' if toml else 'JSON'}: {error}") from None
     if not isinstance(value, dict):
         raise BadArgument(f"--config {path} holds {type(value).__name__}; it must be an object of settings")
-    for name, said in unread(value).items():
+    for name, said in (wrong := unread(value)).items():
         print(f"runwell: --config {path}: {name} = {said[:80]!r} is no number and is passed over", file=sys.stderr)
+    if value and not wrong and read_facts(value) == Facts():
+        known = ", ".join(names[0] for names in NAMES.values())
+        print(f"runwell: --config {path} holds no setting that a rule asks for; they are {known}", file=sys.stderr)
     return value
 
 

@@ -57,8 +57,8 @@ def watch(file: str, judging: Judging, form: str, wait: Callable[[], bool]) -> i
     from runwell.follow import BeganAnew
     from runwell.runlog import UnreadableLog
 
-    if file != "-" and not Path(file).exists():
-        _tell(f"{file} is not there yet; waiting for it")
+    if file != "-" and (said := _beginning(Path(file), sys.stderr.isatty())):
+        _tell(said)
     while True:
         engine = judging.engine()
         try:
@@ -68,12 +68,27 @@ def watch(file: str, judging: Judging, form: str, wait: Callable[[], bool]) -> i
             continue
         except KeyboardInterrupt:
             pass
+        except BrokenPipeError:
+            raise  # whoever read the changes has gone: no fault of the log
         except (UnreadableLog, OSError) as error:
             _tell(
                 str(error) if isinstance(error, UnreadableLog) else f"{file} cannot be read: {error.strerror or error}"
             )
             return UNREADABLE
         return _conclude(file, engine, judging, form)
+
+
+def _beginning(path: Path, somebody_looks: bool) -> str:
+    """What is waited for, or followed where somebody looks. Raises `BadArgument` for a folder of logs to be followed one by one."""
+    from runwell.logfolder import event_files, find_logs
+
+    if not path.exists():
+        return f"{path} is not there yet; waiting for it"
+    if not path.is_dir() or event_files(path):
+        return f"following {path}; Ctrl-C ends it" if somebody_looks else ""
+    if logs := find_logs(path):
+        raise BadArgument(f"{path} holds no event files of its own; name one of the logs in it, as {logs[0]}")
+    return f"{path} holds no event files yet; waiting for them"
 
 
 def _events(file: str, wait: Callable[[], bool]) -> Iterator[Event]:
@@ -153,16 +168,19 @@ def _as_text(change: Change, colour: bool) -> str:
 
 
 def _conclude(file: str, engine: Engine, judging: Judging, form: str) -> int:
+    from diagnostics.reading import sentence
+    from diagnostics.report import safe
+
     if why := unjudged(file, engine):
-        _tell(why)
+        _tell(why if engine.names or file == "-" else f"{file}: nothing was there to read")
         return UNREADABLE
     for doubt in doubts(file, engine, judging.roles):
         _tell(doubt)
     verdict = engine.verdict()
     if form == "json":
-        print(json.dumps({"verdict": verdict}), flush=True)
+        print(json.dumps({"verdict": verdict, "read": engine.reading().to_mapping()}, ensure_ascii=False), flush=True)
     else:
-        print(f"{''.join(c if c.isprintable() else '?' for c in file)}: {verdict}", flush=True)
+        print(f"read: {safe(sentence(engine.reading()))}\n{safe(file)}: {verdict}", flush=True)
     return STATUS[verdict]
 
 

@@ -87,6 +87,13 @@ def test_rules_that_lack_the_same_are_told_together() -> None:
     assert f"- {alone}" in as_markdown(report([{"step": 0, "loss": 3.0}]))
 
 
+def test_a_verdict_without_a_loss_is_no_all_clear() -> None:
+    made = report([{"step": 0, "lr": 1e-3}])
+    assert as_text(made).startswith("run.jsonl: healthy, but no loss was read\n")
+    assert as_markdown(made).startswith("## `run.jsonl`: healthy, but no loss was read\n")
+    assert as_text(report([{"step": 0, "val_ppl": 9.0}])).startswith("run.jsonl: healthy\n")
+
+
 def test_names_with_control_characters_are_defused() -> None:
     engine = Engine(roles={"lo\x1b[2Jss": "train_loss"})
     for value in (3.0, math.nan):

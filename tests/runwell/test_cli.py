@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,7 +32,28 @@ def test_an_unknown_command_names_those_that_exist(capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit) as end:
         cli.main(["upp"])
     assert end.value.code == 2
-    assert "diagnose" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "diagnose" in told
+    assert told.endswith("did you mean up?\n")
+
+
+@pytest.mark.parametrize("flags", [["--format", "yaml"], ["--verbose"], ["--map"]])
+@pytest.mark.parametrize(("command", "status"), [("diagnose", 3), ("watch", 3), ("replay", 2)])
+def test_a_flag_typed_wrongly_never_looks_like_a_sick_run(command: str, status: int, flags: list[str]) -> None:
+    try:
+        ended = cli.main([command, "x.csv", *flags])
+    except SystemExit as end:
+        ended = end.code  # type: ignore[assignment]
+    assert ended == status
+
+
+def test_a_terminal_of_few_characters_gets_question_marks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    log, out = tmp_path / "x.csv", io.BytesIO()
+    log.write_text("step,loss\n1,3.5\n2,3.0\n")
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(out, encoding="ascii"))
+    assert cli.main(["diagnose", str(log)]) == 0
+    sys.stdout.flush()
+    assert b"train ?? 3.5 ? 3\n" in out.getvalue()
 
 
 def test_an_unknown_flag_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -137,6 +137,20 @@ def test_numbers_that_may_not_have_been_taken_for_what_they_are_are_told(
     assert not capsys.readouterr().err
 
 
+def test_what_was_asked_for_and_is_not_there_is_told(tmp_path: Path, capsys: Any) -> None:
+    file, settings = write_csv(tmp_path / "x.csv", HEALTHY), tmp_path / "c.toml"
+    settings.write_text("vocabsize = 36\n")
+    assert main(["diagnose", file, "--run", "second", "--config", str(settings)]) == 0
+    told = capsys.readouterr().err
+    assert f"{file} tells of one run alone; --run second is passed over" in told
+    assert "c.toml holds no setting that a rule asks for; they are vocab_size, max_steps," in told
+    assert main(["diagnose", str(tmp_path / "x.csv"), "--map", "x=y"]) == 3
+    assert "runwell diagnose: --map: 'x' is mapped to 'y', which is no role; roles are" in capsys.readouterr().err
+    (tmp_path / "none").mkdir()
+    assert main(["diagnose", str(tmp_path / "none")]) == 3
+    assert "no file in it is named as logs are: *.jsonl, *.csv," in capsys.readouterr().err
+
+
 def test_a_folder_of_printed_text_says_how_it_is_read(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "train.log").write_text("iter 1: loss 2.5\niter 2: loss 2.25\n")
     assert main(["diagnose", str(tmp_path)]) == 3
@@ -192,7 +206,7 @@ def test_a_folder_stands_for_the_logs_in_it(tmp_path: Path, capsys: Any) -> None
 def test_a_folder_without_logs(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "notes.txt").write_text("step,loss\n1,2\n")
     assert main(["diagnose", str(tmp_path)]) == 3
-    assert "holds no log that can be read (0 files are named as logs;" in capsys.readouterr().err
+    assert "holds no log that can be read (no file in it is named as logs are: *.jsonl," in capsys.readouterr().err
 
 
 def test_a_trainer_state_is_judged(tmp_path: Path, capsys: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import math
 import os
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 from runwell.cli import main
-from runwell.commands.judging import Judging
+from runwell.commands.judging import UNREADABLE, BadArgument, Judging
 from runwell.commands.watch import watch
 from runwell.follow import follow_events
 from runwell.tfevents import masked_crc
@@ -168,7 +169,7 @@ def test_what_is_told_does_not_depend_on_when_it_came(tmp_path: Path, capsys: An
     assert said.out == at_once
     assert said.err == f"runwell watch: {path} is not there yet; waiting for it\n"
     lines = [json.loads(line, parse_constant=lambda bare: pytest.fail(f"bare {bare}")) for line in at_once.splitlines()]
-    assert lines[0]["change"] == "opened" and lines[-1] == {"verdict": "critical"}
+    assert lines[0]["change"] == "opened" and lines[-1]["verdict"] == "critical"
     (blown,) = [line["finding"] for line in lines[:-1] if line["change"] == "opened" and line["finding"]["rule"] == "non-finite-loss"]  # fmt: skip
     assert blown["evidence"][0]["observed"] == "NaN"
 
@@ -236,4 +237,36 @@ def test_ctrl_c_ends_a_real_watch_with_the_verdict(tmp_path: Path) -> None:
         assert json.loads(process.stdout.readline())["finding"]["rule"] == "non-finite-loss"
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
-    assert (out, err, process.returncode) == ('{"verdict": "critical"}\n', "", 2)
+    assert (json.loads(out)["verdict"], err, process.returncode) == ("critical", "", 2)
+
+
+def test_what_was_read_is_told_at_the_end(tmp_path: Path, capsys: Any) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"step": 1, "nll": 3.0, "total_loss": 3.1, "foo": 1}\n')
+    assert watch(str(path), judging(), "text", script()) == 0
+    assert capsys.readouterr().out == f"read: steps 1 to 1; training loss ← total_loss; not used foo, nll (--map NAME=ROLE)\n{path}: healthy\n"  # fmt: skip
+    watch(str(path), judging(), "json", script())
+    assert json.loads(capsys.readouterr().out)["read"]["roles"] == {"train_loss": "total_loss"}
+
+
+def test_a_folder_of_logs_is_followed_one_by_one_and_nothing_is_not_called_a_log(tmp_path: Path, capsys: Any) -> None:
+    assert watch(str(tmp_path), judging(), "text", script()) == UNREADABLE
+    told = capsys.readouterr().err
+    assert f"{tmp_path} holds no event files yet; waiting for them" in told
+    assert f"{tmp_path}: nothing was there to read" in told
+    (tmp_path / "a.csv").write_text("step,loss\n1,3\n")
+    with pytest.raises(BadArgument, match=r"holds no event files of its own; name one of the logs in it, as .*a\.csv"):
+        watch(str(tmp_path), judging(), "text", script())
+
+
+def test_whoever_reads_the_changes_may_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"step": 1, "loss": "NaN"}\n')
+    monkeypatch.setattr(sys, "stdout", Gone())
+    with pytest.raises(BrokenPipeError):
+        watch(str(path), judging(), "text", script())
+    assert not capsys.readouterr().err, "no fault of the log"
