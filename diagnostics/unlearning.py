@@ -6,7 +6,7 @@ needs a smaller rise. Knows no rule.
 
 from __future__ import annotations
 
-from diagnostics import stats
+from diagnostics import stats, swings
 from diagnostics.series import Best, SeriesView
 from diagnostics.view import RunView
 
@@ -64,7 +64,7 @@ def stepped_up(view: RunView, train: SeriesView) -> tuple[float, float, int] | N
     # A few wild losses lift a mean, and no median.
     risen = min(now - then, 2 * (stats.median(after) - stats.median(before)))
     error = train.noise * (1 / after.size + 1 / before.size) ** 0.5
-    if risen < max(STEP * abs(then), SURE * error):
+    if risen < max(STEP * abs(then), SURE * error) or risen < swings.came_back_from(train, then, risen):
         return None
     asked = AGAIN if _only_frequencies(view, val, train) else LASTING
     lasts = evaluations.size >= asked and float(evaluations[-asked:].min()) > (1 + RISE) * lowest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from diagnostics import say, stats, unlearning
+from diagnostics import say, stats, swings, unlearning
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.rule import Life, rule
 from diagnostics.series import Best, SeriesView
@@ -18,6 +18,9 @@ UNBEARABLE, THROWN = 0.03, 1.25
 
 UNDENIED = 1.5
 """Times the best level from which on no evaluation is heard against it."""
+
+USUAL = 1.5
+"""Times the largest rise that the run has come back from, below which another one is none."""
 
 PARTS = 20
 """Parts of a long history of which a best level has to fill more than two."""
@@ -50,7 +53,10 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     loss of knowing nothing. Under a rate of 0.03 and more a quarter above the best is enough of few points, if the
     gradient norm has grown fourfold. Where training and validation loss climb together, or have stepped up together, 6 % (from where it stood at the best evaluation, if that came later) and 4 % are enough; 2 % of the
     mean of all training losses since the lowest evaluation, if that is three standard errors and the last three evaluations
-    stay 3 % above (two, where both losses are back at the unigram entropy of the text). Severity is critical when the rise exceeds half of the best level, or
+    stay 3 % above (two, where both losses are back at the unigram entropy of the text). A rise that is less than half more
+    than one from which the run came back before, and has not lasted three times as long, is none, nor is the end of an easy
+    passage: a level that the loss fell to within two windows, faster than it fell before, and left soon; unless validation
+    stands a tenth above its best, or the gradient norm has grown fivefold. Severity is critical when the rise exceeds half of the best level, or
     when validation or gradients agree.
 
     ## Likely causes
@@ -64,7 +70,8 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
 
     ## When it is wrong
     A switch to harder data lifts the loss for good; while validation is at its best that is left alone, unless the loss
-    stands half above its best. A warm restart of the schedule lifts it for a while: when the
+    stands half above its best. In text that is read in its order the first hard passage may look the same, as long as
+    the run has come back from none. A warm restart of the schedule lifts it for a while: when the
     logged rate has jumped up since the best level, twice the rise is asked for.
 
     ## Options
@@ -124,7 +131,10 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     observed, limit = _levels(train, best.value, asked, sigmas)
     if not observed > limit or (observed < UNDENIED * best.value and _denied(view, train)):
         return None
-    grave = observed > best.value + 0.5 * abs(best.value) or _agrees(view, best.step)
+    agrees = _agrees(view, best.step)
+    if not agrees and _swings(train, best.value, observed - best.value):
+        return None
+    grave = observed > best.value + 0.5 * abs(best.value) or agrees
     sentence = (
         f"The level is {say.number(observed)}; the best was {say.number(best.value)} near step {say.step(best.step)}."
     )
@@ -207,6 +217,11 @@ def _levels(train: SeriesView, best: float, asked: float, sigmas: float) -> tupl
     k = train.window
     limit = best + max(asked, sigmas * train.noise / np.sqrt(k))
     return min(stats.median(train.values[-k:]), stats.median(train.values[-2 * k : -k])), limit
+
+
+def _swings(train: SeriesView, base: float, rise: float) -> bool:
+    """Whether a rise is what this text does: hardly more than one that the run came back from, or the end of an easy passage."""
+    return rise < USUAL * swings.came_back_from(train, base, rise) or swings.was_visited(train)
 
 
 def _denied(view: RunView, train: SeriesView) -> bool:
