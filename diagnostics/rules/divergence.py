@@ -16,11 +16,12 @@ WORSE, WORSE_OF, WORSE_LEAST = 1.2, 10, 7
 UNBEARABLE, THROWN = 0.03, 1.25
 """A rate that no model bears with Adam, and how far above its best its losses must stand for that to have shown."""
 
-UNDENIED = 1.5
-"""Times the best level from which on no evaluation is heard against it."""
-
 USUAL = 1.5
 """Times the largest rise that the run has come back from, below which another one is none."""
+
+NEAR, FAR, GROWN = 0.01, 0.03, 2.0
+"""Shares of its lowest within which validation is still at its best, and where noise may have lifted it; and times that a
+gradient norm grows where more than the text has changed."""
 
 PARTS = 20
 """Parts of a long history of which a best level has to fill more than two."""
@@ -47,7 +48,9 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     ## How it is detected
     Two whole windows in a row (each 2 % of the history, 10 to 100 points) lie above the best smoothed level (of a long
     history: that of more than two twentieths of it, so that an easy pocket of text is not the measure) by more
-    than `rise` of it, by more than `floor` nats, and by more than `sigmas` standard errors of the window. With fewer
+    than `rise` of it, by more than `floor` nats, and by more than `sigmas` standard errors of the window. Where the lowest
+    evaluation came after that level and one of the last two is still as low, but for noise, it is measured from where
+    the loss stood at that evaluation, unless the gradient norm has doubled. With fewer
     than 30 points: the last four all do, and the rise is at least a quarter. A run whose first points all climb to
     twice the first loss has diverged at once, and so has one from scratch whose last 10 losses stand a fifth above the
     loss of knowing nothing. Under a rate of 0.03 and more a quarter above the best is enough of few points, if the
@@ -69,8 +72,8 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     - Clip gradients at 1.0; lengthen the warm-up.
 
     ## When it is wrong
-    A switch to harder data lifts the loss for good; while validation is at its best that is left alone, unless the loss
-    stands half above its best. In text that is read in its order the first hard passage may look the same, as long as
+    A switch to harder data or to a harder objective lifts the loss for good; where validation is evaluated after it and still
+    at its best that is left alone. In text that is read in its order the first hard passage may look the same, as long as
     the run has come back from none. A warm restart of the schedule lifts it for a while: when the
     logged rate has jumped up since the best level, twice the rise is asked for.
 
@@ -128,8 +131,8 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
         floor,
         min(0.15 * (train.start - best.value), 0.6 * abs(best.value)),
     )
-    observed, limit = _levels(train, best.value, asked, sigmas)
-    if not observed > limit or (observed < UNDENIED * best.value and _denied(view, train)):
+    observed, limit = _levels(train, _learned(view, train, best), asked, sigmas)
+    if not observed > limit:
         return None
     agrees = _agrees(view, best.step)
     if not agrees and _swings(train, best.value, observed - best.value):
@@ -224,11 +227,21 @@ def _swings(train: SeriesView, base: float, rise: float) -> bool:
     return rise < USUAL * swings.came_back_from(train, base, rise) or swings.was_visited(train)
 
 
-def _denied(view: RunView, train: SeriesView) -> bool:
-    """Whether an evaluation within the last windows is the best of all: then the text has become harder, not the model worse."""
-    val = view.val
-    at = int(train.steps[-min(2 * train.window, train.steps.size)])
-    return val is not None and val.size >= 3 and val.last_step >= at and val.last <= val.lowest.value
+def _learned(view: RunView, train: SeriesView, best: Best) -> float:
+    """The level that a rise is measured from: the best, or where the loss stood when validation was at its best, if that came later.
+
+    What validation found after the best training loss was not lost before it: text or objective have become harder since.
+    """
+    val, grad = view.val, view.get("grad_norm")
+    if val is None or val.size < 3 or val.lowest.step <= best.step:
+        return best.value
+    lifted = min(max(NEAR * val.lowest.value, 2 * val.noise), FAR * val.lowest.value)
+    if float(val.values[-2:].min()) > val.lowest.value + lifted:
+        return best.value
+    if grad is not None and grad.level > GROWN * grad.near(best.step):
+        return best.value
+    before = train.values[train.steps <= val.lowest.step][-max(3, train.window // 2) :]
+    return max(best.value, stats.median(before))
 
 
 def _agrees(view: RunView, best_step: int) -> bool:

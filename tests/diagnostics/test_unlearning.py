@@ -74,11 +74,38 @@ def test_back_at_the_unigram_entropy_is_told_sooner(assert_finds: Any, run: Any)
     assert known.detected_step < unknown.detected_step
 
 
-def test_harder_text_is_no_divergence_while_validation_is_at_its_best(findings: Any, run: Any) -> None:
-    def spoke(harder: float, worse: float) -> bool:
-        events = story(run, stepped(harder), stepped(worse), every=5)[:240]
-        return "divergence" in [finding.rule for finding in findings(events, CONFIG)]
+def judged(findings: Any, run: Any, harder: Any, worse: Any, every: int = 5, until: int = 240, **more: Any) -> bool:
+    """Whether a divergence was seen of a training loss that stands so much higher, and a validation loss that does so much."""
+    events = story(run, LEARNING + harder, LEARNING + worse, every=every, **more)[:until]
+    return "divergence" in [finding.rule for finding in findings(events, CONFIG)]
 
-    assert not spoke(0.9, 0.0)
-    assert spoke(0.9, 0.9)
-    assert spoke(2.5, 0.0), "no text is harder by half"
+
+def after(step: int, by: float) -> Any:
+    return np.where(step < STEPS, by, 0.0)
+
+
+def test_harder_text_is_no_divergence_while_validation_is_at_its_best(findings: Any, run: Any) -> None:
+    assert not judged(findings, run, after(200, 0.9), 0.0)
+    assert judged(findings, run, after(200, 0.9), after(200, 0.9))
+    assert judged(findings, run, after(200, 2.5), 0.0), "worse than knowing nothing"
+
+
+def test_an_evaluation_from_before_a_rise_does_not_speak_for_it(findings: Any, run: Any) -> None:
+    """Evaluated at 190 and 210: what happened at 212 no evaluation has seen."""
+    assert judged(findings, run, after(212, 0.9), 0.0, every=30, until=236)
+    assert not judged(findings, run, after(200, 0.9), 0.0, every=30, until=236)
+
+
+@pytest.mark.parametrize("every", [10, 40])
+def test_an_objective_that_becomes_harder_step_by_step(findings: Any, run: Any, every: int) -> None:
+    """Masks, temperatures, weights of other terms: training climbs by half, and validation, which is always the same, falls."""
+    ramp = 1.5 * np.clip((STEPS - 60) / 300, 0, 1)
+    falls = -0.001 * STEPS
+    assert not judged(findings, run, ramp, falls, every=every, until=400)
+    assert judged(findings, run, ramp, 0.5 * ramp, every=every, until=400)
+
+
+def test_gradients_that_grow_with_the_loss_are_heard_against_validation(findings: Any, run: Any) -> None:
+    for grown, spoke in ((1.0, False), (3.0, True)):
+        norms = np.where(STEPS > 200, grown, 1.0)
+        assert judged(findings, run, after(200, 0.9), 0.0, grad_norm=norms) is spoke
