@@ -6,7 +6,7 @@ Asked again whenever it is shown, so that it is always the verdict of what is kn
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -33,15 +33,19 @@ class Outcome:
     sentence: str
 
 
-def judge(finding: FindingRecord, child: Run, found: Iterable[FindingRecord]) -> Outcome:
-    """Whether `child`, a relaunch of the finding's run, is rid of it. `found` are the child's own findings.
+def judge(
+    finding: FindingRecord, child: Run, found: Iterable[FindingRecord], explained: Collection[str] = ()
+) -> Outcome:
+    """Whether `child`, a relaunch of the finding's run, is rid of it. `found` are the child's own findings, `explained` the
+    rules that the finding explained in the parent.
 
-    The same rule again (as grave as a warning, or as the finding itself) or anything critical means not fixed, however
-    early. Fixed needs as many steps as it took to see the illness in the parent, or a child that finished.
+    The same rule again (as grave as a warning, or as the finding itself), what it explained, or anything critical means not
+    fixed, however early: who is rid of a divergence and still has the rate that brought it is not cured. Fixed needs as many steps as it took to see the illness in the parent, or a child that finished.
     """
     told = [one for one in found if _counts(one)]
+    own = [one for one in told if one.severity != "info" and not one.body.get("because")]
     worse = next((one for one in told if _is_again(finding, one)), None) or next(
-        (one for one in told if one.severity == "critical" and not one.body.get("because")), None
+        (one for one in own if one.severity == "critical" or one.rule in explained), None
     )
     if worse is not None:
         return Outcome(child.id, Status.NOT_FIXED, f"not fixed by run {child.id}: {worse.title}")

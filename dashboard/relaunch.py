@@ -90,6 +90,13 @@ def outcomes(
     theirs = [(child.run, store.findings(child.run.id)) for child in children]
     # what another finding explains had no fix of its own to be judged
     return {
-        (one.rule, one.subject): [judge(one, run, seen) for run, seen in theirs if not one.body.get("because")]
+        (one.rule, one.subject): [judge(one, run, seen, _explained_by(one, found)) for run, seen in theirs]
+        if not one.body.get("because")
+        else []
         for one in found
     }
+
+
+def _explained_by(finding: FindingRecord, found: Sequence[FindingRecord]) -> set[str]:
+    """The rules of the findings that name this one as what explains them."""
+    return {one.rule for one in found if str(one.body.get("because") or "").startswith(f"{finding.rule} explains")}

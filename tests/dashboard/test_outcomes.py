@@ -62,6 +62,18 @@ def test_a_lesser_finding_of_its_own_is_said() -> None:
     assert found.status is Status.FIXED and found.sentence.endswith("but has a finding of its own: plateau seen")
 
 
+def test_what_the_illness_explained_in_the_parent_is_no_cure_in_the_child() -> None:
+    rate = _finding("learning-rate-too-high", severity="warning")
+    found = judge(_finding(), _child(500), [rate], {"learning-rate-too-high"})
+    assert (found.status, found.sentence) == (Status.NOT_FIXED, "not fixed by run child: learning-rate-too-high seen")
+    mild = _finding("plateau", severity="info")
+    assert judge(_finding(), _child(500), [mild], {"plateau"}).status is Status.FIXED
+    other = _finding(
+        "slow-training", severity="warning", body={"status": "open", "because": "data-starved explains it"}
+    )
+    assert judge(_finding(), _child(500), [other], {"slow-training"}).status is Status.FIXED, "of another cause"
+
+
 def test_an_illness_that_came_and_went_by_itself_is_not_fixed() -> None:
     gone = _finding(status="resolved", severity="warning", body={"status": "resolved"})
     assert judge(_finding(), _child(500), [gone]).status is Status.NOT_FIXED
