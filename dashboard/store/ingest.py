@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from dashboard.deliveries import Delivery, Table
 from dashboard.records import Floats, Ints, State
-from dashboard.roles import role_of
+from dashboard.roles import LOSSES, leading
 from dashboard.store import curves, points, resumes, runs, sparkline, texts
 from dashboard.store.database import insert_ignore
 from dashboard.store.tables import commands, entries, generations, key_sets, series, writers
@@ -116,11 +116,11 @@ class Ingest:
             known = self._latest.get(name)
             if known[0] <= step if known else len(self._latest) < _KEPT_SERIES:
                 self._latest[name] = [step, float(rows.values[newest, index])]
-            role = role_of(name)
-            if role == "train_loss":
-                self._losses.append((rows.arrivals, rows.values[:, index]))
-            elif role == "val_loss":
-                self._best(rows.steps.tolist(), rows.values[:, index].tolist())
+        train, val = (leading(names, role) for role in LOSSES)
+        if train is not None:
+            self._losses.append((rows.arrivals, rows.values[:, names.index(train)]))
+        if val is not None:
+            self._best(rows.steps.tolist(), rows.values[:, names.index(val)].tolist())
 
     def _latest_now(self) -> dict[str, list[float]]:
         found: dict[str, list[float]] = texts.unpack(self._run.latest) if self._latest is None else self._latest
@@ -248,11 +248,11 @@ class Ingest:
     def _find_best_again(self) -> None:
         """The best was hidden by a rewind: look for it in what is left."""
         self.changes.update(best_val_loss=None, best_val_step=None)
-        query = sa.select(series.c.key, series.c.name).where(series.c.run_key == self._run.key)
-        for key, name in self._connection.execute(query).all():
-            if role_of(name) == "val_loss":
-                left = curves.read(self._connection, self._run.key, key, name, None, None, 1000)
-                self._best(left.min_step.tolist(), left.min.tolist())
+        query = sa.select(series.c.name, series.c.key).where(series.c.run_key == self._run.key)
+        keys = {str(name): int(key) for name, key in self._connection.execute(query).all()}
+        if (name := leading(keys, "val_loss")) is not None:
+            left = curves.read(self._connection, self._run.key, keys[name], name, None, None, 1000)
+            self._best(left.min_step.tolist(), left.min.tolist())
 
     def _on_ack(self, event: Event, _: float) -> None:
         outcome = event.get("text") or ("done" if event.get("ok", True) else "refused")

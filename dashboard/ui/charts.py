@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dashboard.roles import role_of
+from dashboard.roles import LOSSES, leading, role_of
 from dashboard.ui import theme
 from dashboard.ui.figures import Chart
 from runwell.metrics import BY_NAME
@@ -42,8 +42,10 @@ LONELY = "Other"
 
 
 def loss_chart(names: Sequence[str]) -> Chart:
-    """The one large chart: training and validation loss together."""
-    colors = _colors(names, ("train_loss", "val_loss"))
+    """The one large chart: training and validation loss together. Others that could be either are grey beside them."""
+    colors = _colors(names, LOSSES)
+    judged = {leading(names, role) for role in LOSSES}
+    colors = {name: color if name in judged else theme.LIMIT for name, color in colors.items()}
     if not colors:
         colors = {"train/loss": theme.TRAIN, "val/loss": theme.VALIDATION}
     return Chart(key="loss", title="Loss", unit="nats/token", colors=colors)
@@ -51,7 +53,7 @@ def loss_chart(names: Sequence[str]) -> Chart:
 
 def has_loss(names: Sequence[str]) -> bool:
     """Whether the run logs a loss by any name; a run without any points may still come to."""
-    return not names or bool(_colors(names, ("train_loss", "val_loss")))
+    return not names or bool(_colors(names, LOSSES))
 
 
 def side_charts(names: Sequence[str], config: Mapping[str, Any]) -> list[Chart]:
@@ -73,7 +75,7 @@ def own_metrics(names: Sequence[str]) -> list[str]:
 
 
 def _others(names: Sequence[str]) -> list[str]:
-    drawn = {role for _, _, roles, _ in SIDE_CHARTS for role in roles} | {"train_loss", "val_loss", *NOT_DRAWN}
+    drawn = {role for _, _, roles, _ in SIDE_CHARTS for role in roles} | {*LOSSES, *NOT_DRAWN}
     return [name for name in names if role_of(name) not in drawn]
 
 

@@ -13,7 +13,7 @@ from dash.development.base_component import Component
 
 from dashboard.comparison import MISSING, Ahead
 from dashboard.records import FindingRecord, Run, RunSummary, Series
-from dashboard.roles import latest_of, role_of
+from dashboard.roles import latest_of, leading, role_of
 from dashboard.ui import curves, figures, parts, theme
 from dashboard.ui import format as fmt
 from dashboard.ui.findings import worst_first
@@ -72,9 +72,9 @@ def metrics(names: Sequence[Sequence[str]]) -> dict[str, str]:
 
 
 def series_of(key: str, names: Sequence[str]) -> str | None:
-    """The series of a run that a metric's key means: the first of that role, or the one of that name."""
+    """The series of a run that a metric's key means: the most telling of that role, or the one of that name."""
     if key in ROLES:
-        return next((name for name in names if role_of(name) == key), None)
+        return leading(names, key)
     return key if key in names else None
 
 

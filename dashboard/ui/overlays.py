@@ -89,13 +89,16 @@ def checkpoints(steps: Sequence[int], place: Place) -> Overlay:
 
 
 def best(step: int | None, value: float | None, place: Place, *, log: bool) -> Overlay:
-    """The best validation loss, named where it was reached. `log` says that the y axis is logarithmic."""
+    """The best validation loss, named where it was reached. `log` says that the y axis is logarithmic.
+
+    Above it: the curve is at its lowest there, and at the foot of the chart stand the ticks of checkpoints.
+    """
     if step is None or value is None or not math.isfinite(value) or (log and value <= 0):
         return {"shapes": [], "annotations": []}
     mark = {
         "xref": "x", "x": place(step), "yref": "y", "y": math.log10(value) if log else value,
         "text": f"★ best {fmt.loss(value)}", "showarrow": True, "arrowhead": 0, "arrowwidth": 1.2,
-        "arrowcolor": theme.VALIDATION, "ax": 0, "ay": 26, "font": {"size": 11, "color": theme.VALIDATION},
+        "arrowcolor": theme.VALIDATION, "ax": 0, "ay": -26, "borderpad": 1, "font": {"size": 11, "color": theme.VALIDATION},
         "hovertext": f"best validation loss {fmt.loss(value)} at step {step:,}", "captureevents": True, "name": "best",
     }  # fmt: skip
     return {"shapes": [], "annotations": [mark]}

@@ -21,7 +21,7 @@ from dash.development.base_component import Component
 
 from dashboard import axes
 from dashboard.records import FindingRecord, Run, Series, joined
-from dashboard.roles import role_of
+from dashboard.roles import leading, role_of
 from dashboard.services import Services
 from dashboard.ui import charts, curves, figures, overlays, parts
 from dashboard.ui import format as fmt
@@ -164,7 +164,7 @@ def steps_within(
     if where.counts is not None:
         low, high = where.counts.steps_at(low), where.counts.steps_at(high)
     if where.kind == "time":
-        name = next((one for one in names if role_of(one) == "train_loss"), names[0] if names else None)
+        name = leading(names, "train_loss") or (names[0] if names else None)
         series = services.store.series(run.id, name, buckets=LARGE_BUCKETS) if name is not None else None
         if series is None or not len(series.step):
             return None
@@ -230,7 +230,7 @@ def placing(services: Services, run: Run, where: curves.Axis) -> overlays.Place:
     if where.kind != "time":
         return lambda step: where.place(step, 0.0)
     names = services.store.series_names(run.id)
-    name = next((one for one in names if role_of(one) == "train_loss"), names[0] if names else None)
+    name = leading(names, "train_loss") or (names[0] if names else None)
     if name is None:
         return lambda step: 0.0
     series = services.store.series(run.id, name, buckets=SMALL_BUCKETS)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dashboard.roles import latest_of
 from dashboard.store import Store, points
 from runwell.wire import Batch
 
@@ -200,6 +201,18 @@ def test_rewinds_hold_in_buckets_too(store: Store, writer: Any) -> None:
     writer(*[{"type": "metrics", "step": s, "time": 2e9, "a": 1.0} for s in range(5000, 9000)])
     found = store.series("r1", "a", buckets=9)
     assert found.count.sum() == 9000 and found.max.tolist() == [50.0] * 5 + [1.0] * 4
+
+
+def test_of_several_losses_in_a_row_the_most_telling_is_the_run_s_and_a_perplexity_is_none(
+    store: Store, writer: Any, point: Any
+) -> None:
+    rows = [point(step, total_loss=9.0, lm_loss=3.0 - step, val_bpb=0.5, eval_ppl=2.0, val_loss=3.5) for step in (0, 1)]
+    writer(*rows, point(2, val_ppl=1.5))
+    summary = store.summary("r1")
+    assert (summary.best_val_loss, summary.sparkline) == (3.5, (3.0, 2.0))
+    assert latest_of(summary.latest, "train_loss") == 2.0 and latest_of(summary.latest, "val_loss") == 3.5
+    writer({"type": "rewind", "step": 0, "time": 2e9})
+    assert store.summary("r1").best_val_loss == 3.5, "looked for again"
 
 
 def test_the_best_is_the_best_of_what_is_left_after_a_rewind(store: Store, writer: Any, point: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from dashboard.axes import TokenCounts
 from dashboard.records import FindingRecord, Series
-from dashboard.ui import charts, figures, overlays
+from dashboard.ui import charts, figures, overlays, theme
 from dashboard.ui.curves import Axis
 
 STEPS = np.arange(1, 101, dtype=np.int64)
@@ -129,6 +129,14 @@ def test_a_chart_without_points_shows_no_made_up_numbers() -> None:
     assert _loss()["layout"]["meta"]["empty"] is False
 
 
+def test_of_several_losses_the_one_that_is_judged_has_the_colour_and_a_perplexity_is_none() -> None:
+    names = ["total_loss", "lm_loss", "eval_ppl", "val_bpb", "val_loss"]
+    colors = charts.loss_chart(names).colors
+    assert colors == {"total_loss": theme.LIMIT, "lm_loss": theme.TRAIN, "val_bpb": theme.LIMIT, "val_loss": theme.VALIDATION}  # fmt: skip
+    assert charts.own_metrics(names) == ["eval_ppl"]
+    assert not charts.has_loss(["ppl"])
+
+
 def test_names_of_other_trainers_share_the_loss_chart_and_unknown_ones_get_their_own() -> None:
     names = ["loss", "eval_loss", "lr", "my/metric", "train/tokens"]
     assert list(charts.loss_chart(names).colors) == ["loss", "eval_loss"]
@@ -187,6 +195,7 @@ def test_the_best_validation_is_marked_on_either_scale() -> None:
     place = float
     assert overlays.best(40, 2.0, place, log=False)["annotations"][0]["y"] == 2.0
     assert overlays.best(40, 2.0, place, log=True)["annotations"][0]["y"] == pytest.approx(math.log10(2.0))
+    assert overlays.best(40, 2.0, place, log=False)["annotations"][0]["ay"] < 0, "above: checkpoints stand below"
     for step, value in ((None, None), (3, math.nan), (3, -1.0)):
         assert overlays.best(step, value, place, log=True)["annotations"] == []
 
