@@ -143,7 +143,7 @@ def read_as(report: Mapping[str, Any]) -> Component | None:
     found = Reading.of(report.get("read") or {})
     if not found.speaks:
         return None
-    return html.P(fmt.visible(f"Read: {reading.sentence(found, how='')}"), className="rw-quiet")
+    return html.P(fmt.visible(f"Read: {reading.sentence(found, how='')}"), className="rw-read rw-quiet")
 
 
 def coverage(report: Mapping[str, Any]) -> Component:

@@ -19,6 +19,8 @@ from dashboard.ui.findings import worst_first
 STOPPABLE = (State.QUEUED, State.STARTING, State.RUNNING, State.LOST)
 COMMANDABLE = (State.RUNNING,)
 LAST_LINES = 8
+SHORTEST = 1.0
+"""Seconds below which an ended run's length is not told: a log that was imported without times has none."""
 
 
 def title(run: Run) -> Component:
@@ -27,7 +29,7 @@ def title(run: Run) -> Component:
     return html.Div([html.H1(html.Bdi(parts.run_name(run))), parts.state_badge(run), *tags], className="rw-run-title")
 
 
-def verdict(run: Run, findings: Sequence[FindingRecord]) -> Component:
+def verdict(run: Run, findings: Sequence[FindingRecord], *, has_loss: bool = True) -> Component:
     """The answer to "is it well?": the verdict in one word and the open findings by title."""
     look = parts.verdict_look(run)
     ordered = worst_first(findings)
@@ -45,7 +47,7 @@ def verdict(run: Run, findings: Sequence[FindingRecord]) -> Component:
             html.Div(
                 [
                     html.Div(_verdict_words(run, look), className="rw-verdict-word"),
-                    html.Ul(said) if said else _calm(run),
+                    html.Ul(said) if said else _calm(run, has_loss),
                 ]
             ),
         ],
@@ -71,13 +73,15 @@ def _finding_line(finding: FindingRecord) -> list[Component | str]:
     ]
 
 
-def _calm(run: Run) -> Component:
+def _calm(run: Run, has_loss: bool) -> Component:
     if run.state is State.CRASHED:
         if run.last_step is None:
             return html.P("It ended before its first point.", className="rw-quiet")
         return html.P("Until then no rule found anything wrong with its curves.", className="rw-quiet")
     says = {
-        "healthy": "No rule finds anything wrong.",
+        "healthy": "No rule finds anything wrong."
+        if has_loss
+        else "No rule finds anything wrong, but none of its series is known as a loss, and most rules need one.",
         "unknown": "The verdict comes with the first points.",
     }
     return html.P(says.get(run.verdict, ""), className="rw-quiet")
@@ -149,9 +153,10 @@ def _timing(summary: RunSummary, now: float) -> Component | str | None:
 
 
 def _duration(run: Run, now: float) -> str | None:
-    if run.started_at is None:
+    length = (run.ended_at or now) - run.started_at if run.started_at is not None else 0.0
+    if run.started_at is None or (run.state.ended and length < SHORTEST):
         return None
-    return f"{'ran' if run.state.ended else 'running'} for {fmt.duration((run.ended_at or now) - run.started_at)}"
+    return f"{'ran' if run.state.ended else 'running'} for {fmt.duration(length)}"
 
 
 @dataclass(frozen=True, slots=True)

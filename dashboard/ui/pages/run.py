@@ -26,6 +26,7 @@ from dashboard.errors import UnknownRun
 from dashboard.fixes import Child
 from dashboard.records import FindingRecord, Run
 from dashboard.relaunch import changes, children_of, parent_of
+from dashboard.roles import LOSSES
 from dashboard.services import Services
 from dashboard.ui import format as fmt
 from dashboard.ui import (
@@ -98,10 +99,13 @@ def _family(services: Services, run: Run, children: Sequence[Child]) -> Componen
 
 def _head(services: Services, run: Run, found: Sequence[FindingRecord]) -> list[Component | None]:
     lines = services.store.tail_logs(run.id, run_header.LAST_LINES) if run.state in ("crashed", "lost") else []
+    summary = services.store.summary(run.id)
+    read = services.store.coverage(run.id).get("read")  # nothing was said of it while no rule has looked
+    has_loss = read is None or not read["roles"].keys().isdisjoint(LOSSES)
     return [
         run_header.story(run, lines),
         html.Div(
-            [run_header.verdict(run, found), run_header.stats(services.store.summary(run.id), time.time())],
+            [run_header.verdict(run, found, has_loss=has_loss), run_header.stats(summary, time.time())],
             className="rw-run-head",
         ),
         told.line(run.id, run_diagnosis.told_by(services, run.id)),

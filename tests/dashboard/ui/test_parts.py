@@ -174,6 +174,18 @@ def test_names_that_do_not_say_it_themselves_are_told_as_what_they_were_read() -
     assert findings.read_as({"ran": []}) is None, "stored by an older version"
 
 
+def test_a_run_without_a_loss_is_not_given_an_all_clear() -> None:
+    run = _run("r", verdict="healthy")
+    assert "none of its series is known as a loss" in _text(run_header.verdict(run, (), has_loss=False))
+    assert "known as a loss" not in _text(run_header.verdict(run, ()))
+
+
+@pytest.mark.parametrize(("ended", "said"), [(100.2, False), (101.5, True)])
+def test_a_log_without_times_has_no_length(ended: float, said: bool) -> None:
+    run = _run("r", state=State.FINISHED, started_at=100.0, ended_at=ended)
+    assert ("ran for" in _text(run_header.stats(_summary(run), 200.0))) is said
+
+
 def test_samples_keep_whitespace_and_tell_the_prompt_apart() -> None:
     shown = run_text.samples([Sample(step=1, time=0.0, prompt="def ", text="def f():\n\treturn  1\u202e"),
                               Sample(step=9, time=0.0, prompt="def ", text="x")])  # fmt: skip
