@@ -129,8 +129,9 @@ class RoleMap:
     """Finds the role of a series name. `overrides` are the user's: name → role, or an empty role to take a name out."""
 
     def __init__(self, overrides: Mapping[str, str] | None = None) -> None:
-        self._overrides = {normal(name): role for name, role in (overrides or {}).items()}
-        for name, role in self._overrides.items():
+        overrides = overrides or {}
+        self._overrides = {normal(name): role for name, role in overrides.items()}
+        for name, role in overrides.items():
             if role and role not in BY_ID:
                 raise RoleError(f"{name!r} is mapped to {role!r}, which is no role; roles are: {', '.join(BY_ID)}")
 

@@ -75,7 +75,10 @@ def cards(names: Sequence[str], run: Run) -> list[Component]:
 
 def _loss_card(names: Sequence[str]) -> Component:
     if not charts.has_loss(names):
-        says = "No series of this run is known as a loss by its name (train/loss, loss, val/loss, eval_loss, …)."
+        says = (
+            "No series of this run is known as a loss by its name (train/loss, loss, val/loss, eval_loss, …). "
+            "A log can be imported again with what is what: runwell import FILE --map NAME=train_loss."
+        )
         return html.P(says, className="rw-quiet rw-no-loss")
     chart = charts.loss_chart(names)
     return _card(chart, "rw-graph-large", list(chart.colors.items()), always=True)

@@ -10,10 +10,12 @@ import argparse
 import gzip
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from runwell.commands.judging import BadArgument, add_map_flag, read_roles
 
 NAME = "import"
 WRITER = "import"
@@ -40,6 +42,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--run", dest="only", metavar="NAME", default="", help="of a table of several runs, store this one"
     )
+    add_map_flag(parser, "store a series under the name of what it is, as in my_nll=train_loss; may be repeated")
     parser.add_argument("--home", metavar="DIR", help="where the store lies (default: $RUNWELL_HOME)")
     parser.set_defaults(run=run)
 
@@ -57,19 +60,22 @@ def run(args: argparse.Namespace) -> int:
 
     failed = 0
     try:
+        names = _renamed(read_roles(args.map))
         settings = Settings.read(home=args.home)
         engine = engines_with(read_rule_settings(find_rule_settings(settings.home)))
         store = Store.open(settings.database_url)
-    except DashboardError as error:
+    except (DashboardError, BadArgument) as error:
         print(f"runwell import: {error}", file=sys.stderr)
         return 1
     watcher = Watcher(store, Hub(), engine=engine)
     for name in args.files:
         try:
-            run_id, count = _import(
-                store, Path(name), args.project, args.name or args.only or Path(name).name, args.only
-            )
+            called = args.name or args.only or Path(name).name
+            choice = Choice(args.only, names, set())
+            run_id, count = _import(store, Path(name), args.project, called, choice)
             print(f"{name}: run {run_id}, {count:,} records, {watcher.judge_whole(run_id)}")
+            for missing in names.keys() - choice.met:
+                print(f"runwell import: {name} has no series {missing!r}, which --map names", file=sys.stderr)
         except OSError as error:
             failed = 1
             print(f"runwell import: cannot read {name}: {error.strerror or error}", file=sys.stderr)
@@ -80,17 +86,52 @@ def run(args: argparse.Namespace) -> int:
     return failed
 
 
-def _import(store: Any, path: Path, project: str, name: str, only: str) -> tuple[str, int]:
+class Choice(NamedTuple):
+    """What is taken of a file, and under which names."""
+
+    only: str
+    """Of several runs; empty for the first."""
+    names: Mapping[str, str]
+    """A series' name in normal form → the name that it is stored under."""
+    met: set[str]
+    """Those of them that the file had."""
+
+    def rename(self, event: dict[str, Any]) -> dict[str, Any]:
+        """The event with its series under the names that were asked for. Raises BrokenFile when one is taken."""
+        from diagnostics.roles import normal
+
+        if not self.names or event.get("type") != "metrics":
+            return event
+        found = {}
+        for name, value in event.items():
+            new = self.names.get(form := normal(name), name)
+            if new != name and new in event:
+                raise BrokenFile(f"--map {name}: there is a series {new} beside it already; nothing of it was stored")
+            self.met.update({form} & self.names.keys())
+            found[new] = value
+        return found
+
+
+def _renamed(roles: Mapping[str, str]) -> dict[str, str]:
+    from diagnostics.roles import BY_ID, normal
+
+    for name, role in roles.items():
+        if not role:
+            raise BadArgument(f"--map {name}= names no role, and an import leaves no series out; name what it is")
+    return {normal(name): BY_ID[role].log for name, role in roles.items()}
+
+
+def _import(store: Any, path: Path, project: str, name: str, choice: Choice) -> tuple[str, int]:
     """The new run's id and how many records it has. The file is read twice: nothing is stored of one that is refused."""
     from runwell.api import new_run_id
     from runwell.wire import Batch
 
     began = None
-    for record in _records(path, only):
+    for record in _records(path, choice):
         began = record.get("time") if began is None else began
     run_id = new_run_id()
     begin = {"type": "run", "project": project, "name": name}
-    records = _told_whole(_records(path, only), begin, began)
+    records = _told_whole(_records(path, choice), begin, began)
     seq = 1
     try:
         while events := tuple(islice(records, BATCH)):
@@ -127,7 +168,7 @@ def _told_whole(
         yield {"type": "state", "state": "finished", "reason": "imported"} | ({} if now is None else {"time": now})
 
 
-def _records(path: Path, only: str) -> Iterator[dict[str, Any]]:
+def _records(path: Path, choice: Choice) -> Iterator[dict[str, Any]]:
     """What the file holds, checked as the server checks what it is sent. Raises BrokenFile, OSError."""
     from runwell.apart import OneRun
     from runwell.runlog import UnreadableLog, read_events
@@ -135,19 +176,19 @@ def _records(path: Path, only: str) -> Iterator[dict[str, Any]]:
 
     head = b"" if path.is_dir() else _head(path)
     if head == b"PAR1":
-        yield from _parquet(path)
+        yield from _parquet(path, choice)
         return
     if head[:2] == b"\x1f\x8b":
         _check_packing(path)
     problems: list[str] = []
     try:
         for number, event in enumerate(
-            read_events(path, on_problem=problems.append, one=OneRun(only) if only else None), 1
+            read_events(path, on_problem=problems.append, one=OneRun(choice.only) if choice.only else None), 1
         ):
             if problems:
                 continue  # the rest is read for its bad lines alone
             try:
-                yield validate_event(event)
+                yield validate_event(choice.rename(event))
             except BadEvent as error:
                 raise BrokenFile(f"{path}: record {number}: {error.reason}; nothing of it was stored") from None
     except UnreadableLog as error:
@@ -172,7 +213,7 @@ def _check_packing(path: Path) -> None:
         raise BrokenFile(f"{path} is cut off or damaged ({error}); nothing of it was stored") from None
 
 
-def _parquet(path: Path) -> Iterator[dict[str, Any]]:
+def _parquet(path: Path, choice: Choice) -> Iterator[dict[str, Any]]:
     import pyarrow
     import pyarrow.parquet
 
@@ -189,7 +230,7 @@ def _parquet(path: Path) -> Iterator[dict[str, Any]]:
                 number += 1
                 found = {name: value for name, value in row.items() if value is not None}
                 try:
-                    yield validate_event({**found, "type": "metrics"})
+                    yield validate_event(choice.rename({**found, "type": "metrics"}))
                 except BadEvent as error:
                     raise BrokenFile(f"{path}: row {number}: {error.reason}; nothing of it was stored") from None
     except pyarrow.ArrowException as error:

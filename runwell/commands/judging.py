@@ -83,15 +83,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", metavar="FILE", help="JSON or TOML with settings that the log lacks (vocab_size, max_steps, …)"
     )
-    parser.add_argument(
-        "--map",
-        metavar="NAME=ROLE",
-        action="append",
-        default=[],
-        help="what a series is, as in my_nll=train_loss; without a role it is left out; may be repeated",
-    )
+    add_map_flag(parser, "what a series is, as in my_nll=train_loss; without a role it is left out; may be repeated")
     add_settings_flag(parser)
     parser.add_argument("--project", metavar="NAME", default="", help="whose thresholds of the settings file count")
+
+
+def add_map_flag(parser: argparse.ArgumentParser, says: str) -> None:
+    """`--map`."""
+    parser.add_argument("--map", metavar="NAME=ROLE", action="append", default=[], help=says)
 
 
 def add_settings_flag(parser: argparse.ArgumentParser) -> None:
@@ -112,13 +111,7 @@ def read_settings(path: str | None) -> RuleOptions:
 
 def read_flags(args: argparse.Namespace) -> Judging:
     """What the flags of `add_flags` say, checked. Raises `BadArgument`."""
-    from diagnostics.roles import RoleError, RoleMap
-
-    roles = _read_roles(args.map)
-    try:
-        RoleMap(roles)
-    except RoleError as error:
-        raise BadArgument(f"--map: {error}") from None
+    roles = read_roles(args.map)
     options = read_settings(args.settings)
     return Judging(config=_read_config(args.config), roles=roles, options=options, project=args.project)
 
@@ -147,11 +140,18 @@ def _read_config(path: str | None) -> dict[str, Any]:
     return value
 
 
-def _read_roles(pairs: list[str]) -> dict[str, str]:
+def read_roles(pairs: list[str]) -> dict[str, str]:
+    """What `--map` says: name → role, empty for what is left out. Raises `BadArgument`."""
+    from diagnostics.roles import RoleError, RoleMap
+
     roles = {}
     for pair in pairs:
         name, sign, role = pair.rpartition("=")
         if not sign or not name:
             raise BadArgument(f"--map {pair!r} must be NAME=ROLE, for example --map my_loss=train_loss")
         roles[name] = role
+    try:
+        RoleMap(roles)
+    except RoleError as error:
+        raise BadArgument(f"--map: {error}") from None
     return roles

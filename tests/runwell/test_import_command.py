@@ -198,3 +198,27 @@ def test_records_without_a_time_come_when_those_around_them_did(home: Path, tmp_
         assert [entry.time for entry in store.timeline(run.id, ["checkpoint"])] == [1.9, 3.9, 5.9]
         assert (run.started_at, run.ended_at) == (0.0, 5.9)
         assert "stalled-run" not in {found.rule for found in store.findings(run.id)}
+
+
+def test_series_are_stored_under_the_names_of_what_they_are(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "x.csv"
+    log.write_text("step,Verlust,lr\n1,3.5,0.1\n2,nan,0.1\n")
+    assert main(["import", str(log), "--map", "Verlust=train_loss", "--map", "absent=val_loss"]) == 0
+    said = capsys.readouterr()
+    assert said.out.endswith("critical\n") and "has no series 'absent', which --map names" in said.err
+    ((_, events),) = imported(home)
+    assert next(event["train/loss"] for event in events if event["type"] == "metrics") == 3.5
+    log.write_text("step,Verlust,train/loss\n1,3.5,0.1\n")
+    for pair, why in (
+        (
+            "Verlust=train_loss",
+            "--map Verlust: there is a series train/loss beside it already; nothing of it was stored",
+        ),
+        ("Verlust=", "--map Verlust= names no role, and an import leaves no series out"),
+        ("Verlust=los", "--map: 'Verlust' is mapped to 'los', which is no role"),
+    ):
+        assert main(["import", str(log), "--map", pair]) == 1
+        assert why in capsys.readouterr().err
+    assert len(imported(home)) == 1
