@@ -38,9 +38,12 @@ ORIGINS = (
 """Settings that say where the weights come from."""
 
 OPTIMIZERS = ("optimizer", "optim", "optimizer_name", "optimizer_type")
-OTHER_RATES = re.compile(r"sgd|momentum|adagrad|adafactor|nesterov|prodigy|dadapt")
-"""Optimizers whose steps are not about as large as their rate: 0.1 and 1.0 are no large ones there. Adafactor's are the rate
-times the size of the weights."""
+OTHER_RATES = re.compile(r"sgd|momentum|adagrad|adadelta|adafactor|nesterov|prodigy|dadapt|muon|lamb(?!da)|lars")
+"""Optimizers whose steps are not about as large as their rate: 0.1 and 1.0 are no large ones there. Adafactor's, LAMB's and
+LARS's are the rate times the size of the weights; Muon's spread the rate over a whole matrix, and 0.02 is usual."""
+
+ADAMS_KIN = re.compile(r"adam|rmsprop|lion")
+"""Optimizers whose steps are as large as Adam's: about the rate, whatever the gradients' size."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +97,7 @@ def read_facts(config: Mapping[str, Any]) -> Facts:
         temperature=number["temperature"],
         top_k=_whole(number["top_k"], 1),
         from_scratch=_from_scratch(flat),
-        adam=any("adam" in said for said in optimizers),
+        adam=any(ADAMS_KIN.search(said) for said in optimizers),
         other_rates=any(OTHER_RATES.search(said) for said in optimizers),
     )
 

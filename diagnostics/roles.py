@@ -77,7 +77,7 @@ ROLES: tuple[Role, ...] = (
     _role("learning_rate", "learning rate", "", "rate used for the step", "every logged step", "train/learning_rate",
           "learning_rate lr train/lr lr-AdamW lr-Adam lr-SGD lr/AdamW lr-AdamW/pg1 lr_group_0 lr/group0 optim/lr "
           "optim/learning_rate optim/learning_rate_group0 lr_0 lr0 lr/pg0 current_lr lr-DecoupledAdamW/group0 learning-rate scheduler/lr opt/lr",
-          "a multiplier of the peak, such as nanochat's `train/lrm`, is not a rate"),
+          "`lr-` and any optimizer's name is one too; a multiplier of the peak, such as nanochat's `train/lrm`, is not a rate"),
     _role("update_ratio", "update ratio", "", "norm of the weight update ÷ norm of the weights", "every logged step",
           "train/update_ratio", "update_ratio update_to_weight update_to_weight_ratio update_weight_ratio"),
     _role("loss_scale", "loss scale", "", "fp16 loss scaler's factor", "every logged step", "train/loss_scale",
@@ -86,14 +86,15 @@ ROLES: tuple[Role, ...] = (
           "tokens total_tokens tokens_seen num_tokens consumed_tokens num_input_tokens_seen train/total_tokens n_tokens"),
     _role("accuracy", "accuracy", "", "share of right answers on held-out data", "every evaluation", "val/accuracy",
           "val_accuracy val_acc val/acc eval_accuracy eval/accuracy eval_acc eval/acc valid_accuracy valid_acc dev_accuracy dev_acc "
-          "test_accuracy test_acc test/accuracy test/acc accuracy acc validation_accuracy validation_acc",
+          "test_accuracy test_acc test/accuracy test/acc accuracy acc validation_accuracy validation_acc accuracy/val accuracy/valid "
+          "accuracy/validation accuracy/eval accuracy/test acc/val acc/valid acc/eval acc/test",
           "where nothing else is logged it may be that of the training data"),
     _role("epoch", "epoch", "epochs", "passes over the training data", "every logged step", "train/epoch", "epoch epochs"),
     _role("tokens_per_second", "tokens per second", "tokens/s", "training throughput", "every logged step",
           "perf/tokens_per_second",
           "tokens_per_second tokens_per_sec tok_per_sec train/tok_per_sec throughput(tps) tps throughput/tokens_per_sec "
           "train/tokens_per_second throughput tok_s tok/sec toks_per_sec train_tokens_per_second "
-          "tokens_per_second_per_gpu"),
+          "tokens_per_second_per_gpu perf/tokens_per_sec throughput/device/tokens_per_second"),
     _role("step_seconds", "step time", "s", "wall time of an optimizer step", "every logged step", "perf/step_seconds",
           "step_seconds step_time iter_time time_per_step train/step_time sec_per_step step_time_s "
           "time_metrics/end_to_end(s) seconds_per_step"),
@@ -125,6 +126,18 @@ _BY_ALIAS = {
 } | {alias: (role.id, rank) for role in ROLES for rank, alias in enumerate(role.aliases)}
 
 
+_OPTIMIZERS_RATE = re.compile(
+    r"lr_[a-z0-9_]*(adam|sgd|rmsprop|adagrad|adadelta|lion|lamb(?!da)|lars|muon|sophia|shampoo|soap|lbfgs|rprop)[a-z0-9_]*"
+)
+"""What Lightning's and Composer's monitors call a rate: by the class of its optimizer, of which there is no end."""
+_NOT_THE_FIRST = re.compile(r"momentum|weight_decay|_(pg([2-9]|1\d)\d*|group[1-9]\d*|[1-9])$")
+"""Names of such that are no rate, or the rate of further parameters or of a further optimizer."""
+_NAMED_BY_OPTIMIZER = 500
+"""The rank of those: after every name that the table holds, before perplexities."""
+_LONG_FORMS = {"training_": "train_", "validation_": "val_", "evaluation_": "eval_"}
+"""Beginnings of names that mean the same, where the table does not know the name as it is."""
+
+
 class RoleMap:
     """Finds the role of a series name. `overrides` are the user's: name → role, or an empty role to take a name out."""
 
@@ -141,4 +154,13 @@ class RoleMap:
         if form in self._overrides:
             role = self._overrides[form]
             return (role, -1) if role else None
-        return _BY_ALIAS.get(form)
+        return _BY_ALIAS.get(form) or _by_pattern(form)
+
+
+def _by_pattern(form: str) -> tuple[str, int] | None:
+    if _OPTIMIZERS_RATE.fullmatch(form) and not _NOT_THE_FIRST.search(form):
+        return "learning_rate", _NAMED_BY_OPTIMIZER
+    for long, short in _LONG_FORMS.items():
+        if form.startswith(long):
+            return _BY_ALIAS.get(short + form.removeprefix(long))
+    return None

@@ -13,7 +13,7 @@ import numpy as np
 
 from diagnostics.data import DataFacts
 from diagnostics.deaths import Ending
-from diagnostics.facts import OTHER_RATES, Facts
+from diagnostics.facts import ADAMS_KIN, OTHER_RATES, Facts
 from diagnostics.history import Floats
 from diagnostics.samples import Round
 from diagnostics.series import SeriesView
@@ -86,8 +86,8 @@ class RunView:
     def uniform_loss(self) -> float | None:
         """The loss of knowing nothing, where the run is known to have begun there; None for fine-tunes and when unknown.
 
-        ln of the declared vocabulary counts only if the first losses agree with it: a declared vocabulary with a first
-        loss far below it is a pretrained start. Without a vocabulary, a first loss above 6 nats (a perplexity of 400)
+        ln of the declared vocabulary counts only if the first losses agree with it (the very first, where the next ones are thrown
+        far above): a declared vocabulary with a first loss far below it is a pretrained start. Without a vocabulary, a first loss above 6 nats (a perplexity of 400)
         or a config that says "from scratch" makes the first loss itself the reference, if it was logged early.
         """
         loss = self.train or self.val
@@ -96,7 +96,12 @@ class RunView:
         start = loss.start
         declared = self.facts.uniform_loss
         if declared is not None:
-            return declared if any(0.85 * declared <= first <= 1.5 * declared for first in self.firsts) else None
+            thrown = (float(loss.first_points[1][0]),) if start > 1.5 * declared else ()
+            return (
+                declared
+                if any(0.85 * declared <= first <= 1.5 * declared for first in (*self.firsts, *thrown))
+                else None
+            )
         if int(loss.first_points[0][0]) > EARLY:
             return None  # what was learned before the log begins is not known
         if start >= 6.0 or (self.facts.from_scratch and start >= 3.0):
@@ -220,6 +225,12 @@ class RunView:
     def other_rates(self) -> bool:
         """Whether config or name of the rate tell of an optimizer whose steps are not about as large as it (`lr-SGD`)."""
         return self.facts.other_rates or (self.rate is not None and bool(OTHER_RATES.search(self.rate.name.lower())))
+
+    @property
+    def adam(self) -> bool:
+        """Whether config or name of the rate tell of Adam or one of its kin (`lr-AdamW`)."""
+        named = self.rate is not None and bool(ADAMS_KIN.search(self.rate.name.lower()))
+        return not self.other_rates and (self.facts.adam or named)
 
     @property
     def _multiplied(self) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from diagnostics import say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.progress import Progress, read_progress
-from diagnostics.reach import commonest_loss
+from diagnostics.reach import commonest_loss, few_tokens
 from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
@@ -29,6 +29,11 @@ FAR, LITTLE = 5.0, 0.35
 weight moves by about the rate a step. How often each token occurs is worth 20 to 30 %; runs that learn had gained 42 % at
 such a sum, the slowest of them, under whatever rate. Where how often they occur is known exactly, hardly more than that is
 asked for: of small models at usual rates all were a fifth below that at a sum of 2."""
+
+FARTHER, HALF = 20.0, 0.5
+"""The same of an optimizer that is said to be Adam or its kin, so that the sum is known to mean what it does. Four times as far is
+what no run needs for a half of it: at a sum of 5 the slowest had gained 55 %, under rates of 0.008 and less; nobody who tunes
+goes beyond with more."""
 
 
 @rule(
@@ -58,9 +63,10 @@ def learning_rate_too_high(
     although the rate is still up, and that rate is above `bearable` (from three times that on, above 0.4 of ln V, and
     also without a vocabulary if the first loss was above 3 nats; there validation that has gained nothing since its first
     evaluation counts as flat too; from ten times that on, if config or name of the rate say Adam, above 0.3 of ln V, and above 0.4 wherever the loss began). Or: the rates of all steps sum up to 5, the peak is
-    above `bearable`, and less than 35 % of ln V was gained, whether it lies flat or falls with the rate; or, where the run told
+    above `bearable`, and less than 35 % of ln V was gained, whether it lies flat or falls with the rate (less than half of it at a
+    sum of 20, where config or name of the rate say Adam or one of its kin and the vocabulary is above 30); or, where the run told
     how often its tokens occur (`data`), the loss is above 0.93 of their entropy. A declared SGD,
-    Adagrad or Adafactor is not held against `bearable`: their rates are of another kind.
+    Adagrad, Adafactor or Muon is not held against `bearable`: their rates are of another kind.
 
     ## Likely causes
     - Learning rate too high for this model and batch size.
@@ -177,8 +183,9 @@ def _far_for_little(view: RunView, bearable: float) -> float | None:
     rate = view.rate
     if seen.warm_steps < 100 or (rate is not None and rate.last > 1.001 * rate.near(view.step // 2)):
         return None  # while it rises it may be the beginning of a multiplier of the rate
-    if seen.fall < LITTLE:
-        return (1 - LITTLE) * seen.reference
+    asked = HALF if moved >= FARTHER and view.adam and not few_tokens(view) else LITTLE
+    if seen.fall < asked:
+        return (1 - asked) * seen.reference
     commonest = commonest_loss(view)
     return commonest if commonest is not None and seen.series.level > commonest else None
 
@@ -205,11 +212,10 @@ def _settled_high(view: RunView, stuck: float, bearable: float) -> float | None:
 
 def _limit(view: RunView, seen: Progress, stuck: float, absurd: bool, unheard: bool) -> float | None:
     """Above which a loss has settled high; None where it is not known how high it began, or what the rate means."""
-    adam = view.facts.adam or (view.rate is not None and "adam" in view.rate.name.lower())
     if seen.uniform:
-        return (STUCK_UNHEARD if unheard and adam else STUCK_BYTES if absurd else stuck) * seen.reference
+        return (STUCK_UNHEARD if unheard and view.adam else STUCK_BYTES if absurd else stuck) * seen.reference
     declared = view.facts.uniform_loss
-    if unheard and declared is not None and view.rate is not None and adam:
+    if unheard and declared is not None and view.rate is not None and view.adam:
         return STUCK_BYTES * declared  # wherever it was when the log begins: what is tuned is below that by far
     return stuck * seen.reference if absurd and seen.series.start >= LANGUAGE else None
 

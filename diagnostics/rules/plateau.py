@@ -17,9 +17,10 @@ MOVED = 0.85
 LONGER = ((0.7, 400), (0.5, 500))
 """The same where the rest is also long in steps: those that rest until 0.75 do so at a high rate, within 300 steps."""
 
-CREEP = 0.03
-"""A fall over three fifths of a long run that is too little, however sure: of those that learn and are as high yet, the slowest
-fall by 4.5 %, also while their rate decays to nothing."""
+CREEP, CREEPING, CREPT_UP = 0.04, ((0.5, 400), (0.3, 600)), 0.68
+"""A fall over three fifths of a run that is too little, two standard errors added; the sum of its rates and its steps from which
+on; and the share of the loss it began with that it is above. Of 49 runs that learned and were above 0.6 of it by then the slowest
+fell by 4.5 %, and above this share by 5 %, also while their rate decayed to nothing."""
 
 BINDS = 5.0
 """A weight decay with which weights of a usual size, a fifth and less, are hardly allowed: AdamW keeps them below 1 ÷ weight decay."""
@@ -27,10 +28,10 @@ BINDS = 5.0
 HALFWAY, HELD = 0.5, 0.6
 """Of the plan, and of ln V: where a loss above that is high, if such a weight decay is declared."""
 
-HIGHER = 0.72
-"""A share of the first loss, where neither rate nor vocabulary is known."""
+HIGHER, UNHEARD_STEPS = 0.72, 600
+"""A share of the first loss, where neither rate nor vocabulary is known; and steps after which falling as little is enough there."""
 
-NEARLY_ALL, TAIL_STEPS, TAIL_MOVED, ABOVE, CLIMBS = 0.85, 400, 0.4, 0.6, -0.02
+NEARLY_ALL, TAIL_STEPS, TAIL_MOVED, ABOVE, TAIL, CLIMBS = 0.85, 400, 0.4, 0.6, 0.03, -0.02
 """Learning has a tail: runs that learn and are above such a share of the loss they began with had gained at least 3 % over so
 much of the curve, and mostly twice that, once there are so many steps whose rates, where they are known, sum up to so much.
 Text in an order that gets harder rests as well, but climbs by more than the last of these."""
@@ -63,12 +64,13 @@ def plateau(
     Over the last `share` of the history the loss fell by less than `fall`, without a falling trend, after it had fallen
     before, while the rate is at least `rate_share` of its peak. It is info: many healthy fine-tunes end so. It is a
     warning when a run from scratch lies flat above `high` of ln V after 1,000 steps, or once the rates of its steps sum
-    up to 0.85 (850 steps at 0.001; 0.7 once there are 400 steps, 0.5 once there are 500), which no working run does, whatever the rate is by then. So is one that is above 0.72 of ln V then, after 400 steps at least, and fell over the last three
-    fifths of them by less than 3 %, two standard errors added: what learns and is as high falls by more. Where the run told how often its tokens occur (`data`), their
+    up to 0.85 (850 steps at 0.001; 0.7 once there are 400 steps, 0.5 once there are 500), which no working run does, whatever the rate is by then. So is one that is above 0.68 of ln V (of the first loss where no
+    vocabulary is known, if that was 3.9 nats and more at a rate of 0.001 and more) once the rates of 400 steps sum up to 0.5, or of 600 to 0.3, and fell over the last three
+    fifths of them by less than 4 %, two standard errors added, and validation too: what learns and is as high falls by more. Where the run told how often its tokens occur (`data`), their
     entropy is the measure in place of `high`. Or, after 400 steps whose rates sum up to 0.4: it is above 0.6 of ln V (of the first loss
-    where no vocabulary is known, if that was 3.9 nats and more at a rate of 0.001 and more) and has gained less than 3 %, two standard errors added, over
+    as above) and has gained less than 3 %, two standard errors added, over
     85 % of the curve: learning has a tail, a rest since the first steps has none. With no word of rate or vocabulary a run that began at 3.9 nats and more
-    counts as one from scratch, and 0.72 of its first loss is the measure, in both. With a declared weight decay of 5 and more, which AdamW's
+    counts as one from scratch, and 0.72 of its first loss is the measure, in both, after 400 and 600 steps. With a declared weight decay of 5 and more, which AdamW's
     weights do not outgrow, above 0.6 of ln V at half of the plan is enough. It is a warning too when four evaluations in a row give the same validation
     loss to the last digit, over a quarter of the run, while training goes on between them: the weights are not changed any more.
 
@@ -128,10 +130,10 @@ def _stuck_early(view: RunView, train: SeriesView, high: float) -> bool:
     seen = read_progress(view)
     if seen is None or seen.warm_points < 60:
         return False
-    if _held_back(view, seen) or _has_no_tail(view, seen):
+    if _held_back(view, seen) or _has_no_tail(view, seen) or _creeps(view, seen):
         return True
     if not settled(train):
-        return _creeps(view, seen)
+        return False
     curve = train.curve
     # Of the whole rest, for bad batches lift the last points.
     level = stats.median(curve[-max(3, round(0.4 * curve.size)) :])
@@ -159,24 +161,43 @@ def _held_back(view: RunView, seen: Progress) -> bool:
 
 def _creeps(view: RunView, seen: Progress) -> bool:
     """Whether it does fall there, as surely as noise lets it be seen, but over most of a long run by next to nothing."""
-    if not seen.uniform or not _long(view, seen) or few_tokens(view):
+    moved, steps, share = view.rate_sum or 0.0, seen.warm_steps, CREPT_UP
+    if few_tokens(view) or not _begun_from_nothing(view, seen):
         return False
-    return seen.series.level > HIGHER * seen.reference and _gains_next_to_nothing(seen, 0.6, -0.05)
+    if view.known_rate is None and not seen.uniform:
+        share, enough = HIGHER, steps >= UNHEARD_STEPS
+    else:
+        enough = any(moved >= least and steps >= long for least, long in CREEPING)
+    if not enough or seen.series.level <= share * _reference(seen):
+        return False
+    val = view.val
+    if val is not None and val.size >= 5 and val.flatness(0.6)[0] >= CREEP:
+        return False  # what is harder to foretell is not what was learned less
+    return _gains_next_to_nothing(seen, 0.6, CREEP)
 
 
 def _has_no_tail(view: RunView, seen: Progress) -> bool:
     """Whether it has rested, high up, since the first part of a long run: what learns falls on, ever slower."""
-    moved, share, rate = view.rate_sum, ABOVE, view.known_rate
-    if seen.warm_steps < TAIL_STEPS or few_tokens(view):
+    moved, share = view.rate_sum, ABOVE
+    if seen.warm_steps < TAIL_STEPS or few_tokens(view) or not _begun_from_nothing(view, seen):
         return False
-    if rate is None:
-        if not view.began_untrained:
-            return False
+    if view.known_rate is None:
         share = HIGHER
-    elif moved is None or moved < TAIL_MOVED or not (seen.uniform or (rate >= BOLD and _began_from_nothing(view))):
+    elif moved is None or moved < TAIL_MOVED:
         return False
-    reference = seen.reference if seen.uniform else seen.series.start
-    return seen.series.level > share * reference and _gains_next_to_nothing(seen, NEARLY_ALL, CLIMBS)
+    return seen.series.level > share * _reference(seen) and _gains_next_to_nothing(seen, NEARLY_ALL, TAIL)
+
+
+def _reference(seen: Progress) -> float:
+    return seen.reference if seen.uniform else seen.series.start
+
+
+def _begun_from_nothing(view: RunView, seen: Progress) -> bool:
+    """Whether the run is seen to have begun knowing nothing, by a vocabulary, by a rate that only such are given, or by neither."""
+    rate = view.known_rate
+    if rate is None:
+        return view.began_untrained
+    return seen.uniform or (rate >= BOLD and _began_from_nothing(view))
 
 
 def _began_from_nothing(view: RunView) -> bool:
@@ -187,13 +208,13 @@ def _began_from_nothing(view: RunView) -> bool:
     return int(steps[0]) <= FIRST_STEPS and float(values[0]) >= CHARACTERS and view.train.start >= FIRST_LOSSES
 
 
-def _gains_next_to_nothing(seen: Progress, share: float, least: float) -> bool:
-    """Whether it falls over that share of the curve by too little, however sure, and does not climb by more."""
+def _gains_next_to_nothing(seen: Progress, share: float, asked: float) -> bool:
+    """Whether it falls over that share of the curve by less than is asked, however sure, and does not climb."""
     gain, _trend = seen.series.flatness(share)
     part = seen.series.curve[-max(3, round(share * seen.series.curve.size)) :]
     # The standard error of what falls along a line is sqrt(12 / n) times that of its points.
     error = stats.line_error(part) / stats.median(part) * math.sqrt(12 / part.size)
-    return gain > least and gain + 2 * error < CREEP
+    return gain > CLIMBS and gain + 2 * error < asked
 
 
 def _long(view: RunView, seen: Progress) -> bool:

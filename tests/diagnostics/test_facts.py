@@ -34,6 +34,8 @@ def test_a_tokenizer_with_its_own_vocabulary(tokenizer: Any, vocab: int | None) 
         ({"init_from": "scratch"}, "from_scratch", True),
         ({"model_name_or_path": "some/model"}, "from_scratch", False),
         ({}, "from_scratch", None),
+        ({"optim": "RMSprop"}, "adam", True),
+        ({"optimizer": "muon"}, "other_rates", True),
     ],
 )
 def test_other_trainers_configs(config: dict[str, Any], name: str, value: object) -> None:

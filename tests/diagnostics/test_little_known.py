@@ -49,6 +49,31 @@ def test_a_rest_is_told_by_losses_alone_where_it_is_higher(assert_finds: Any, as
     assert_silent(run(train_loss=rests(0.78, length=380)))
 
 
+def creeps(share: float, falls: float, late: float = 0.0) -> Any:
+    """A loss that rests at a share of its first value by step 200, falls by `falls` of it over the last 420 of 700 steps, and
+    by `late` in a bend of its own before them."""
+    at = STEPS[:700]
+    level = share * 4.2 * (1 - falls * (at - 280) / 420) + late * 4.2 / (1 + np.exp((at - 250) / 8))
+    return level + (1 - share - late) * 4.2 * np.exp(-at / 7) + NOISE[:700]
+
+
+@pytest.mark.parametrize(("share", "falls", "speaks"), [(0.74, 0.02, True), (0.74, 0.07, False), (0.62, 0.02, False)])
+def test_a_creep_after_a_second_bend(findings: Any, run: Any, share: float, falls: float, speaks: bool) -> None:
+    """By losses alone, and by a rate that only runs from scratch are given: which then needs not lie as high."""
+    for rate in (None, np.full(700, 1.2e-3)):
+        rows = run(train_loss=creeps(share, falls, 0.08), **({} if rate is None else {"lr": rate}))
+        assert bool([f for f in findings(rows) if f.rule == "plateau" and str(f.severity) == "warning"]) is speaks
+
+
+def test_a_creep_is_none_where_validation_falls_or_it_climbs(assert_finds: Any, assert_silent: Any, run: Any) -> None:
+    config = {"vocab_size": 66, "max_steps": 1500}
+    rows = run(train_loss=creeps(0.74, 0.02, 0.08), lr=np.full(700, 6e-4))
+    assert_finds(evaluated(rows, np.linspace(3.4, 3.2, 10), 70), "plateau", config=config)
+    assert_silent(evaluated(rows, np.linspace(3.7, 3.1, 10), 70), config=config)
+    assert_silent(run(train_loss=creeps(0.74, -0.06, 0.08), lr=np.full(700, 6e-4)), config=config)
+    assert_silent(rows[:560], config=config)  # 0.3 is not reached by then, nor 600 steps
+
+
 # -- nothing gained at all ----------------------------------------------------------------------------------------------
 
 

@@ -36,7 +36,7 @@ def test_a_high_loss_that_falls_by_less_than_any_that_learns(
     if speaks:
         finding = assert_finds(rows, "plateau", config=config)
         assert "of the loss of knowing nothing" in finding.evidence[0].sentence
-        assert_silent(run(train_loss=high(falls), lr=0.4 * cosine), config=config)  # has not moved as far yet
+        assert_silent(run(train_loss=high(falls), lr=0.3 * cosine), config=config)  # has not moved as far yet
     else:
         assert_silent(rows, config=config)
 
@@ -109,6 +109,21 @@ def test_rates_named_after_sgd_are_no_large_ones(assert_finds: Any, assert_silen
     rate = np.full(1200, 0.5)
     assert_silent(run(**{"train_loss": slow, "lr-SGD": rate}), "learning-rate-too-high", config=SCRATCH)
     assert_finds(run(**{"train_loss": slow, "lr-Adam": rate}), "learning-rate-too-high", config=SCRATCH)
+
+
+def test_twenty_of_rates_by_adam_are_worth_half_of_the_loss(assert_finds: Any, assert_silent: Any, run: Any) -> None:
+    """A recurrent net that bears thirty times its rate: it falls with it, and stays far above what it could do."""
+    bears = 2.05 + 2.1 * np.exp(-STEPS[:900] / 20) + 0.7 * np.exp(-STEPS[:900] / 400) + NOISE[:900]
+    rate, config = 0.03 * (1 + np.cos(np.pi * STEPS[:900] / 900)), {**SCRATCH, "optimizer": "rmsprop"}
+    found = assert_finds(run(train_loss=bears, lr=rate), "learning-rate-too-high", config=config)
+    assert "much movement" in found.title and 380 <= found.detected_step <= 600
+    thrown = np.concatenate([bears[:1], [7.6, 6.9, 5.0], bears[4:]])  # the very first loss is that of knowing nothing
+    assert_finds(run(**{"train_loss": thrown, "lr-NAdam": rate}), "learning-rate-too-high", config=SCRATCH)
+    for silent in (run(train_loss=bears, lr=rate), run(train_loss=bears - 0.5, **{"lr-NAdam": rate})):
+        assert_silent(silent, "learning-rate-too-high", config=SCRATCH)
+    for other in ({**config, "optimizer": "Muon"}, {**config, "vocab_size": 28}):
+        low = bears * np.log(other["vocab_size"]) / np.log(65)
+        assert_silent(run(train_loss=low, lr=rate), "learning-rate-too-high", config=other)
 
 
 # -- far too low --------------------------------------------------------------------------------------------------------

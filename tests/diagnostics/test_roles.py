@@ -11,8 +11,10 @@ KNOWN = {
     "train_loss": "train_loss train/loss loss Train_Loss trainLoss training_loss loss_metrics/global_avg_loss Loss/train",
     "val_loss": "val_loss val/loss eval_loss eval/loss valid_loss validation_metrics/loss Loss/val val/bpb test_loss",
     "grad_norm": "grad_norm train/grad_norm gradient_norm grad/norm grad_2.0_norm_total",
-    "learning_rate": "lr learning_rate train/learning_rate train/lr lr-AdamW lr/AdamW",
-    "tokens_per_second": "throughput(tps) train/tok_per_sec tokens_per_second tokens_per_sec",
+    "learning_rate": "lr learning_rate train/learning_rate train/lr lr-AdamW lr/AdamW training/lr lr-NAdam "
+    "lr-RMSprop lr-FusedAdam/pg1 lr-DecoupledLionW/group0 lr-Muon",
+    "tokens_per_second": "throughput(tps) train/tok_per_sec tokens_per_second tokens_per_sec perf/tokens_per_sec",
+    "accuracy": "Accuracy/val eval_acc validation/acc evaluation/accuracy",
 }
 
 
@@ -24,7 +26,11 @@ def test_names_of_other_trainers(name: str, role: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["train/lrm", "mfu", "reward", "eval_squad_loss", "loss_ratio", "train_runtime", "aux_loss", ""]
+    "name",
+    [
+        *("train/lrm", "mfu", "reward", "eval_squad_loss", "loss_ratio", "train_runtime", "aux_loss", ""),
+        *("lr-NAdam-momentum", "lr-AdamW/pg2", "lr-RAdam/pg12", "lr-Adagrad-1", "lr-LambdaLR", "training/aux"),
+    ],
 )
 def test_names_that_only_look_like_a_role_have_none(name: str) -> None:
     assert RoleMap().find(name) is None
