@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
-from scipy.special import stdtr
+from scipy.special import ndtri, stdtr
 
 from diagnostics import stats
 from diagnostics.history import Floats, Ints
@@ -35,6 +35,9 @@ equal parts, so that a long run does not alarm by chance; a run of few evaluatio
 LIKELY, RESTS = 2.0, -1.0
 """Where a text was read often overfitting is to be expected: so many times the doubt, and the t-value of the last evaluations'
 slope from which on they do not fall; elsewhere they must climb."""
+
+ALIKE = 3.0
+"""Times the noise within which evaluations are as low as the lowest one."""
 
 ROUNDING = 5e-4
 """The least noise, as a share: what the digits of printed losses hide."""
@@ -69,6 +72,7 @@ def turned(train: SeriesView, val: SeriesView, slight: float, *, often: bool) ->
     climbs = slopes(y, WINDOWS[0]) > (RESTS if often else 0.0)
     first = max(since + PATIENCE, WINDOWS[0]) - 1
     ends = [end for end in range(first, steps.size) if parted[end - 2] and climbs[end - WINDOWS[0] + 1]]
+    slight += 0.0 if often else _luck(val, low, at)
     ends = [end for end in ends if _stands_above(rises[since : end + 1], slight, often)]
     return left_behind(x, y, looks, np.array(ends, dtype=np.int64), LIKELY if often else 1.0)
 
@@ -77,6 +81,14 @@ def _stands_above(rises: Floats, slight: float, often: bool) -> bool:
     """Whether evaluations since the best stand far enough above it."""
     clear = rises[-2:].min() > slight or stats.median(rises) > slight
     return bool(clear or (often and rises.size >= LONGER))
+
+
+def _luck(val: SeriesView, low: float, at: int) -> float:
+    """How far, as a share, the lowest evaluation lies below those that were as low but for noise: the lowest of many is lucky."""
+    recent = val.values[-64:]
+    noise = min(val.noise, stats.mad_sigma(np.diff(recent, 2)) / 6**0.5)
+    alike = np.count_nonzero(val.values[val.steps <= at] <= low + ALIKE * noise)
+    return float(ndtri((alike - 0.375) / (alike + 0.25))) * noise / low
 
 
 def levels_between(series: SeriesView, edges: Ints) -> Floats:

@@ -17,6 +17,9 @@ from diagnostics.series import SeriesView
 
 Marks = NDArray[np.bool_]
 
+USUAL = 1.5
+"""Times the largest rise that the run has come back from, below which another one is none."""
+
 LUCK = 3.0
 """Standard errors of a level that noise alone makes it swing by, now and then."""
 
@@ -31,13 +34,12 @@ SHORT = 4
 """Parts of a history of which a passage fills at most one."""
 
 
-def came_back_from(series: SeriesView, base: float, rise: float) -> float:
-    """The largest rise of the level, before the present one from `base` by `rise`, that was followed by as large a fall; without
-    what is luck, and 0 where there was none.
+def came_back_from(levels: Floats, error: float, base: float, rise: float) -> float:
+    """The largest rise of the levels, before the present one from `base` by `rise`, that was followed by as large a fall; without
+    what is luck where a level has this standard error, and 0 where there was none.
 
     What stays up for more than `LASTING` times as long has not come back as that did: then it is none either.
     """
-    levels, _width = _levels(series)
     low = np.flatnonzero(levels <= base + 0.5 * rise)
     if not low.size:
         return 0.0
@@ -46,7 +48,7 @@ def came_back_from(series: SeriesView, base: float, rise: float) -> float:
     height = float(hump.max())
     if height <= 0 or levels.size - past.size > LASTING * _longest(hump >= 0.5 * height):
         return 0.0
-    return max(0.0, height - LUCK * series.level_error)
+    return max(0.0, height - LUCK * error)
 
 
 def _longest(marks: Marks) -> int:
@@ -60,7 +62,7 @@ def was_visited(series: SeriesView) -> bool:
 
     What comes so suddenly came with the text, and so does the rise that ends it.
     """
-    levels, width = _levels(series)
+    levels, width = levels_of(series)
     at = int(np.argmin(levels))
     rise = float(levels[at:].max() - levels[at])
     high = np.flatnonzero(levels[:at] >= levels[at] + HIGH * rise)
@@ -74,7 +76,7 @@ def was_visited(series: SeriesView) -> bool:
     return float(levels[start - took] - levels[start]) < SLOWED * float(levels[start] - levels[low[0]])
 
 
-def _levels(series: SeriesView) -> tuple[Floats, int]:
+def levels_of(series: SeriesView) -> tuple[Floats, int]:
     """The medians of all windows of the history, and how many of them apart two windows have no point in common."""
     if series.size <= TAIL:
         return stats.sliding_median(series.values, series.window), min(series.window, series.size)

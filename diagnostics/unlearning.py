@@ -64,7 +64,9 @@ def stepped_up(view: RunView, train: SeriesView) -> tuple[float, float, int] | N
     # A few wild losses lift a mean, and no median.
     risen = min(now - then, 2 * (stats.median(after) - stats.median(before)))
     error = train.noise * (1 / after.size + 1 / before.size) ** 0.5
-    if risen < max(STEP * abs(then), SURE * error) or risen < swings.came_back_from(train, then, risen):
+    if risen < max(STEP * abs(then), SURE * error):
+        return None
+    if risen < swings.came_back_from(swings.levels_of(train)[0], train.level_error, then, risen):
         return None
     asked = AGAIN if _only_frequencies(view, val, train) else LASTING
     lasts = evaluations.size >= asked and float(evaluations[-asked:].min()) > (1 + RISE) * lowest

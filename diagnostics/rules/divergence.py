@@ -16,9 +16,6 @@ WORSE, WORSE_OF, WORSE_LEAST = 1.2, 10, 7
 UNBEARABLE, THROWN = 0.03, 1.25
 """A rate that no model bears with Adam, and how far above its best its losses must stand for that to have shown."""
 
-USUAL = 1.5
-"""Times the largest rise that the run has come back from, below which another one is none."""
-
 NEAR, FAR, GROWN = 0.01, 0.03, 2.0
 """Shares of its lowest within which validation is still at its best, and where noise may have lifted it; and times that a
 gradient norm grows where more than the text has changed."""
@@ -224,7 +221,8 @@ def _levels(train: SeriesView, best: float, asked: float, sigmas: float) -> tupl
 
 def _swings(train: SeriesView, base: float, rise: float) -> bool:
     """Whether a rise is what this text does: hardly more than one that the run came back from, or the end of an easy passage."""
-    return rise < USUAL * swings.came_back_from(train, base, rise) or swings.was_visited(train)
+    back = swings.came_back_from(swings.levels_of(train)[0], train.level_error, base, rise)
+    return rise < swings.USUAL * back or swings.was_visited(train)
 
 
 def _learned(view: RunView, train: SeriesView, best: Best) -> float:

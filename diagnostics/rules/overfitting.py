@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri
 
-from diagnostics import following, say, stats
+from diagnostics import following, say, stats, swings
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.history import Floats
 from diagnostics.rule import Life, rule
@@ -24,6 +24,9 @@ BY_HEART, FAR_UP = 0.3, 1.5
 
 NEARLY_NOTHING, LOST = 0.1, 0.01
 """Share of its first value below which validation has little left to lose; and the share of its gain that is worth a word."""
+
+SMOOTHED = 3
+"""Evaluations that are a level where it is asked what validation came back from."""
 
 SETTLED = 5
 """Evaluations since the best that are judged together where single ones are too noisy."""
@@ -72,9 +75,10 @@ def overfitting(
     clear trend, or four climb one after the other until the last one stands that far above), and the training loss is lower than it was at that best. Evaluations that jump about are judged
     together: five or more since the best, all above it, whose median is higher than `clear_rise` and noise explain.
     A training loss that has fallen by a tenth since, and lies a fifth below validation, bears witness: then three times
-    the noise is enough, and of few evaluations two that climb steeply.
-    Sooner, as a warning: three evaluations since the lowest one are not lower, stand more than `slight_rise` above it by
-    their median or by the last two, and the training loss lies 15 % below them. It has surely fallen over the last 5 to
+    the noise is enough, and of few evaluations two that climb steeply. Without it a rise that is less than half more than
+    one from which validation came back before, and has not lasted three times as long, is none.
+    Sooner, as a warning: three evaluations since the lowest one are not lower, stand more than `slight_rise` above it, and
+    above those that were as low but for noise, by their median or by the last two, and the training loss lies 15 % below them. It has surely fallen over the last 5 to
     16 evaluations, and validation surely by less than half of that (and less than a fifth, as shares): t-tests whose
     doubt, 5 %, is spent over all evaluations so far. From scratch, on a text that was read `readings` times, four
     evaluations anywhere above are enough, they need not climb, and the doubt is 10 %; before a text was read once, none are. It stays until there is a new best.
@@ -157,6 +161,8 @@ def overfitting(
             return None
     elif not (long or short) or not _still_learning(train, best_step):
         return _early(view, val, slight_rise, readings) or _by_heart(view, val)
+    if not parted and _came_back(val, sigma, best_value):
+        return _by_heart(view, val)
     grave = values.size >= 4 and bool((above[-4:] > max(critical_rise, clear)).all())
     return _sighting(view, val, train, limit * best_value, Severity.CRITICAL if grave else Severity.WARNING)
 
@@ -198,6 +204,12 @@ def _by_heart(view: RunView, val: SeriesView) -> Sighting | None:
 def _parted(train: SeriesView, val: SeriesView, best_step: int) -> bool:
     """Whether the training loss has fallen by a tenth since the best validation and lies a fifth below validation."""
     return train.level < min(0.9 * train.near(best_step), 0.8 * val.level)
+
+
+def _came_back(val: SeriesView, sigma: float, best: float) -> bool:
+    """Whether validation has come back from as much before, or nearly."""
+    levels, risen = stats.sliding_median(val.values, SMOOTHED), val.last - best
+    return risen < swings.USUAL * swings.came_back_from(levels, 1.25 * sigma / SMOOTHED**0.5, best, risen)
 
 
 def _turned_at_once(above: Floats, rise: float, train: SeriesView | None, best_step: int) -> bool:
