@@ -39,10 +39,10 @@ _UNITS = {"k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "G": 1e9, "T": 1e12, "ms": 1e-
 """`45.6K` is a number of thousands, and `120ms` are 0.12 seconds: else a rate that passes a thousand would seem to collapse."""
 
 _COUNT = re.compile(
-    r"\b(\d+)/ *\d+ (?:\[|batches)|^\s*(\d+)/\d+ |(?:Iter|Epoch)\(train\)\s*(?:\[\d+\])?\[ *(\d+)/|^\[(\d+) \| [\d.]+\] "
+    r"\b(\d+)/ *\d+ (?:\[|batches)|^\s*(\d+)/\d+ |(?:Iter|Epoch)\(train\)\s*(?:\[\d+\])?\[ *(\d+)/|^\[(\d+) \| [\d.]+\] |^\[ *(\d+) ?/ ?\d+\]"
 )
 """A progress bar's count: `| 130/2724 [`, or that of a loop: `200/ 2983 batches`, `500/20000 loss: 2.8`, `Iter(train) [ 10/500]`,
-`[10 | 23.5] loss=2.8`."""
+`[10 | 23.5] loss=2.8`, `[  60/600] loss=3.5`."""
 
 _BARE_ROW = re.compile(r"\s*(\d+) (train|val) (\S+)\s*")
 """The shortest form there is: `250 val 6.25`."""
@@ -50,13 +50,23 @@ _BARE_ROW = re.compile(r"\s*(\d+) (train|val) (\S+)\s*")
 _LLMC = re.compile(r"s:(\d+) (trl|tel):(\S+)(?: lr:(\S+) norm:(\S+))?\s*")
 """llm.c's own log: a training or a test loss, with what belongs to it."""
 
-_EVALUATED = re.compile(r"\|\s*(?:valid|validation|dev|test)\s*\|", re.IGNORECASE)
-"""fairseq says it between bars: `| INFO | valid | epoch 001 | … | loss 3.5 |`."""
+_EVALUATED = re.compile(
+    r"\|\s*(?:valid|validation|dev|test)\s*\||^\[ *\d+ ?/ ?\d+\]\s*(?:eval|val|valid|validation|dev|test)\b",
+    re.IGNORECASE,
+)
+"""fairseq says it between bars: `| INFO | valid | epoch 001 | … | loss 3.5 |`; others behind the count: `[60/600] eval: loss=3.5`."""
 
 _ALONE = re.compile(
-    r"\s*(?:(?P<part>train|training|val\.?|valid|validation|eval|test)[ _/-]+)?loss\s*[:=]?\s", re.IGNORECASE
+    r"[^\w{}\"'\[\]]*(?:(?P<part>train|training|val\.?|valid|validation|eval|test)[ _/-]+)?loss\s*[:=]?\s",
+    re.IGNORECASE,
 )
 """How a line begins that tells a loss and leaves the step to the lines above it."""
+
+_BOTH = re.compile(
+    r"(?=.*\btrain(?:ing)?[ _-]loss\s*[:=]).*\b(?:val|valid|validation|eval|test|dev)[ _-]loss\s*[:=]",
+    re.IGNORECASE | re.DOTALL,
+)
+"""A line that tells a training and a validation loss, wherever they stand in it, tells those of the epoch above it."""
 
 _HEADING = re.compile(r"\[(?:step|batch)=(\d+)/\d+[^\]]*\]:?\s*$")
 _EVALUATION = re.compile(r"\[Eval batch=\d+/\d+\]")
@@ -65,7 +75,7 @@ _UNDER_IT = re.compile(rf"(?:\d+:)?\s+(?:(Train|Eval) )?([\w./() -]+?)(?:=|: )({
 lines below that are set in, each behind the word Train or Eval in Composer's."""
 
 _EPOCH_HEADING = re.compile(
-    r"(?!.*\bloss\b)[\s=*#-]*Epoch:? +(\d+)(?: ?/ ?\d+)?[\s=*#:-]*(?:\|.*)?", re.IGNORECASE | re.DOTALL
+    r"(?!.*\bloss\b)[^\w{}\"'\[\]]*Epoch:? +(\d+)(?: ?/ ?\d+)?[\s=*#:-]*(?:\|.*)?", re.IGNORECASE | re.DOTALL
 )
 _BATCHES = re.compile(r"^\s*(\d+)/(\d+) ")
 """Keras: the epoch on a line of its own, and bars below it that count its batches. Many loops tell its losses on lines below it."""
@@ -219,8 +229,10 @@ class _Reports:
         """The numbers of a line. Batches that are counted anew in each epoch, whose heading stands above, are counted on."""
         alone = _ALONE.match(line)
         validation = alone is not None and parts.is_validation((alone["part"] or "").rstrip("."))
-        numbers = numbers_in(line, told_above=alone is not None and bool(self._epoch or (validation and self.any)))
-        if alone and self._epoch and numbers and "step" not in numbers:
+        both = bool(self._epoch) and _BOTH.match(line[:LONGEST]) is not None
+        told_above = both or (alone is not None and bool(self._epoch or (validation and self.any)))
+        numbers = numbers_in(line, told_above=told_above)
+        if told_above and self._epoch and numbers and "step" not in numbers:
             numbers.setdefault("epoch", float(self._epoch))
         if self._epoch and numbers and "epoch" not in numbers and (batches := _BATCHES.match(line)):
             epoch, done, of_all = self._epoch, int(batches[1]), int(batches[2])

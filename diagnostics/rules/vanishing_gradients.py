@@ -18,6 +18,9 @@ WAKING, ASLEEP = 3, 0.5
 is like those, three in a row are so once in 1,771 times. A block that was left out of one step alone, as layer drop does, is
 back at once; weights that became 0 begin anew."""
 
+NEARLY_ALL = 0.9
+"""Share of the last norms that must be tiny."""
+
 
 @rule(
     "vanishing-gradients",
@@ -40,7 +43,7 @@ def vanishing_gradients(
     The run stands still, and waiting does not help.
 
     ## How it is detected
-    The loss has fallen by less than `fall` and is not falling now, and one of: the median of the last `points` norms is
+    The loss has fallen by less than `fall` and is not falling now, and one of: nine in ten of the last `points` norms are
     below `tiny`; the first block's norm is below `ratio` of the last block's; the norms shrink step by step, at least
     threefold each time, by a factor of `decay` over all, to below 0.005 (this needs three points only). Whether the loss
     falls or not, in a run from scratch, while the last block's norm is not 0: the first block's is exactly 0 for 20
@@ -59,7 +62,8 @@ def vanishing_gradients(
 
     ## When it is wrong
     A model that has learned its data has small gradients too, but its loss has fallen. Some loggers write a constant 0
-    for "not measured"; while the loss falls that is left alone.
+    for "not measured"; while the loss falls that is left alone. Batches without a signal (all of their tokens masked, or no
+    advantage among the answers) have a norm of 0 in runs that learn from the others.
 
     ## Options
     - `tiny` (1e-6): norm.
@@ -87,7 +91,8 @@ def vanishing_gradients(
         return dead
     recent = grad.values[-points:]
     now = stats.median(recent)
-    if grad.size >= points and now < tiny:
+    # Norms of 0 among others are batches without a signal (all of it masked, no advantage), not a model without one.
+    if grad.size >= points and np.quantile(recent, NEARLY_ALL) < tiny:
         return _sighting(
             view, grad, loss, int(grad.steps[-recent.size]), now, tiny, f"The gradient norm is {say.number(now)}."
         )
@@ -180,7 +185,7 @@ def _shrinking(values: np.ndarray, decay: float) -> int | None:
     """Index in the last points from which the norms shrink at least threefold each time, by `decay` over all."""
     end = values.size - 1
     start = end
-    while start > max(0, end - 30) and values[start] <= values[start - 1] / 3:
+    while start > max(0, end - 30) and values[start] <= values[start - 1] / 3 and values[start - 1] > 0:
         start -= 1
     if end - start < 2 or values[end] > 0.005:
         # Three points fit by chance; many points shrink more slowly: compare the beginning with the end instead.

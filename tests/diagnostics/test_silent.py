@@ -190,3 +190,20 @@ def test_a_table_with_nan_in_the_training_column_of_evaluation_rows(assert_silen
 
 def test_a_summary_line_with_the_mean_of_the_run_at_the_end(assert_silent: Any, run: Any) -> None:
     assert_silent([*run(loss=decay(40)), {"step": 39, "train_loss": 9.9, "train_runtime": 12.0}])
+
+
+def test_norms_of_zero_among_others_are_batches_without_a_signal(
+    assert_silent: Any, assert_finds: Any, run: Any
+) -> None:
+    losses = [1.3 + 0.02 * (n % 3) for n in range(120)]
+    no_advantage = [0.0 if n % 4 else 1.5 for n in range(120)]
+    assert_silent(run(train_loss=losses, grad_norm=no_advantage), "vanishing-gradients")
+    hardly_any = [0.0 if n % 20 else 1.5 for n in range(120)]
+    assert_finds(run(train_loss=losses, grad_norm=hardly_any), "vanishing-gradients")
+
+
+def test_a_norm_that_was_0_from_the_start_has_not_shrunk(findings: Any, run: Any) -> None:
+    thrown_up = [12.4, 12.5, 14.0, 40.0, 30.0, 20.0, 15.0, 12.0]
+    assert "vanishing-gradients" not in {
+        found.rule for found in findings(run(train_loss=thrown_up, grad_norm=[0.0] * 8), None)
+    }

@@ -60,6 +60,8 @@ def read(text: str) -> tuple[list[dict[str, Any]], list[str]]:
         ("4500/20000 train_loss: 2.75 tok/s: 6606485", {"step": 4500, "train_loss": 2.75, "tok/s": 6606485}),
         ("INFO - Eval Step 200: Loss=2.5, Perplexity=inf", {"step": 200, "val/Loss": 2.5, "val/Perplexity": math.inf}),
         ("250 val 6.25", {"step": 250, "val/loss": 6.25}),
+        ("[    5/600] loss=4.5 lr=4.5e-04 (58885 tok/s)", {"step": 5, "loss": 4.5, "lr": 4.5e-4}),
+        ("[   60/600] eval: loss=3.25 ppl=inf", {"step": 60, "val/loss": 3.25, "val/ppl": math.inf}),
         ("s:250 tel:6.250000", {"step": 250, "val/loss": 6.25}),
         ("s:250 trl:6.2500 lr:0.000600 norm:1.50", {"step": 250, "train/loss": 6.25, "lr": 6e-4, "norm": 1.5}),
         (
@@ -198,6 +200,17 @@ def test_losses_below_the_heading_of_an_epoch_are_its_own() -> None:
     )
     first, second = read(tutorial)[0]
     assert (first["step"], first["Train Loss"], second["step"], second["Val. Loss"]) == (2, 3.5, 2, 3.75)
+
+
+def test_a_line_with_both_losses_tells_those_of_the_epoch_above_it() -> None:
+    epochs = [
+        f"📅 Epoch {n}/2\nbest val loss: 9\n🕒 Time: 32m 48s | 🔥 Train Loss: {loss} | ✅ Val Loss: nan\n"
+        for n, loss in ((1, 4.25), (2, 3.25))
+    ]
+    events, _ = read("".join(epochs))
+    assert [(event["step"], event["Train Loss"], str(event["Val Loss"])) for event in events] == [
+        (1, 4.25, "nan"), (2, 3.25, "nan"),
+    ]  # fmt: skip
 
 
 def test_a_validation_loss_on_a_line_of_its_own_belongs_to_the_step_above_it() -> None:
