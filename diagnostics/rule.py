@@ -9,10 +9,11 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from diagnostics.finding import Severity, Sighting
+from diagnostics.remedies import still_to_do
 
 if TYPE_CHECKING:
     from diagnostics.view import RunView
@@ -127,8 +128,9 @@ class Rule:
         return {name: "\n".join(lines).strip() for name, lines in found.items()}
 
     def sight(self, view: RunView, options: Mapping[str, Any]) -> Sighting | None:
-        """Look at the run up to now. Pure."""
-        return self.look(view, **options)
+        """Look at the run up to now. Pure. What it advises leaves something to do."""
+        found = self.look(view, **options)
+        return found and replace(found, remedies=still_to_do(found.remedies, view.facts))
 
 
 def rule(rule_id: str, **declaration: Any) -> Callable[[Callable[..., Sighting | None]], Rule]:

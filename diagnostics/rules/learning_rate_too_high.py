@@ -12,6 +12,9 @@ from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
 
+WARMED = 100
+"""Steps of a declared warm-up from which on its want is no cause."""
+
 LANGUAGE = 3.0
 """Nats above which a first loss is that of a language model which knows little."""
 
@@ -233,6 +236,9 @@ def _sighting(view: RunView, train: SeriesView, sentence: str, observed: float, 
     rate = view.known_rate
     at = f"; the peak is {rate:g}" if rate is not None else ""
     grad = view.get("grad_norm")
+    warm, clipped = (view.facts.warmup_steps or 0) >= WARMED, bool(view.facts.grad_clip)
+    cold = Cause("no warm-up", "Adam's first steps are too large while its averages are empty")
+    bare = Cause("no gradient clipping", "single batches throw the weights far")
     evidence = [
         Evidence(series=train.name, window=(first, train.last_step), observed=observed, limit=limit, sentence=sentence)
     ]
@@ -247,8 +253,8 @@ def _sighting(view: RunView, train: SeriesView, sentence: str, observed: float, 
         evidence=tuple(evidence),
         causes=(
             Cause("learning rate too high", f"steps overshoot{at}"),
-            Cause("no warm-up", "Adam's first steps are too large while its averages are empty"),
-            Cause("no gradient clipping", "single batches throw the weights far"),
+            *(() if warm else (cold,)),
+            *(() if clipped else (bare,)),
         ),
         remedies=(
             Remedy("Take a tenth of the learning rate.", {"learning_rate": "×0.1"}),
