@@ -10,7 +10,7 @@ import contextlib
 import gc
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -172,7 +172,15 @@ def _standard_input() -> Any:
     return getattr(sys.stdin, "buffer", sys.stdin)
 
 
-def _print(results: Iterable[Report | Unread], form: str) -> None:
+def _count(results: Sequence[Report | Unread]) -> str:
+    """How many are well and how many are not, so that nobody has to look for them in a long list."""
+    words = [*STATUS, "unreadable"]
+    verdicts = [result.to_mapping()["verdict"] for result in results]
+    told = [f"{verdicts.count(word)} {word}" for word in words if word in verdicts]
+    return f"{len(results)} logs: {', '.join(told)}"
+
+
+def _print(results: Sequence[Report | Unread], form: str) -> None:
     if form == "json":
         print(json.dumps([result.to_mapping() for result in results], indent=2, ensure_ascii=False, allow_nan=False))
         return
@@ -184,3 +192,5 @@ def _print(results: Iterable[Report | Unread], form: str) -> None:
             print(f"runwell diagnose: {result.why}", file=sys.stderr)
         else:
             print(as_markdown(result) if form == "markdown" else as_text(result, **terminal._asdict()))
+    if len(results) > 1:
+        print(_count(results))

@@ -74,6 +74,15 @@ def test_exit_status_is_that_of_the_worst_file(tmp_path: Path, capsys: Any) -> N
     assert verdicts == ["healthy", "unreadable"], "one unreadable file does not hide the others"
 
 
+@pytest.mark.parametrize("form", ["text", "markdown"])
+def test_of_several_logs_it_is_counted_how_many_are_well(tmp_path: Path, capsys: Any, form: str) -> None:
+    good, bad = write_csv(tmp_path / "good.csv", HEALTHY), write_csv(tmp_path / "bad.csv", BLOWN)
+    assert main(["diagnose", good, bad, good, str(tmp_path / "none.csv"), "--format", form]) == 3
+    assert capsys.readouterr().out.endswith("\n4 logs: 2 healthy, 1 critical, 1 unreadable\n")
+    main(["diagnose", good, "--format", form])
+    assert "logs:" not in capsys.readouterr().out
+
+
 def test_warning_and_config(tmp_path: Path, capsys: Any) -> None:
     log = tmp_path / "slow.csv"
     log.write_text("step,loss\n1,3.58\n10,3.58\n100,3.57\n500,3.57\n1000,3.56\n5000,3.55\n")
