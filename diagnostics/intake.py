@@ -16,13 +16,16 @@ from diagnostics.anew import begins_anew
 from diagnostics.clock import PATIENCE, StepClock
 from diagnostics.history import History
 from diagnostics.reading import Reading, in_order
-from diagnostics.roles import AFTER_ALL, RoleMap
+from diagnostics.roles import AFTER_ALL, BY_ID, RoleMap
 from diagnostics.schedule import LookSchedule
 from diagnostics.series import SeriesView
 from diagnostics.stretch import MAX_STEP, NOTHING, Cells, Stretch
 
 NOT_METRICS = frozenset(("type", "step", "time"))
 LOSSES = ("train_loss", "val_loss")
+GONE_ON = 10
+"""Points of another series after the last loss from which on that loss is missing, not late."""
+NONE = np.zeros(0, dtype=np.int64)
 NAMED_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -93,6 +96,7 @@ class Intake:
             rivals=in_order(rivals),
             unused=tuple(sorted(unused, key=lambda name: "loss" not in name.lower())),
             steps=self._span(),
+            ends=self._ends(),
         )
 
     def _span(self) -> tuple[int, int] | None:
@@ -102,6 +106,18 @@ class Intake:
         if not told:
             return None
         return min(int(one.first()[0][0]) for one in told), max(int(one.tail()[0][-1]) for one in told)
+
+    def _ends(self) -> dict[str, int]:
+        """The training loss and its last step, where what is logged beside it goes on for `GONE_ON` times its usual distance."""
+        if not self.has("train_loss") or (loss := self.histories["train_loss"]).count < GONE_ON:
+            return {}
+        first, last = int(loss.first()[0][0]), int(loss.tail()[0][-1])
+        far = last + GONE_ON * (last - first) / (loss.count - 1)
+        for role, history in self.histories.items():
+            steps = history.tail()[0] if history.count and BY_ID[role].cadence == BY_ID["train_loss"].cadence else NONE
+            if steps.size and steps[-1] >= far and np.count_nonzero(steps > last) >= GONE_ON:
+                return {"train_loss": last}
+        return {}
 
     def step_of(self, event: Mapping[str, Any]) -> int:
         """The step that an event was logged at; one past the last where it has none that can be meant."""

@@ -6,7 +6,7 @@ A log that was read wrongly is judged wrongly, and nothing in a finding shows it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from diagnostics import say
@@ -35,10 +35,13 @@ class Reading:
     steps: tuple[int, int] | None = None
     """The first and the last step of the losses, or of what there is without one."""
 
+    ends: Mapping[str, int] = field(default_factory=dict)
+    """Loss → its last step, where the log goes on for long without it."""
+
     @property
     def speaks(self) -> bool:
-        """Whether any name was taken for something that it does not say itself, or was passed by for another."""
-        return any(not _is_evident(role, name, self) for role, name in self.roles.items())
+        """Whether a name was taken for something that it does not say itself, or was passed by for another, or a loss ends early."""
+        return bool(self.ends) or any(not _is_evident(role, name, self) for role, name in self.roles.items())
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -48,6 +51,7 @@ class Reading:
             "logarithms": list(self.logarithms),
             "rivals": {role: list(names) for role, names in self.rivals.items()},
             "unused": list(self.unused),
+            "ends": dict(self.ends),
         }
 
     @staticmethod
@@ -58,6 +62,7 @@ class Reading:
             logarithms=tuple(mapping.get("logarithms", ())),
             rivals={role: tuple(names) for role, names in mapping.get("rivals", {}).items()},
             unused=tuple(mapping.get("unused", ())),
+            ends=mapping.get("ends", {}),
         )
 
 
@@ -87,6 +92,15 @@ def _first(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
+def missing(reading: Reading) -> str:
+    """What to say of losses that end before their log does; empty when none does."""
+    return "; ".join(
+        f"{BY_ID[role].words} ends at step {say.step(step)}, the log does not: rows without it may stand for NaN, which some "
+        "loggers write as nothing"
+        for role, step in reading.ends.items()
+    )
+
+
 def sentence(reading: Reading, how: str = HOW) -> str:
     """The whole on one line, and `how` it is changed; empty when nothing was read."""
     evident = [name for role, name in reading.roles.items() if _is_evident(role, name, reading)]
@@ -96,6 +110,7 @@ def sentence(reading: Reading, how: str = HOW) -> str:
         ", ".join(told),
         f"by name {', '.join(evident)}" if evident else "",
         f"not used {_first(reading.unused)}" if reading.unused else "",
+        missing(reading),
     ]
     said = "; ".join(part for part in parts if part)
     return f"{said} ({how})" if how and (reading.unused or reading.rivals) else said

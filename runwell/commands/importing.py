@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     from dashboard.settings import Settings
     from dashboard.store import Store
     from dashboard.watcher import Watcher
+    from diagnostics import reading
     from runwell.wire import WireError
 
     failed = 0
@@ -76,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
             print(f"{name}: run {run_id}, {count:,} records, {watcher.judge_whole(run_id)}")
             for missing in names.keys() - choice.met:
                 print(f"runwell import: {name} has no series {missing!r}, which --map names", file=sys.stderr)
+            if said := reading.missing(reading.Reading.of(store.coverage(run_id).get("read", {}))):
+                print(f"runwell import: {name}: {said}", file=sys.stderr)
         except OSError as error:
             failed = 1
             print(f"runwell import: cannot read {name}: {error.strerror or error}", file=sys.stderr)

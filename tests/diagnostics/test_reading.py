@@ -63,6 +63,35 @@ def test_steps_are_those_of_the_losses_even_where_they_are_not_finite() -> None:
     assert read({"step": 30, "lr": 1.0}).steps == (30, 30)
 
 
+@pytest.mark.parametrize(
+    ("losses", "others", "ends"),
+    [
+        (range(300), range(310), {"train_loss": 299}),
+        (range(300), range(309), {}),
+        (range(0, 300, 10), range(380), {}),
+        (range(0, 300, 10), range(391), {"train_loss": 290}),
+        (range(300), [*range(300), 900], {}),
+        (range(300), range(300), {}),
+        (range(9), range(300), {}),
+        ([], range(300), {}),
+    ],
+    ids=["nothing but others", "one fewer", "a loss every ten steps", "missing then too", "a last word", "both", "too few", "none"],
+)  # fmt: skip
+def test_a_loss_that_ends_before_its_log_is_told(losses: Any, others: Any, ends: dict[str, int]) -> None:
+    rows = [{"step": at, "lr": 1e-3} | ({"loss": 3.0} if at in losses else {"loss": None}) for at in others]
+    found = read(*rows)
+    assert found.ends == ends and Reading.of(found.to_mapping()).ends == ends
+    assert ("training loss ends at step" in sentence(found)) is bool(ends)
+    bulk = Engine()
+    bulk.observe_all({"type": "metrics", **row} for row in rows)
+    assert bulk.reading() == found
+
+
+def test_evaluations_after_the_last_training_loss_are_no_sign_of_its_absence() -> None:
+    rows = [{"step": at, "loss": 3.0} for at in range(100)] + [{"step": 100 + at, "val_loss": 3.0} for at in range(50)]
+    assert read(*rows).ends == {}
+
+
 def test_the_same_is_read_from_many_rows_at_a_stroke() -> None:
     rows = [{"type": "metrics", "step": at, "loss": 3.0, "total_loss": 4.0, "foo": 1.0} for at in range(9000)]
     bulk = Engine()
@@ -83,6 +112,7 @@ def test_every_form_of_the_report_tells_it() -> None:
         "logarithms": [],
         "rivals": {"train_loss": ["total_loss"]},
         "unused": ["e\x1bvil"],
+        "ends": {},
     }
     assert Reading.of(report.to_mapping()["read"]) == Reading(
         roles={"train_loss": "lm_loss"}, rivals={"train_loss": ("total_loss",)}, unused=("e\x1bvil",)

@@ -222,3 +222,13 @@ def test_series_are_stored_under_the_names_of_what_they_are(
         assert main(["import", str(log), "--map", pair]) == 1
         assert why in capsys.readouterr().err
     assert len(imported(home)) == 1
+
+
+def test_a_loss_that_ends_before_its_log_is_told(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What becomes of NaN where it is written as null."""
+    rows = [f'{{"step": {at}, "loss": {3.0 if at < 50 else "null"}, "lr": 0.001}}' for at in range(100)]
+    (tmp_path / "nulls.jsonl").write_text("\n".join(rows) + "\n")
+    assert main(["import", str(tmp_path / "nulls.jsonl")]) == 0
+    assert "training loss ends at step 49, the log does not" in capsys.readouterr().err
