@@ -1,6 +1,6 @@
 """A small HTTP client for the command line: JSON in, JSON out, one clear sentence when it fails. Standard library only.
 
-The logging path does not use it: `runwell.sender` has its own connection, its own retries and never raises.
+The logging path does not use it: `runwell.transport` has a connection of its own, and `runwell.sender` never raises.
 """
 
 from __future__ import annotations

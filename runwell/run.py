@@ -161,7 +161,7 @@ class Run:
     def checkpoint(
         self, path: str | os.PathLike[str], step: int | None = None, val_loss: float | None = None, best: bool = False
     ) -> None:
-        """Say that a checkpoint was written."""
+        """Say that a checkpoint was written, by default at the last step logged; `val_loss` is the validation loss there, if known."""
 
         def event() -> Event:
             made: Event = {"path": self._text(os.fspath(path)), "best": bool(best)}
@@ -206,7 +206,7 @@ class Run:
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def flush(self, timeout: float = FINISH_SECONDS) -> int:
-        """Wait until the server has all that was logged; returns how many records still wait."""
+        """Wait for at most `timeout` seconds until the server has all that was logged; returns how many records still wait."""
         self._late.settle()
         if isinstance(self._spool, Later):
             return 0

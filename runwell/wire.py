@@ -315,8 +315,3 @@ def check_seq(value: object) -> int:
 def encode_json_batch(batch: Batch) -> bytes:
     """The batch as the JSON form of the wire."""
     return dumps({"writer": batch.writer, "first_seq": batch.first_seq, "events": batch.events}).encode()
-
-
-def encode_event(event: Mapping[str, Any]) -> str:
-    """One event as one line of a run log (no newline at the end)."""
-    return dumps(event)
