@@ -36,13 +36,18 @@ ADAM = 0.01
 FEW_TOKENS, SUMS_FEW, GAINS_FEW = 30, (1.0, 2.0), (0.015, 0.05)
 """In vocabularies up to this size how often each token occurs may be worth next to nothing: more patience, less gain."""
 
-FRESH, FRESHLY = 100, 0.05
-"""Steps, and a sum of their rates, within which the weights are about as large as they began."""
+FRESH, FRESHLY = 100, 0.1
+"""Steps within which the weights are measured first, and a sum of their rates within which one measurement is enough."""
 
 HELD, HELD_AT_ONCE, MEASURED, GAINED = 5.0, 7.0, 2, 0.04
 """Times the rate that each of so many first measured steps changes the weights by at least, where all are trained, and the very
 first one while the weights are as they began (12 times was the least of hundreds of runs, 5.2 the most where norms and positions
 alone were trained); and the share of the loss of knowing nothing that a model gains which moves as a whole."""
+
+BEGAN, WHOLE = 1 / 30, 0.4
+"""The usual size of fresh weights, which grows by the sum of the rates at most; and the share of a rate that a step moves
+weights of such a size by at least, where all are trained: 0.51 was the least of 630 healthy runs from scratch at their first
+measured step (small weights that grow at once move by ever less of their size), 0.33 the most where few were trained."""
 
 IN_STEPS = 20
 """A declared warm-up shorter than this may be counted in epochs or percent."""
@@ -60,19 +65,25 @@ def times_the_rate(view: RunView, readings: int) -> float | None:
     Adam moves a weight that it holds by a quarter of the rate, where gradients are noise, to all of it; weights of the usual
     sizes, 0.02 to 0.1, are so changed by 2.5 to 50 times the rate.
     """
+    measured = _measured(view, readings)
+    return max(times for _step, times in measured) if measured else None
+
+
+def _measured(view: RunView, readings: int) -> list[tuple[int, float]]:
+    """(step, update to weight ÷ the rate of the step) of the first measured ones; empty where these are not known, or Adam's."""
     ratio, rate = view.get("update_ratio"), view.rate
     if ratio is None or rate is None or not 0 < view.step_size <= ADAM:
-        return None
+        return []
     steps, values = ratio.first_points
     if steps.size < readings or steps[0] > FRESH:
-        return None
+        return []
     logged, rates = rate.first_points
     at = np.searchsorted(logged, steps[:readings])
     if at[-1] >= logged.size or not (logged[at] == steps[:readings]).all() or not rates[at].all():
-        return None
+        return []
     if values[:readings].min() < 0:
-        return None  # its logarithm, as some log it
-    return float((values[:readings] / rates[at]).max())
+        return []  # its logarithm, as some log it
+    return list(zip(steps[:readings].tolist(), (values[:readings] / rates[at]).tolist(), strict=True))
 
 
 def barely_moved(view: RunView, seen: Progress, held: float = HELD) -> float | None:
@@ -83,12 +94,19 @@ def barely_moved(view: RunView, seen: Progress, held: float = HELD) -> float | N
         return None  # weights that began far too large had more to lose
     if val is not None and val.level < (1 - GAINED) * seen.reference:
         return None
-    first, each = times_the_rate(view, 1), times_the_rate(view, MEASURED)
+    first, each = _held(view, 1), _held(view, MEASURED)
     if each is not None and each < held:
         return each
-    at = int(view.series["update_ratio"].first_points[0][0]) if first is not None else 0
-    fresh = (view.rate_sum_until(at) or 0.0) <= FRESHLY
+    fresh = first is not None and (view.rate_sum_until(_measured(view, 1)[0][0]) or 0.0) <= FRESHLY
     return first if first is not None and fresh and first < HELD_AT_ONCE * held / HELD else None
+
+
+def _held(view: RunView, readings: int) -> float | None:
+    """`times_the_rate`, where each time that is less than all weights move by even if they had grown as far as they can."""
+    measured = _measured(view, readings)
+    if any(times * (BEGAN + (view.rate_sum_until(step) or 0.0)) >= WHOLE for step, times in measured):
+        return None
+    return max(times for _step, times in measured) if measured else None
 
 
 def few_tokens(view: RunView) -> bool:

@@ -38,9 +38,10 @@ def update_ratio(
     The median of the last `points` ratios (norm of the update ÷ norm of the weights) is above `high`, or below `low`
     while the rate is at a third of its peak or more. That is info. It is a warning when, in a run from scratch, every ratio
     so far, two and more, the first within 100 steps, is less than `held` times the rate of its step (the first one less than
-    seven fifths of that, while the rates of all steps sum up to no more than 0.05), and less than 4 % of
+    seven fifths of that, while the rates of all steps sum up to no more than 0.1), and less than 4 % of
     the first loss and of the loss of knowing nothing was gained: Adam moves each weight that it holds by about the rate, and fresh weights are
-    about a thirtieth, so that a model that is trained as a whole moves by 10 to 30 times the rate.
+    about a thirtieth, so that a model that is trained as a whole moves by 10 to 30 times the rate. Weights that grow move by less of their
+    size: times a thirtieth and the sum of the rates so far, which is how large they can be, it must be less than 0.4.
 
     ## Likely causes
     - Learning rate too high or too low for this size of weights.

@@ -87,3 +87,19 @@ def test_a_peak_that_grows_at_the_start_alone_is_silent(assert_silent: Any, run:
 
 def test_growth_far_from_the_limit_is_silent(assert_silent: Any, run: Any) -> None:
     assert_silent(run(gpu_memory_gib=np.linspace(2, 12, 600), gpu_memory_total_gib=[24.0] * 600), "gpu-memory-pressure")
+
+
+def test_small_weights_that_grow_at_once_are_no_frozen_ones(findings: Any, run: Any) -> None:
+    """Of a dozen tokens it is worth next to nothing how often each occurs: the ratio alone tells, and falls as weights grow."""
+    rate = np.full(80, 5e-3)
+    digits = {"vocab_size": 13, "max_steps": 800, "learning_rate": 5e-3}
+    loss = 2.56 + 0.01 * np.random.default_rng(3).standard_normal(80)
+
+    def spoke(times: float) -> bool:
+        return bool(
+            {"update-ratio", "loss-not-decreasing"}
+            & {f.rule for f in findings(moved(run, times, loss, rate)[:60], digits)}
+        )
+
+    assert not spoke(3.8)
+    assert spoke(1.7)
