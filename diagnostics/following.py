@@ -21,6 +21,9 @@ from diagnostics.series import SeriesView
 WINDOWS = (5, 6, 7, 8, 10, 12, 16)
 """Evaluations that are judged together: short ones see a sharp turn, long ones a slow one among noise."""
 
+LONG_WINDOWS = (12, 16)
+"""Evaluations that show that validation rests, where it has not turned."""
+
 LOOKED_AT = 32
 """Evaluations that are looked at: the longest window, and so many ends of it that a sign once seen stays for a while."""
 
@@ -77,6 +80,18 @@ def turned(train: SeriesView, val: SeriesView, slight: float, *, often: bool) ->
     return left_behind(x, y, looks, np.array(ends, dtype=np.int64), LIKELY if often else 1.0)
 
 
+def rests(train: SeriesView, val: SeriesView) -> bool:
+    """Whether over the last dozen evaluations training surely fell on, far below validation, which gained less than a fifth of that."""
+    count = min(LONG_WINDOWS[-1], val.steps.size - 1)
+    if count < LONG_WINDOWS[0] or train.level > (1 - PARTED) * val.last:
+        return False
+    levels, values = levels_between(train, val.steps[-count - 1 :]), val.values[-count:]
+    if not ((levels > 0) & (values > 0)).all():  # NaN is no level either
+        return False
+    looks, last = np.arange(val.size - count, val.size) + 1, np.array([count - 1])
+    return left_behind(np.log(levels), np.log(values), looks, last, widths=LONG_WINDOWS)
+
+
 def _stands_above(rises: Floats, slight: float, often: bool) -> bool:
     """Whether evaluations since the best stand far enough above it."""
     clear = rises[-2:].min() > slight or stats.median(rises) > slight
@@ -104,7 +119,14 @@ def levels_between(series: SeriesView, edges: Ints) -> Floats:
     return np.array([stats.median(values[start:stop]) for start, stop in pairwise(cuts.tolist())])
 
 
-def left_behind(followed: Floats, following: Floats, looks: Ints, ends: Ints, likely: float = 1.0) -> bool:
+def left_behind(
+    followed: Floats,
+    following: Floats,
+    looks: Ints,
+    ends: Ints,
+    likely: float = 1.0,
+    widths: tuple[int, ...] = WINDOWS,
+) -> bool:
     """Whether at one of the ends one series has surely fallen, and the other surely by less than a share of that.
 
     Both are logarithms of equal length; `looks` says the how many-th point of all each of them is, `likely` how many times
@@ -113,7 +135,7 @@ def left_behind(followed: Floats, following: Floats, looks: Ints, ends: Ints, li
     spent = likely * DOUBT / np.maximum(looks, FEW)
     more = spent * MORE_DOUBT / DOUBT
     tests = ((-followed, spent), (following - HALF * followed, spent), (following - FIFTH * followed, more))
-    for width in WINDOWS:
+    for width in widths:
         left = ends[ends >= width - 1]
         for values, allowed in tests if left.size else ():
             at = slopes(values, width)[left - width + 1]

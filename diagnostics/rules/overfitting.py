@@ -28,6 +28,9 @@ NEARLY_NOTHING, LOST = 0.1, 0.01
 SMOOTHED = 3
 """Evaluations that are a level where it is asked what validation came back from."""
 
+WORN_OUT = 16.0
+"""Readings of a text after which one more teaches nothing that carries over."""
+
 SETTLED = 5
 """Evaluations since the best that are judged together where single ones are too noisy."""
 
@@ -35,6 +38,7 @@ TOO_LITTLE = Cause(
     "too little data for the size of the model", "the training loss is less than half of the validation loss"
 )
 TURNED = Cause("too little data for the size of the model", "validation turned while training fell")
+RESTS = Cause("too little data for the size of the model", "what training still gains does not carry over")
 OTHER_CAUSES = (
     Cause("too many epochs", "text seen again and again is learned by heart"),
     Cause("no regularisation", "dropout and weight decay hold memorising back"),
@@ -82,6 +86,8 @@ def overfitting(
     16 evaluations, and validation surely by less than half of that (and less than a fifth, as shares): t-tests whose
     doubt, 5 %, is spent over all evaluations so far. From scratch, on a text that was read `readings` times, four
     evaluations anywhere above are enough, they need not climb, and the doubt is 10 %; before a text was read once, none are. It stays until there is a new best.
+    Or, in a run from scratch that has read its text 16 times and more, validation only rests: over the last 12 or 16
+    evaluations training fell, and validation by less than a fifth of that, by the same tests.
     Or, in a run from scratch whose evaluations were too rare to see it turn: the training loss is below three tenths of
     a validation loss of 1.5 nats and more. Where the rate was raised anew since the best, twice the rise is asked for, and no early word is said. Where validation
     came below a tenth of its first value, the rise has to be worth a hundredth of what it had gained.
@@ -180,9 +186,10 @@ def _early(view: RunView, val: SeriesView, slight_rise: float, readings: float) 
     if view.rate_raised_since(at) or (low > 0 and _worth(val, low) > slight_rise):
         return None
     often = seen is not None and seen >= readings and view.uniform_loss is not None
-    if not following.turned(train, val, slight_rise, often=often) or not _fell_on(train, at):
-        return None
-    return _sighting(view, val, train, 0.0, Severity.WARNING)
+    if following.turned(train, val, slight_rise, often=often) and _fell_on(train, at):
+        return _sighting(view, val, train, 0.0, Severity.WARNING)
+    worn_out = often and seen is not None and seen >= WORN_OUT
+    return _resting_sighting(view, val, train) if worn_out and following.rests(train, val) else None
 
 
 def _by_heart(view: RunView, val: SeriesView) -> Sighting | None:
@@ -288,6 +295,27 @@ def _fell_on(train: SeriesView, lowest_step: int) -> bool:
     _steps, after = train.since(lowest_step)
     before = train.values[train.steps <= lowest_step][-after.size :]
     return bool(after.size and before.size) and stats.median(after) < stats.median(before)
+
+
+def _resting_sighting(view: RunView, val: SeriesView, train: SeriesView) -> Sighting:
+    """Told before validation turns, or where it never does: what is learned from here on is the text alone."""
+    count = min(following.LONG_WINDOWS[0], val.steps.size - 1)
+    first, then, now = int(val.steps[-count]), float(val.values[-count]), val.last
+    before = train.near(first)
+    sentence = (
+        f"Since step {say.step(first)} the training loss went from {say.number(before)} to {say.number(train.level)}, "
+        f"validation from {say.number(then)} to {say.number(now)}; the text has been read {say.number(view.readings or 0)} times."
+    )
+    evidence = Evidence(series=val.name, window=(first, val.last_step), observed=now, limit=None, sentence=sentence)
+    return Sighting(
+        severity=Severity.WARNING,
+        title=f"Overfitting: validation rests at {say.number(now)} while the training loss falls on, to {say.number(train.level)}",
+        first_step=first,
+        evidence=(evidence,),
+        causes=(TOO_LITTLE, *OTHER_CAUSES) if train.level < 0.5 * now else (RESTS, *OTHER_CAUSES),
+        remedies=_more_data(),
+        confidence=0.8,
+    )
 
 
 def _gap_sighting(train: SeriesView, val: SeriesView) -> Sighting:

@@ -133,12 +133,28 @@ def test_a_training_loss_that_falls_slowly_among_noise_is_told_to_fall_by_all_it
     since: float, word: int | None
 ) -> None:
     """Since the lowest evaluation it fell by less than its noise; what counts is that it did not turn as well."""
-    data = {"type": "data", "step": 0, "train_tokens": 2_100, "planned_tokens": 128_000, "characters": 50_000}
+    data = {"type": "data", "step": 0, "train_tokens": 6_000, "planned_tokens": 128_000, "characters": 50_000}
     n = np.arange(26)
     train = (2.9 * np.exp(-0.011 * n) + (START - 2.9) * np.exp(-n / 2)) * np.where(n > 21, since, 1.0)
     val = 3.2 * (1 + 0.1 * np.exp(-n / 5)) * (1 + np.random.default_rng(1).normal(0, 0.002, 26))
     val[21] = 0.9985 * val.min()
     assert first_word(judged([data, *events(train, val, 1, jitter=0.035)])[1]) == word
+
+
+@pytest.mark.parametrize(("tokens", "follows", "told"), [(2_000, 0.1, True), (2_000, 0.4, False), (8_000, 0.1, False)])
+def test_validation_that_rests_is_told_of_a_text_that_is_worn_out(tokens: int, follows: float, told: bool) -> None:
+    """It never turns: over a dozen evaluations it gains a tenth of what training does, and less often read it may be learning still."""
+    data = {"type": "data", "step": 0, "train_tokens": tokens, "planned_tokens": 128_000, "characters": 50_000}
+    n = np.arange(40)
+    gains = 0.012 * np.clip(n - 10, 0, None)
+    train = 2.6 * np.exp(-gains) + (START - 2.6) * np.exp(-n / 2)
+    val = 3.2 * np.exp(-follows * gains) + (START - 3.2) * np.exp(-n / 2)
+    val *= 1 + np.random.default_rng(3).normal(0, 0.0005, 40)
+    val[1:] = np.minimum.accumulate(val[1:])
+    engine, words = judged([data, *events(train, val)])
+    assert (first_word(words) is not None) == told
+    if told:
+        assert "rests" in next(finding.title for finding in engine.findings() if finding.rule == "overfitting")
 
 
 def test_what_is_read_once_cannot_be_learned_by_heart() -> None:
