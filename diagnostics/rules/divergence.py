@@ -53,7 +53,8 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     loss of knowing nothing. Under a rate of 0.03 and more a quarter above the best is enough of few points, if the
     gradient norm has grown fourfold. Where training and validation loss climb together, or have stepped up together, 6 % (from where it stood at the best evaluation, if that came later) and 4 % are enough; 2 % of the
     mean of all training losses since the lowest evaluation, if that is three standard errors and the last three evaluations
-    stay 3 % above (two, where both losses are back at the unigram entropy of the text). A rise that is less than half more
+    stay 3 % above (two, where both losses are back at the unigram entropy of the text); or 3 % of the mean before the likeliest step among the
+    last 200 losses, if that is four standard errors and two evaluations since then stand 5 % above the lowest. A rise that is less than half more
     than one from which the run came back before, and has not lasted three times as long, is none, nor is the end of an easy
     passage: a level that the loss fell to within two windows, faster than it fell before, and left soon; unless validation
     stands a tenth above its best, or the gradient norm has grown fivefold. Severity is critical when the rise exceeds half of the best level, or
@@ -122,6 +123,11 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     if stepped is not None:
         then, now, step = stepped
         sentence = f"The mean loss rose from {say.number(then)} to {say.number(now)} after step {say.step(step)}, where validation was at its best, and validation with it."
+        return _sighting(view, train, step, now, then, sentence, Severity.WARNING)
+    between = unlearning.stepped_between(view, train)
+    if between is not None:
+        then, now, step = between
+        sentence = f"The mean loss rose from {say.number(then)} to {say.number(now)} at step {say.step(step)}, and two evaluations since then show it."
         return _sighting(view, train, step, now, then, sentence, Severity.WARNING)
     asked = max(
         rise * (2 if view.rate_raised_since(best.step) else 1) * abs(best.value),

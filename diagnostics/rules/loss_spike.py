@@ -30,6 +30,20 @@ YOUNG = 6
 LOW_FLOOR = 0.3
 """Nats that a loss below 0.1 must rise."""
 
+MANY, CLEARLY = 5, 6.0
+"""Points of the last ten, and times the noise that they stand above the level, where something else than their height says that
+they are no data: they lie where the run began, or an evaluation rose with them."""
+
+LEARNED = 4.0
+"""Times the noise by which the level had come down from where the run began. All of that is lost where the loss is back there,
+however few per cent it is."""
+
+WITNESSED, WITNESS = 0.06, 0.04
+"""Shares that the loss and an evaluation must rise together. Of a thousand healthy runs none had both at half of the noise."""
+
+HALF, PAIRS_REACH = 0.5, 120
+"""Share of the level that each of two points running must rise, and points among which that must happen twice."""
+
 
 @rule(
     "loss-spike",
@@ -57,7 +71,10 @@ def loss_spike(
     points are asked for while it still holds those that the run came down from) by more than `sigmas` of the noise and by more than `rise` of it.
     The noise is that from point to point, or that about a line through the baseline if it is larger. It is a warning
     when the hot points are `grave_rise` above (four fifths of that, where several in a row leave no doubt), when the gradient norm jumped too, when an evaluation shows it (half of
-    `rise` above the lowest), or when it has lasted `lasting` points; else info. Once over, it is info and says how long it took, unless it is the third. Single points
+    `rise` above the lowest), or when it has lasted `lasting` points; else info. It is a warning too when five of the last 10 points
+    stand six times the noise above the level, and where the run began (four times the noise above the level and more): all that was
+    learned is lost again, whatever share that is. Or 6 % above it, where an evaluation since then stands 4 % above the one before and the lowest. Or when two points running stand half of the level above it,
+    as they did once before among the last 120, and most jumps were no single points. Once over, it is info and says how long it took, unless it is the third. Single points
     are data, not illness, and stay silent.
 
     ## Likely causes
@@ -101,6 +118,13 @@ def loss_spike(
     asked = rise * (2 if view.rate_raised_since(earlier) else 1)
     # Near zero a share of the level is nothing: what is learned by heart jumps by its own size at every hard sentence.
     least = max(asked * base, LOW_FLOOR if base <= 0.1 else 0.0)
+    limit = None
+    if not _restarted(view, earlier):
+        limit = _witnessed(view, train, base, level_of, base + least) or _in_pairs(train, base, level_of, sigmas)
+    if limit is not None:
+        start = _onset(train.values > limit)
+        agrees = _gradient_jumped(view, int(train.steps[start]))
+        return _sighting(view, train, start, base, limit, float(train.values[start:].max()), agrees, Severity.WARNING)
     if int((train.values[-RECENT:] > base + least).sum()) < min(hot, RECENT):
         return None  # whatever the noise is
     noise = _calm_noise(train, level_of, base + least)
@@ -124,6 +148,26 @@ def loss_spike(
     return _sighting(
         view, train, start, base, limit, float(spike.max()), agrees, Severity.WARNING if grave else Severity.INFO
     )
+
+
+def _witnessed(view: RunView, train: SeriesView, base: float, level_of: slice, high: float) -> float | None:
+    """The limit that many of the last points have passed, where more than their height tells that they are no data.
+
+    Either an evaluation rose with them, above the one before as above the lowest. Or they lie where the run began and had surely
+    come down from: a share of the loss says little where most of it cannot be learned. An evaluation at its best denies that.
+    """
+    recent, rose = train.values[-RECENT:], _validation_rose(view, int(train.steps[-RECENT]))
+    least = base * (1 + WITNESSED) if rose else max(base, train.start)
+    if least <= base or int((recent > least).sum()) < MANY:
+        return None
+    noise = _calm_noise(train, level_of, least if rose else high)
+    limit = max(least, base + CLEARLY * noise)
+    if int((recent > limit).sum()) < MANY:
+        return None
+    if rose:
+        return limit
+    denied = _validation_at_its_best(view, int(train.steps[_onset(train.values > limit)]))
+    return limit if least - base >= LEARNED * noise and not denied else None
 
 
 def _surely(rises: Floats, noise: float, usual: tuple[float, float], hot: int) -> bool:
@@ -215,6 +259,52 @@ def _validation_jumped(view: RunView, step: int, rise: float) -> bool:
     """Whether the newest evaluation came with the spike and stands as much above the lowest one."""
     val = view.val
     return val is not None and val.size >= 3 and int(val.steps[-1]) > step and val.last > (1 + rise) * val.lowest.value
+
+
+def _validation_at_its_best(view: RunView, step: int) -> bool:
+    """Whether an evaluation since a step is the lowest: then the text has become harder, not the model worse."""
+    val = view.val
+    return val is not None and val.size >= 3 and val.lowest.step > step
+
+
+def _in_pairs(train: SeriesView, base: float, level_of: slice, sigmas: float) -> float | None:
+    """The limit that two points running have passed, and two before them: single outliers of data do not come in pairs.
+
+    Where most jumps are of one point a pair is chance, as it is among the points that a run came down from.
+    """
+    high = base * (1 + HALF)
+    if not _pairs(train.values[-RECENT:] > high).size:
+        return None
+    limit = max(high, base + sigmas * _calm_noise(train, level_of, high))
+    is_hot = train.values > limit
+    recent = is_hot[max(int(is_hot.argmin()), is_hot.size - PAIRS_REACH) :]
+    pairs = _pairs(recent)
+    if not pairs.size or pairs[-1] < recent.size - RECENT:
+        return None
+    bursts = 1 + int((np.diff(pairs) > RECENT // 2).sum())
+    jumps = int((recent[1:] & ~recent[:-1]).sum())
+    return limit if bursts >= 2 and 2 * bursts >= jumps else None
+
+
+def _pairs(is_hot: np.ndarray) -> np.ndarray:
+    """Where two in a row are hot."""
+    return np.flatnonzero(is_hot[1:] & is_hot[:-1])
+
+
+def _restarted(view: RunView, step: int) -> bool:
+    """Whether the rate is half above its lowest since a step: a warm restart lifts both losses."""
+    recent = view.rate.since(step)[1] if view.rate is not None else np.zeros(0)
+    return bool(recent.size and recent[-1] > 1.5 * recent.min())
+
+
+def _validation_rose(view: RunView, step: int) -> bool:
+    """Whether the newest evaluation stands clearly above the lowest one, and above the last one up to a step."""
+    val = view.val
+    if val is None or val.size < 3 or int(val.steps[-1]) <= step:
+        return False
+    before = val.values[val.steps <= step]
+    high = (1 + WITNESS) * max(val.lowest.value, float(before[-1]) if before.size else 0.0)
+    return val.last > high > 0
 
 
 def _sighting(

@@ -154,7 +154,7 @@ def test_two_norms_after_a_calm_stretch_are_an_outlier_and_three_a_climb(
 
 
 def test_a_moderate_spike_is_a_warning_once_an_evaluation_shows_it(assert_finds: Any, findings: Any, run: Any) -> None:
-    loss = CALM + np.where((HALF >= 122) & (HALF < 130), 0.5, 0.0)
+    loss = CALM + 2 * np.exp(-HALF / 5) + np.where((HALF >= 122) & (HALF < 130), 0.5, 0.0)
 
     def story(evaluation: float) -> list[dict[str, Any]]:
         at = {0: 2.6, 40: 2.45, 80: 2.35, 128: evaluation}

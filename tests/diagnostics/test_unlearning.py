@@ -109,3 +109,17 @@ def test_gradients_that_grow_with_the_loss_are_heard_against_validation(findings
     for grown, spoke in ((1.0, False), (3.0, True)):
         norms = np.where(STEPS > 200, grown, 1.0)
         assert judged(findings, run, after(200, 0.9), 0.0, grad_norm=norms) is spoke
+
+
+@pytest.mark.parametrize(("by", "rare", "told"), [(0.3, 0.06, True), (0.3, 0.03, False), (0.05, 0.06, False)])
+def test_a_step_up_long_after_the_lowest_of_rare_evaluations(
+    findings: Any, run: Any, by: float, rare: float, told: bool
+) -> None:
+    """Two evaluations since the step agree, and single losses have a noise that hides it from a window of ten."""
+    noise = 3 * NOISE
+    up = LEARNING + noise + np.where(STEPS > 250, by, 0.0)
+    lowest = float(LEARNING[150])
+    val = {50: 3.4, 100: 3.1, 150: lowest, 200: 1.01 * lowest, 260: (1 + rare) * lowest, 330: (1.01 + rare) * lowest}
+    rows = [{**row, **({"val_loss": val[at]} if at in val else {})} for at, row in enumerate(run(train_loss=up)[:340])]
+    spoken = [f.evidence[0].sentence for f in findings(rows, CONFIG) if f.rule == "divergence"]
+    assert any("two evaluations since then" in sentence for sentence in spoken) == told
