@@ -30,6 +30,10 @@ HIGH, LOW, SLOWED = 0.75, 0.25, 0.75
 """Shares of a rise above the lowest level between which a fall into an easy passage passes; and share of that fall that the loss
 fell in as many points before, at most: learning gets slower, never suddenly faster."""
 
+OFTEN, ENOUGH = 0.1, 10
+"""How often in a point, of so many at least at the lowest level, single ones jump as high as the rise where two kinds of batches
+take turns: ten of the one kind in a row are then no wonder."""
+
 SHORT = 4
 """Parts of a history of which a passage fills at most one."""
 
@@ -74,6 +78,16 @@ def was_visited(series: SeriesView) -> bool:
     if took > 2 * width or start < took or stayed > max(2 * width, levels.size // SHORT):
         return False
     return float(levels[start - took] - levels[start]) < SLOWED * float(levels[start] - levels[low[0]])
+
+
+def takes_turns(series: SeriesView, base: float, rise: float) -> bool:
+    """Whether single points have stood as high all along, while the level was low: batches of several kinds."""
+    width = series.window
+    low = np.flatnonzero(stats.sliding_median(series.values, width) <= base + LOW * rise)
+    if not low.size:
+        return False
+    high = series.values[int(low[0]) : int(low[-1]) + 1] >= base + HIGH * rise
+    return high.size >= ENOUGH and float((high[1:] & ~high[:-1]).sum()) > OFTEN * high.size
 
 
 def levels_of(series: SeriesView) -> tuple[Floats, int]:

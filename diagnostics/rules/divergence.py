@@ -56,8 +56,8 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     stay 3 % above (two, where both losses are back at the unigram entropy of the text); or 3 % of the mean before the likeliest step among the
     last 200 losses, if that is four standard errors and two evaluations since then stand 5 % above the lowest. A rise that is less than half more
     than one from which the run came back before, and has not lasted three times as long, is none, nor is the end of an easy
-    passage: a level that the loss fell to within two windows, faster than it fell before, and left soon; unless validation
-    stands a tenth above its best, or the gradient norm has grown fivefold. Severity is critical when the rise exceeds half of the best level, or
+    passage: a level that the loss fell to within two windows, faster than it fell before, and left soon; nor ten points of a
+    kind that had come singly every ten points all along. All that unless validation stands a tenth above its best, or the gradient norm has grown fivefold. Severity is critical when the rise exceeds half of the best level, or
     when validation or gradients agree.
 
     ## Likely causes
@@ -228,7 +228,7 @@ def _levels(train: SeriesView, best: float, asked: float, sigmas: float) -> tupl
 def _swings(train: SeriesView, base: float, rise: float) -> bool:
     """Whether a rise is what this text does: hardly more than one that the run came back from, or the end of an easy passage."""
     back = swings.came_back_from(swings.levels_of(train)[0], train.level_error, base, rise)
-    return rise < swings.USUAL * back or swings.was_visited(train)
+    return rise < swings.USUAL * back or swings.was_visited(train) or swings.takes_turns(train, base, rise)
 
 
 def _learned(view: RunView, train: SeriesView, best: Best) -> float:

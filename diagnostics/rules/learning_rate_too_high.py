@@ -39,6 +39,10 @@ what no run needs for a half of it: at a sum of 5 the slowest had gained 55 %, u
 goes beyond with more."""
 
 
+SWINGS, FAR_ABOVE = 7, 1.5
+"""Points that swing up and down in turn, at least, and times the first loss that the last high of ever wider swings stands at."""
+
+
 @rule(
     "learning-rate-too-high",
     needs=(("train_loss",),),
@@ -59,8 +63,8 @@ def learning_rate_too_high(
     At best the run stays far from what the model can do; at worst the next swing ends in infinity.
 
     ## How it is detected
-    One of these. Few points: the loss swings by more than `swing` of its size from point to point, up and down in
-    turn, and both its highs and its lows rise. At once: the first losses of a run from scratch rise by a fifth above the
+    One of these. Seven points and more: the loss swings by more than `swing` of its size from point to point, strictly up
+    and down in turn, each high above the one before and the last half above the first loss, and its lows rise. At once: the first losses of a run from scratch rise by a fifth above the
     very first, under three times `bearable`. From the start: it rose far above its first value and has not come back
     below it for 30 points. From scratch: it lies flat above `stuck` of ln V after 200 steps (or a fifth of the plan)
     although the rate is still up, and that rate is above `bearable` (from three times that on, above 0.4 of ln V, and
@@ -130,17 +134,23 @@ def learning_rate_too_high(
 
 
 def _growing_swings(train: SeriesView, swing: float) -> bool:
-    """Whether few points swing in turn with rising highs and rising lows. Random noise does that very rarely."""
+    """Whether few points swing in turn, each high above the one before it, to half above the first loss and more.
+
+    Noise of single batches swings as wide, and in turn as well now and then; that its highs climb one by one, and its lows
+    with them, is rare: less than one run in two hundred whose first losses jump about by a fifth to two fifths.
+    """
     values = train.values
-    if train.size > 24 or not values.size >= 6:
+    if train.size > 24 or values.size < SWINGS:
         return False
     steps = np.diff(values)
     half = values.size // 2
     early, late = values[:half], values[half:]
+    highs = values[1:-1][(steps[:-1] > 0) & (steps[1:] < 0)]
     return bool(
         stats.median(np.abs(steps)) > swing * stats.median(values)
-        and (np.sign(steps[1:]) != np.sign(steps[:-1])).mean() >= 0.75
-        and late.max() > 1.2 * early.max()
+        and bool((np.sign(steps[1:]) != np.sign(steps[:-1])).all())
+        and bool((np.diff(highs) > 0).all())
+        and late.max() > max(1.2 * early.max(), FAR_ABOVE * values[0])
         and late.min() > early.min()
         and stats.median(late) > 1.15 * stats.median(early)
         and stats.median(np.abs(steps[half:])) > 1.5 * stats.median(np.abs(steps[:half]))

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from diagnostics import RULES, Engine
+
 STEPS = np.arange(1200)
 NOISE = 0.03 * np.random.default_rng(8).standard_normal(1200)
 SCRATCH = {"vocab_size": 65, "max_steps": 1200}
@@ -196,3 +198,19 @@ def test_much_movement_is_held_against_what_the_commonest_tokens_are_worth(
     assert bool(told) is speaks
     if told:
         assert told[0].detected_step <= 130 and told[0].evidence[0].limit == pytest.approx(0.93 * 3.1)
+
+
+def test_first_losses_of_single_batches_jump_about_by_a_third(run: Any) -> None:
+    """They swing in turn, and wider for a while, by chance: of a hundred such runs nine were said to bear no such rate."""
+    rule = [rule for rule in RULES if rule.id == "learning-rate-too-high"]
+    told = 0
+    for seed in range(100):
+        engine = Engine(rules=rule)
+        engine.observe_all(run(loss=3.0 * np.exp(np.random.default_rng(seed).normal(0, 0.33, 24))))
+        told += bool(engine.findings())
+    assert told <= 1
+
+
+def test_swings_that_grow_one_by_one_are_the_rate(assert_finds: Any, run: Any) -> None:
+    swings = [3.1, 3.9, 2.8, 4.6, 3.4, 5.9, 4.2]
+    assert assert_finds(run(loss=swings), "learning-rate-too-high").detected_step == 6
