@@ -1,13 +1,16 @@
 """A classifier that answers no better than by chance, told by two numbers that agree: its loss and its accuracy. Pure; knows no rule.
 
-A loss of ln k alone may be that of anything; with one answer in k right beside it, it is that of a model that says the same
-of every input. Both are asked for over two thirds of the run, as every fine-tune begins there.
+A loss near ln k alone may be that of anything; with one answer in k right beside it, it is that of a model that says the same
+of every input. Both are asked for over two thirds of the run, as every fine-tune begins there. A loss that is ln k to a
+few thousandths from its first point on needs no accuracy beside it.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+
+import numpy as np
 
 from diagnostics import stats
 from diagnostics.series import SeriesView
@@ -19,8 +22,14 @@ CLASSES = 10
 NEAR, LIKE = 0.02, 0.06
 """Share by which a loss that is ln k may lie off it; and how far above 1 ÷ k the accuracy of some hundred answers may lie."""
 
-EPOCHS, SHARE = 8, 1 / 3
-"""Epochs, or a share of the plan, by which a model that learns has left it."""
+EPOCHS, SHARE, STEPS, POINTS = 8, 1 / 3, 300, 200
+"""Epochs, or a share of the plan, by which a model that learns has left it; where neither is known, steps and logged points."""
+
+SOME = 5
+"""Evaluations from which on their median counts: single ones of some dozens of answers are far off by luck."""
+
+EXACT, LEAST = 0.005, 20
+"""Share within which a loss is ln k by no accident, if each third of so many points is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,11 +37,11 @@ class Chance:
     """What a classifier at chance looks like."""
 
     loss: SeriesView
-    accuracy: SeriesView
     classes: int
     since: int
     """The first step of what was judged."""
-    answers: float
+    accuracy: SeriesView | None = None
+    answers: float = 0.0
     """Mean accuracy there."""
 
 
@@ -51,13 +60,39 @@ def at_chance(view: RunView) -> Chance | None:
     answers = accuracy.since(since)[1]
     if not answers.size:
         return None
-    if float((answers - 1 / classes).max()) > LIKE:
+    highest = stats.median(answers) if answers.size >= SOME else float(answers.max())
+    if highest - 1 / classes > LIKE:
         return None  # below chance it may be by any luck, and of a model that says the same of every input it often is
     return Chance(loss=loss, accuracy=accuracy, classes=classes, since=since, answers=float(answers.mean()))
+
+
+def rests_at_chance(view: RunView) -> Chance | None:
+    """Whether the loss has been ln k, to a few thousandths, from its first points to its last, in a run that had its time."""
+    loss = view.train
+    if loss is None or loss.size < LEAST or loss.values.size < loss.size or not _had_time(view):
+        return None
+    if view.uniform_loss is not None:
+        return None  # a language of so few tokens may have hardly more to tell
+    if not 0 < loss.level <= math.log(CLASSES + 1):
+        return None
+    classes = round(math.exp(loss.level))
+    if not 2 <= classes <= CLASSES:
+        return None
+    uniform = math.log(classes)
+    for part in np.array_split(loss.values, 3):
+        # The median of n normal points is off by 1.25 sigma ÷ √n.
+        error = 1.25 * loss.noise / math.sqrt(part.size)
+        if abs(stats.median(part) - uniform) + error > EXACT * uniform:
+            return None
+    return Chance(loss=loss, classes=classes, since=int(loss.steps[0]))
 
 
 def _had_time(view: RunView) -> bool:
     """Whether a third of the plan or some epochs are done, with the rate past its warm-up."""
     if view.warm_steps <= 0:
         return False
-    return (view.progress or 0.0) >= SHARE if view.progress is not None else (view.passes or 0.0) >= EPOCHS
+    if view.progress is not None:
+        return view.progress >= SHARE
+    if view.passes is not None:
+        return view.passes >= EPOCHS
+    return view.warm_steps >= STEPS and view.train is not None and view.train.size >= POINTS

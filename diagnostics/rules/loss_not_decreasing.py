@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from diagnostics import say, stats
-from diagnostics.chance import Chance, at_chance
+from diagnostics.chance import Chance, at_chance, rests_at_chance
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.progress import Progress, read_progress, unmoved_since
 from diagnostics.reach import GAINED, HELD, SUMS_FEW, asked_early, asked_gain, barely_moved, falls_short, few_tokens
@@ -61,7 +61,8 @@ def loss_not_decreasing(
     measured steps changed the weights by far less than all of them move at that rate, as `update-ratio` says, and less than
     4 % was gained: that needs one measurement. Or, of a
     classifier that logs its `accuracy`: after a third of the plan (eight epochs, where there is none) the loss has been
-    within 2 % of ln k, and the accuracy within 0.06 of 1 ÷ k, for two thirds of the run. Where the loss is low already, so that the run may simply have
+    within 2 % of ln k, and the accuracy within 0.06 of 1 ÷ k, for two thirds of the run; or, whatever else is logged, a loss that
+    was ln k (k up to 10) to half a hundredth all the time. Where the loss is low already, so that the run may simply have
     had nothing to learn, or where the log begins in the middle of a run, it is only info.
 
     ## Likely causes
@@ -97,7 +98,7 @@ def loss_not_decreasing(
     seen = read_progress(view)
     if seen is None or seen.series.level <= 0:
         return None
-    chance = at_chance(view)
+    chance = at_chance(view) or rests_at_chance(view)
     if chance is not None:
         return _chance_sighting(view, seen, chance)
     unmoved = unmoved_since(view)
@@ -219,17 +220,19 @@ def _held_sighting(view: RunView, seen: Progress, times: float) -> Sighting:
 def _chance_sighting(view: RunView, seen: Progress, chance: Chance) -> Sighting:
     nothing = f"ln {chance.classes} is {say.number(math.log(chance.classes))}"
     loss = f"The level is {say.number(chance.loss.level)}, and was so for most of the run; {nothing}."
-    answers = f"{say.percent(chance.answers)} of the answers are right, as one in {chance.classes} is by chance."
+    told = [(chance.loss, chance.loss.level, math.log(chance.classes), loss)]
+    if chance.accuracy is not None:
+        answers = f"{say.percent(chance.answers)} of the answers are right, as one in {chance.classes} is by chance."
+        told.append((chance.accuracy, chance.answers, 1 / chance.classes, answers))
     evidence = tuple(
-        Evidence(series=series.name, window=(chance.since, series.last_step), observed=observed, limit=limit, sentence=words)
-        for series, observed, limit, words in (
-            (chance.loss, chance.loss.level, math.log(chance.classes), loss),
-            (chance.accuracy, chance.answers, 1 / chance.classes, answers),
+        Evidence(
+            series=series.name, window=(chance.since, series.last_step), observed=observed, limit=limit, sentence=words
         )
-    )  # fmt: skip
+        for series, observed, limit, words in told
+    )
     return replace(
         _sighting(view, seen, Severity.WARNING, 0.0),
-        title=f"Nothing is learned: the answers are those of chance among {chance.classes} classes",
+        title=f"Nothing is learned: {'the answers are those' if chance.accuracy else 'the loss is that'} of chance among {chance.classes} classes",
         first_step=chance.since,
         evidence=evidence,
     )

@@ -143,6 +143,8 @@ def _stuck_early(view: RunView, train: SeriesView, high: float) -> bool:
     if commonest is not None:
         return enough and seen.warm_steps >= 300 and level > commonest
     enough = enough or _long(view, seen)
+    if few_tokens(view):
+        return False  # made-up languages of a dozen tokens may have no more to tell than how often each of them occurs
     if seen.uniform:
         return level > high * seen.reference and (enough or seen.warm_steps >= 1000) and seen.warm_steps >= 300
     if view.known_rate is None and view.began_untrained:

@@ -59,3 +59,26 @@ def test_what_is_not_at_chance_is_silent(assert_silent: Any, run: Any) -> None:
     assert_silent(events, config=config)
     events, config = classified(run, 0.80 + LUCK.normal(0, 0.005, 60), [0.5, 0.5, 0.5])
     assert_silent(events, config=config)
+
+
+def test_a_loss_that_was_that_of_chance_all_the_time_needs_no_accuracy(
+    assert_finds: Any, assert_silent: Any, run: Any
+) -> None:
+    steps, swings = range(10, 610, 10), LUCK.normal(0, 0.004, 60)
+    for level, plan in ((math.log(2), 900), (math.log(5), 900)):
+        finding = assert_finds(run(steps, loss=level + swings), RULE, config={"max_steps": plan})
+        assert "the loss is that of chance" in finding.title and finding.detected_step <= 330
+    assert_silent(run(steps, loss=0.72 + swings), config={"max_steps": 900})  # a fine-tune that has nothing to learn
+    noisy = math.log(5) + LUCK.normal(0, 0.1, 60)
+    assert_silent(run(steps, loss=noisy), config={"max_steps": 900})  # may lie a hundredth off
+    leaves = math.log(5) + swings - np.linspace(-0.02, 0.1, 60).clip(0)
+    assert_silent(run(steps, loss=leaves), config={"max_steps": 900})
+    assert_silent(run(steps, loss=math.log(5) + swings), config={"max_steps": 9000})  # early
+
+
+def test_single_answers_of_small_evaluations_are_lucky(assert_finds: Any, run: Any) -> None:
+    loss = math.log(4) + np.random.default_rng(5).normal(0, 0.02, 300)
+    rows = run(range(300), loss=loss)
+    for at, value in enumerate([0.29, 0.125, 0.21, 0.25, 0.29, 0.17, 0.29, 0.375, 0.25]):
+        rows[30 * at + 29]["eval_acc"] = value
+    assert "among 4 classes" in assert_finds(rows + run(range(300, 450), loss=loss[:150]), RULE).title
