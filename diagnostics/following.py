@@ -75,7 +75,7 @@ def turned(train: SeriesView, val: SeriesView, slight: float, *, often: bool) ->
     climbs = slopes(y, WINDOWS[0]) > (RESTS if often else 0.0)
     first = max(since + PATIENCE, WINDOWS[0]) - 1
     ends = [end for end in range(first, steps.size) if parted[end - 2] and climbs[end - WINDOWS[0] + 1]]
-    slight += 0.0 if often else _luck(val, low, at)
+    slight += 0.0 if often else luck(val, low, at)
     ends = [end for end in ends if _stands_above(rises[since : end + 1], slight, often)]
     return left_behind(x, y, looks, np.array(ends, dtype=np.int64), LIKELY if often else 1.0)
 
@@ -98,7 +98,7 @@ def _stands_above(rises: Floats, slight: float, often: bool) -> bool:
     return bool(clear or (often and rises.size >= LONGER))
 
 
-def _luck(val: SeriesView, low: float, at: int) -> float:
+def luck(val: SeriesView, low: float, at: int) -> float:
     """How far, as a share, the lowest evaluation lies below those that were as low but for noise: the lowest of many is lucky."""
     recent = val.values[-64:]
     noise = min(val.noise, stats.mad_sigma(np.diff(recent, 2)) / 6**0.5)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from diagnostics import stats, swings
+from diagnostics import following, stats, swings
 from diagnostics.history import Floats
 from diagnostics.series import Best, SeriesView
 from diagnostics.view import RunView
@@ -24,9 +24,16 @@ LASTING, AGAIN = 3, 2
 """Last evaluations that must stand high: one or two a hard chapter lifts as well. Where both losses are back at what knowing
 the frequencies alone costs two are enough."""
 
+MANY = 30
+"""Evaluations from which on the lowest is lucky by two standard deviations; among few their noise cannot be told from a curve."""
+
 APART, CLEAR = 0.05, 4.0
 """The same where the last two evaluations stand so much above it: then the step may be anywhere, if it is so many standard
 errors. Hard passages of text in its order lift evaluations too, by 4.4 % at most; elsewhere healthy runs came to 2.7 errors."""
+
+GAINED, LEFT, SURELY, CONFIRMS = 0.25, 0.2, 6.0, 0.2
+"""Share of its start that a loss must have gained before it can be lost; what may be left of it; standard errors of the rise,
+and the share by which the last evaluations stand above the lowest."""
 
 BEFORE, LEAST, AT_MOST, LAST = 50, 4, 100, 15
 """Training losses before the lowest evaluation that are a mean; those since then, at least and at most; and those that tell
@@ -44,13 +51,29 @@ def crept_up(view: RunView, train: SeriesView, best: Best) -> float | None:
     # Both must tell of the same time: what validation found after the best training loss was not lost before it.
     then = max(best.value, train.near(val.lowest.step)) if val.lowest.step > best.step else best.value
     limit = then + max(CREEP * abs(then), 0.15, 5 * train.level_error)
-    together = float(val.values[-2:].min()) > (1 + BOTH) * val.lowest.value
+    together = float(val.values[-2:].min()) > _bar(val, BOTH)
     if train.level <= limit or not together:
         return None
     k = train.window
     stays = stats.median(train.values[-2 * k : -k]) > limit and stats.median(train.values[-3 * k : -2 * k]) > limit
     since = train.curve[int(train.curve.argmin()) :]
     return limit if stays or (since.size >= 8 and stats.mann_kendall(since) > 3) else None
+
+
+def all_lost(view: RunView, train: SeriesView, best: Best) -> float | None:
+    """The level that was passed by a loss which has given back what it had gained since its start, as validation confirms.
+
+    A classifier that falls back to answering by chance climbs by a third of a nat: too little to be told by its size.
+    """
+    val, gained = view.val, train.start - best.value
+    if val is None or val.size < LEAST or train.size < 30 or best.value <= 0 or gained < GAINED * train.start:
+        return None
+    limit = max(train.start - LEFT * gained, best.value + SURELY * train.noise / train.window**0.5)
+    k = train.window
+    low = min(stats.median(train.values[-k:]), stats.median(train.values[-2 * k : -k]))
+    since = val.since(val.lowest.step)[1]
+    agrees = since.size >= AGAIN and float(since[-AGAIN:].min()) > (1 + CONFIRMS) * val.lowest.value
+    return limit if low > limit and agrees and not view.rate_raised_since(best.step) else None
 
 
 def stepped_up(view: RunView, train: SeriesView) -> tuple[float, float, int] | None:
@@ -61,7 +84,7 @@ def stepped_up(view: RunView, train: SeriesView) -> tuple[float, float, int] | N
     val = view.val
     if val is None or val.size < LEAST:
         return None
-    lowest, at = val.lowest
+    _lowest, at = val.lowest
     _steps, evaluations = val.since(at)
     _steps, after = train.since(at)
     before, after = train.values[: train.values.size - after.size][-BEFORE:], after[-AT_MOST:]
@@ -70,13 +93,13 @@ def stepped_up(view: RunView, train: SeriesView) -> tuple[float, float, int] | N
     then, now = float(before.mean()), float(after.mean())
     # A few wild losses lift a mean, and no median.
     risen = min(now - then, 2 * (stats.median(after) - stats.median(before)))
-    error = train.noise * (1 / after.size + 1 / before.size) ** 0.5
-    if risen < max(STEP * abs(then), SURE * error):
+    noise = _noise(train, before)
+    if risen < max(STEP * abs(then), SURE * noise * (1 / after.size + 1 / before.size) ** 0.5):
         return None
     if risen < swings.came_back_from(swings.levels_of(train)[0], train.level_error, then, risen):
         return None
     asked = AGAIN if _only_frequencies(view, val, train) else LASTING
-    lasts = evaluations.size >= asked and float(evaluations[-asked:].min()) > (1 + RISE) * lowest
+    lasts = evaluations.size >= asked and float(evaluations[-asked:].min()) > _bar(val, RISE)
     return (then, now, at) if lasts else None
 
 
@@ -89,7 +112,7 @@ def stepped_between(view: RunView, train: SeriesView) -> tuple[float, float, int
     if val is None or val.size < LEAST:
         return None
     lowest, at = val.lowest
-    if lowest <= 0 or not float(val.values[-AGAIN:].min()) > (1 + APART) * lowest:
+    if lowest <= 0 or not float(val.values[-AGAIN:].min()) > _bar(val, APART):
         return None
     values = train.values[-2 * AT_MOST :]
     split = _likeliest(values)
@@ -100,13 +123,25 @@ def stepped_between(view: RunView, train: SeriesView) -> tuple[float, float, int
     then, now = float(before.mean()), float(after.mean())
     risen = min(now - then, 2 * (stats.median(after) - stats.median(before)))
     spread = stats.mad_sigma(np.concatenate((before - stats.median(before), after - stats.median(after))))
-    error = max(train.noise, spread) * (1 / after.size + 1 / before.size) ** 0.5
+    error = max(_noise(train, before), spread) * (1 / after.size + 1 / before.size) ** 0.5
     if risen < max(RISE * abs(then), CLEAR * error) or _rate_raised(view, step, before.size):
         return None
     if risen < swings.came_back_from(swings.levels_of(train)[0], train.level_error, then, risen):
         return None
     _steps, since = val.since(step)
     return (then, now, step) if at <= step and since.size >= AGAIN else None
+
+
+def _bar(val: SeriesView, share: float) -> float:
+    """What stands that share above the lowest evaluation, and above what luck makes of the lowest of many noisy ones."""
+    lowest, at = val.lowest
+    lucky = following.luck(val, lowest, at) if val.size >= MANY and lowest > 0 else 0.0
+    return lowest * (1 + share + lucky)
+
+
+def _noise(train: SeriesView, before: Floats) -> float:
+    """Noise of single losses, with what a median of differences does not tell: one batch in five may be of another task."""
+    return max(train.noise, float(np.std(np.diff(before))) / 2**0.5)
 
 
 def _likeliest(values: Floats) -> int | None:

@@ -54,7 +54,8 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     gradient norm has grown fourfold. Where training and validation loss climb together, or have stepped up together, 6 % (from where it stood at the best evaluation, if that came later) and 4 % are enough; 2 % of the
     mean of all training losses since the lowest evaluation, if that is three standard errors and the last three evaluations
     stay 3 % above (two, where both losses are back at the unigram entropy of the text); or 3 % of the mean before the likeliest step among the
-    last 200 losses, if that is four standard errors and two evaluations since then stand 5 % above the lowest. A rise that is less than half more
+    last 200 losses, if that is four standard errors and two evaluations since then stand 5 % above the lowest. A loss that had gained a quarter and is
+    back where it began is enough, whatever its size, if the last two evaluations stand a fifth above the lowest. A rise that is less than half more
     than one from which the run came back before, and has not lasted three times as long, is none, nor is the end of an easy
     passage: a level that the loss fell to within two windows, faster than it fell before, and left soon; nor ten points of a
     kind that had come singly every ten points all along. All that unless validation stands a tenth above its best, or the gradient norm has grown fivefold. Severity is critical when the rise exceeds half of the best level, or
@@ -112,6 +113,12 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
             f"under a rate of {say.number(view.known_rate or 0)}."
         )
         return _sighting(view, train, first, observed, limit, sentence, Severity.WARNING)
+    lost = unlearning.all_lost(view, train, best)
+    if lost is not None:
+        sentence = f"The level is {say.number(train.level)}: all that was gained from {say.number(train.start)} to {say.number(best.value)} is lost, and validation says so too."
+        return _sighting(
+            view, train, _onset(train, best.step, lost), train.level, lost, sentence, Severity.CRITICAL, best.value
+        )
     creeping = unlearning.crept_up(view, train, best)
     if creeping is not None:
         sentence = (

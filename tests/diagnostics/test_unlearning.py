@@ -123,3 +123,40 @@ def test_a_step_up_long_after_the_lowest_of_rare_evaluations(
     rows = [{**row, **({"val_loss": val[at]} if at in val else {})} for at, row in enumerate(run(train_loss=up)[:340])]
     spoken = [f.evidence[0].sentence for f in findings(rows, CONFIG) if f.rule == "divergence"]
     assert any("two evaluations since then" in sentence for sentence in spoken) == told
+
+
+def classifier(level: Any, noise: float = 0.04) -> tuple[Any, Any]:
+    """Training losses every ten steps that lie at these levels, and what validation says to it every sixth time."""
+    return level + np.random.default_rng(3).normal(0, noise, len(level)), [float(value) + 0.08 for value in level[5::6]]
+
+
+def fine_tune(run: Any, level: Any, val: Any = None) -> list[dict[str, Any]]:
+    losses, evaluated = classifier(np.asarray(level))
+    rows = run(range(10, 10 * len(losses) + 10, 10), loss=losses)
+    for at, value in enumerate(evaluated if val is None else val):
+        rows[6 * at + 5]["eval_loss"] = value
+    return rows
+
+
+LEARNED = np.linspace(0.69, 0.36, 30)
+
+
+def test_a_classifier_that_falls_back_to_chance_has_diverged(assert_finds: Any, run: Any) -> None:
+    finding = assert_finds(fine_tune(run, [*LEARNED, *[0.69] * 30]), "divergence")
+    assert "all that was gained" in finding.evidence[0].sentence
+    assert 280 <= finding.first_step <= 320 and finding.detected_step <= 520
+
+
+def test_a_classifier_that_lost_half_or_that_validation_denies_is_left_alone(assert_silent: Any, run: Any) -> None:
+    assert_silent(fine_tune(run, [*LEARNED, *[0.53] * 30]), "divergence")
+    falls = [0.7, 0.65, 0.6, 0.55, 0.5, 0.48, 0.47, 0.46, 0.45, 0.44]
+    assert_silent(fine_tune(run, [*LEARNED, *[0.69] * 30], falls), "divergence")
+
+
+def test_the_lowest_of_many_noisy_evaluations_is_no_best(assert_silent: Any, run: Any) -> None:
+    """Epochs of several tasks that are drawn: one in five costs twice as much, and evaluations swing by a tenth."""
+    for seed in range(5):
+        luck = np.random.default_rng(seed)
+        losses = np.where(luck.random(300) < 0.2, 1.9, 1.05) + luck.normal(0, 0.12, 300)
+        evaluated = 1.1 + np.abs(luck.normal(0, 0.12, 300))
+        assert_silent(run(train_loss=losses, val_loss=evaluated), "divergence")
