@@ -27,8 +27,8 @@ FIRM = 0.8
 YOUNG = 6
 """Hot points of the last ten that are enough where the run has hardly come down: its first noise says little of what is usual."""
 
-LOW_FLOOR = 0.3
-"""Nats that a loss below 0.1 must rise."""
+LOW, LOW_FLOOR = 0.1, 0.3
+"""A loss below which shares of it say nothing, and the nats that it must rise there."""
 
 MANY, CLEARLY = 5, 6.0
 """Points of the last ten, and times the noise that they stand above the level, where something else than their height says that
@@ -117,9 +117,9 @@ def loss_spike(
     earlier = int(train.steps[max(0, train.steps.size - RECENT - BASE)])
     asked = rise * (2 if view.rate_raised_since(earlier) else 1)
     # Near zero a share of the level is nothing: what is learned by heart jumps by its own size at every hard sentence.
-    least = max(asked * base, LOW_FLOOR if base <= 0.1 else 0.0)
+    least = max(asked * base, LOW_FLOOR if base <= LOW else 0.0)
     limit = None
-    if not _restarted(view, earlier):
+    if base > LOW and not _restarted(view, earlier):
         limit = _witnessed(view, train, base, level_of, base + least) or _in_pairs(train, base, level_of, sigmas)
     if limit is not None:
         start = _onset(train.values > limit)

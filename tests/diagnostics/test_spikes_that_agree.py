@@ -73,3 +73,11 @@ def test_pairs_of_points_that_come_again_are_no_outliers(assert_finds: Any, find
     singles[[121, 151]] += 2.0  # beside others by chance
     alone = [finding.rule for finding in findings(run(train_loss=singles)[:155]) if finding.severity != "info"]
     assert "loss-spike" not in alone
+
+
+def test_losses_near_zero_double_without_a_word(assert_silent: Any, run: Any) -> None:
+    """A policy's loss, or that of short completions known by heart: pairs of points many times the level are nothing there."""
+    losses = 0.004 + np.abs(np.random.default_rng(2).normal(0, 0.0005, 200))
+    for at in (80, 81, 140, 141):
+        losses[at] = 0.03
+    assert_silent(run(train_loss=losses), "loss-spike")
