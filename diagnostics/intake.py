@@ -19,7 +19,7 @@ from diagnostics.reading import Reading, in_order
 from diagnostics.roles import AFTER_ALL, BY_ID, RoleMap
 from diagnostics.schedule import LookSchedule
 from diagnostics.series import SeriesView
-from diagnostics.stretch import MAX_STEP, NOTHING, Cells, Stretch
+from diagnostics.stretch import MAX_STEP, NOT_MADE, NOTHING, Cells, Stretch
 
 NOT_METRICS = frozenset(("type", "step", "time"))
 LOSSES = ("train_loss", "val_loss")
@@ -140,7 +140,7 @@ class Intake:
             if role is None:
                 continue
             number = value if type(value) is float else as_number(value)
-            if number is not None:
+            if number is not None and not (number == NOT_MADE and role == "val_loss"):
                 watched[role] = number if name not in self.perplexities else _logarithm(number)
         if not watched:
             return None

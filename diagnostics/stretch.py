@@ -70,6 +70,10 @@ class Table(Protocol):
         """A row as an event."""
 
 
+NOT_MADE = -1.0
+"""What loops write for a validation loss in rows without an evaluation; no cross-entropy is that."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stretch:
     """Rows that hold at least one watched number."""
@@ -159,6 +163,8 @@ def _made(steps: Ints, times: Sequence[float | None], columns: Mapping[str, Sequ
         return None
     # None becomes NaN here; what was NaN and what was not there, `present` tells.
     values = {role: np.array(columns[role], dtype=np.float64) for role in present}
+    if "val_loss" in present:
+        present["val_loss"] &= values["val_loss"] != NOT_MADE
     events = np.flatnonzero(np.logical_or.reduce(list(present.values())))
     kept = steps
     if events.size < steps.size:

@@ -117,7 +117,17 @@ class RunView:
         loss = self.train or self.val
         if loss is None or self.facts.from_scratch is False or self.facts.uniform_loss is not None:
             return False
-        return int(loss.first_points[0][0]) <= FIRST_STEPS and loss.start >= CHARACTERS
+        return (
+            int(loss.first_points[0][0]) <= FIRST_STEPS
+            and loss.start >= CHARACTERS
+            and not self.begins_in_a_later_epoch
+        )
+
+    @property
+    def begins_in_a_later_epoch(self) -> bool:
+        """Whether the first epoch that is told is not the first one of the run: how it began is not in the log."""
+        epoch = self.get("epoch")
+        return epoch is not None and float(epoch.first_points[1][0]) > max(1.0, 0.2 * epoch.last)
 
     @property
     def firsts(self) -> tuple[float, ...]:

@@ -44,6 +44,9 @@ _COUNT = re.compile(
 """A progress bar's count: `| 130/2724 [`, or that of a loop: `200/ 2983 batches`, `500/20000 loss: 2.8`, `Iter(train) [ 10/500]`,
 `[10 | 23.5] loss=2.8`, `[  60/600] loss=3.5`."""
 
+_BARE_COUNT = re.compile(r"^(\d+): (?=[A-Za-z])|\bbatch: (\d+),")
+"""The same where nothing else counts: `60: Loss 3.5`, `batch: 60, loss: 3.5`."""
+
 _BARE_ROW = re.compile(r"\s*(\d+) (train|val) (\S+)\s*")
 """The shortest form there is: `250 val 6.25`."""
 
@@ -134,7 +137,8 @@ def numbers_in(line: str, *, told_above: bool = False) -> dict[str, float]:
         found["val loss"] = found.pop("val")
     if HUGGING_FACES_END in found or not any(_is_loss(name) for name in found):
         return {}
-    if "step" not in found and (count := _COUNT.search(line)):
+    count = _COUNT.search(line) or (_BARE_COUNT.search(line) if "epoch" not in found else None)
+    if "step" not in found and count:
         found["step"] = float(next(filter(None, count.groups())))
     if "step" in found or "epoch" in found or "{" in line or told_above:
         return parts.as_validation(found) if evaluation else found

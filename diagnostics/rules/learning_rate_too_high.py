@@ -66,7 +66,7 @@ def learning_rate_too_high(
     One of these. Seven points and more: the loss swings by more than `swing` of its size from point to point, strictly up
     and down in turn, each high above the one before and the last half above the first loss, and its lows rise. At once: the first losses of a run from scratch rise by a fifth above the
     very first, under three times `bearable`. From the start: it rose far above its first value and has not come back
-    below it for 30 points. From scratch: it lies flat above `stuck` of ln V after 200 steps (or a fifth of the plan)
+    below it for 30 points, unless validation is at its best and as low as that. From scratch: it lies flat above `stuck` of ln V after 200 steps (or a fifth of the plan)
     although the rate is still up, and that rate is above `bearable` (from three times that on, above 0.4 of ln V, and
     also without a vocabulary if the first loss was above 3 nats; there validation that has gained nothing since its first
     evaluation counts as flat too; from ten times that on, if config or name of the rate say Adam, above 0.3 of ln V, and above 0.4 wherever the loss began). Or: the rates of all steps sum up to 5, the peak is
@@ -112,7 +112,7 @@ def learning_rate_too_high(
         sentence = f"The first losses rose from {say.number(train.start)} to {say.number(thrown)}, under a rate of {say.number(view.known_rate or 0)}."
         return _sighting(view, train, sentence, thrown, 1.2 * train.start, "the first steps threw the loss up")
     risen = _risen_from_start(train)
-    if risen is not None:
+    if risen is not None and not _validation_falls(view, train.start):
         sentence = f"The level is {say.number(train.level)}, above the first loss of {say.number(train.start)}, for 30 points and more."
         return _sighting(
             view, train, sentence, train.level, risen, f"loss rose from {say.number(train.start)} at once and stays up"
@@ -183,6 +183,12 @@ def _risen_from_start(train: SeriesView) -> float | None:
     ):
         return limit
     return None
+
+
+def _validation_falls(view: RunView, start: float) -> bool:
+    """Whether validation is at its best, and that as low as the first training loss: then that one was easy text."""
+    val = view.val
+    return val is not None and val.size >= 3 and val.last <= val.lowest.value < min(val.start, 1.05 * start)
 
 
 def _far_for_little(view: RunView, bearable: float) -> float | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
+
 from diagnostics import say, stats
 from diagnostics.chance import Chance, at_chance, rests_at_chance
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
@@ -13,6 +15,9 @@ from diagnostics.reach import GAINED, HELD, SUMS_FEW, asked_early, asked_gain, b
 from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
 from diagnostics.view import FIRST_STEPS, RunView
+
+UNTRAINED, FEWEST = 8.0, 8
+"""A loss in nats that no language model has which learned anything; and points that show it to rest where they hardly differ."""
 
 LANGUAGE_FROM_SCRATCH = 3.3
 """Nats. A flat loss below it may be a fine-tune that had nothing left to learn; above it nobody is finished."""
@@ -54,7 +59,7 @@ def loss_not_decreasing(
     0.1 (a hundred steps at 0.001; half of that before a hundred steps). Where the plan is short that is asked from a
     sixteenth of it on: 1 % at a sum of 0.01, 3 % at 0.03, with two standard errors to spare, unless validation has
     fallen or the loss gathers way. Otherwise: after `points` logged points, or a tenth of the
-    planned steps (three tenths, where few points were logged), the level is less than `fall` below the start, there is no falling trend, validation has not fallen
+    planned steps (three tenths, where few points were logged; eight are enough at 8 nats and more, if they differ by less than a quarter of `fall`), the level is less than `fall` below the start, there is no falling trend, validation has not fallen
     either, and the rate is at least half of its peak. Or: once the rates of 300 steps and more sum up to 0.3, the loss stands where the very first one was (3.3 nats and more), and has
     moved by less than half of `fall` over 85 % of the curve, whatever it did before. Or: the first four evaluations and all later ones gave the same
     validation loss to the last digit, whatever the noise of the training loss: no weight was changed (critical). Or the first
@@ -127,14 +132,16 @@ def loss_not_decreasing(
     late = seen.warm_points >= points or (view.progress or 0) >= 0.1
     unknown = view.known_rate is None and view.began_untrained and seen.warm_points >= stuck_points
     sparse = (seen.uniform and seen.warm_steps >= 500) or (unknown and seen.warm_steps >= 250)
-    half = (view.progress or 0) >= 0.3 and seen.warm_points >= stuck_points / 2
+    # A loss that stands to a few thousandths needs fewer points; so high up nothing that was learned does.
+    still = seen.series.start >= UNTRAINED and float(np.ptp(seen.series.values)) < fall / 4 * seen.reference
+    half = (view.progress or 0) >= 0.3 and seen.warm_points >= (FEWEST if still else stuck_points / 2)
     if not (sparse or half or (late and seen.warm_points >= stuck_points)):
         return None
-    if seen.fall >= fall or seen.falling or view.rate_share < 0.5 or _validation_fell(view, fall):
+    if seen.fall >= fall or seen.falling or (view.rate_share < 0.5 and not still) or _validation_fell(view, fall):
         return None
     if seen.uniform and few_tokens(view) and (view.rate_sum or SUMS_FEW[0]) < SUMS_FEW[0]:
         return None  # such a text is worth next to nothing until more than how often each token occurs is learned
-    grave = seen.uniform or (seen.series.start >= LANGUAGE_FROM_SCRATCH and not _begins_late(seen))
+    grave = seen.uniform or (seen.series.start >= LANGUAGE_FROM_SCRATCH and not _begins_late(view, seen))
     return _sighting(view, seen, Severity.WARNING if grave else Severity.INFO, fall)
 
 
@@ -170,8 +177,10 @@ def _fell(seen: Progress, asked: float) -> bool:
     return seen.series.level > 1.1 * seen.reference or seen.series.best.value < (1 - 1.5 * asked) * seen.reference
 
 
-def _begins_late(seen: Progress) -> bool:
-    """Whether the log begins in the middle of a run: how it fell at the start is not in it."""
+def _begins_late(view: RunView, seen: Progress) -> bool:
+    """Whether the log begins in the middle of a run, by its steps or its epochs: how it fell at the start is not in it."""
+    if view.begins_in_a_later_epoch:
+        return True
     first = int(seen.series.first_points[0][0])
     return seen.series.size >= 30 and first > 0.2 * seen.series.last_step
 

@@ -12,6 +12,9 @@ from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
 
+NOW_AND_THEN = 0.1
+"""Share of zeros before those that are judged which may be hidden NaNs as well; more are the loss's own."""
+
 LONG_RUN = 30
 """Exact zeros in a row that no rounding explains, unless the loss had come down to the last digit before."""
 
@@ -37,7 +40,7 @@ def masked_non_finite(view: RunView, *, zeros: int = 3, gradients: int = 20, fro
     ## How it is detected
     The last `zeros` losses are exactly 0.0, and one of: they dropped there at once from a real loss (above 0.05, or far
     above the smallest number that this log prints); the gradient norm is NaN, infinite or zero; the run began so and no
-    gradient norm says otherwise. Or: the last `gradients` gradient norms are all NaN or infinite while the loss is
+    gradient norm says otherwise. Zeros that were seen now and then before, up to a tenth, are no reason against it. Or: the last `gradients` gradient norms are all NaN or infinite while the loss is
     logged as a finite number. Or, as a warning: the last `frozen` losses are the same to the last digit, after a loss
     that moved at every point, while the rate is not zero.
 
@@ -145,6 +148,8 @@ def _suspicious(view: RunView, train: SeriesView, grad: SeriesView | None, run: 
             return False  # real gradients from the start: a policy-gradient loss
     if (before < 0).any():
         return False
+    if before.size >= 10 and 0 < (before == 0).mean() <= NOW_AND_THEN:
+        before = before[before != 0]  # it has been hidden now and then before
     if before.size:
         smallest, printed = float(np.abs(before[-20:]).min()), _resolution(before)
         if before.size >= 10 and printed > 0 and smallest > (50 if run < LONG_RUN else 2) * printed:

@@ -223,3 +223,17 @@ def test_a_validation_loss_on_a_line_of_its_own_belongs_to_the_step_above_it() -
 
 def test_a_log_of_one_line_is_read() -> None:
     assert read("iter 0: loss 10.5, time 3ms, mfu 1.5%\n")[0] == [{"step": 0, "loss": 10.5}]
+
+
+def test_a_bare_number_counts_where_nothing_else_does() -> None:
+    text = "0: validation loss: 10.9375\n0: Loss 10.5 | Grad Norm 16.5 | LR 8.25e-07\n1: Loss 10.25 | Grad Norm 16.0 | LR 1.5e-06\n"
+    assert [(event["step"], event.get("Loss"), event.get("validation loss")) for event in read(text)[0]] == [
+        (0, None, 10.9375), (0, 10.5, None), (1, 10.25, None),
+    ]  # fmt: skip
+    batches = (
+        "OVERFLOW! Scale value 4294967296 -> 2147483648\nbatch: 9, time: 28.25, loss: 55.75\nbatch: 19, loss: nan\n"
+    )
+    assert [(event["step"], str(event["loss"])) for event in read(batches)[0]] == [(9, "55.75"), (19, "nan")]
+    epochs = "Epoch: 1, Batch: 100, Loss: 2.5\nEpoch: 1, Batch: 200, Loss: 2.25\n"  # counted anew in each epoch
+    assert [event["epoch"] for event in read(epochs)[0]] == [1, 1]
+    assert 100 not in [event["step"] for event in read(epochs)[0]]
