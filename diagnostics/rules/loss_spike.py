@@ -30,6 +30,9 @@ YOUNG = 6
 LOW, LOW_FLOOR = 0.1, 0.3
 """A loss below which shares of it say nothing, and the nats that it must rise there."""
 
+SIGMAS, SHARE = 8.0, 0.15
+"""Defaults of the options. By as many times as they are made stricter, more is asked for where there are witnesses, too."""
+
 MANY, CLEARLY = 5, 6.0
 """Points of the last ten, and times the noise that they stand above the level, where something else than their height says that
 they are no data: they lie where the run began, or an evaluation rose with them."""
@@ -54,7 +57,13 @@ HALF, PAIRS_REACH = 0.5, 120
     life=Life(close_after_points=RECENT, recurring_after=3),
 )
 def loss_spike(
-    view: RunView, *, sigmas: float = 8.0, rise: float = 0.15, hot: int = 3, grave_rise: float = 0.3, lasting: int = 20
+    view: RunView,
+    *,
+    sigmas: float = SIGMAS,
+    rise: float = SHARE,
+    hot: int = 3,
+    grave_rise: float = 0.3,
+    lasting: int = 20,
 ) -> Sighting | None:
     """The loss jumped far above its recent level for several points.
 
@@ -74,7 +83,7 @@ def loss_spike(
     `rise` above the lowest), or when it has lasted `lasting` points; else info. It is a warning too when five of the last 10 points
     stand six times the noise above the level, and where the run began (four times the noise above the level and more): all that was
     learned is lost again, whatever share that is. Or 6 % above it, where an evaluation since then stands 4 % above the one before and the lowest. Or when two points running stand half of the level above it,
-    as they did once before among the last 120, and most jumps were no single points. Once over, it is info and says how long it took, unless it is the third. Single points
+    as they did once before among the last 120, and most jumps were no single points; all of these times as much as `sigmas` or `rise` were raised. Once over, it is info and says how long it took, unless it is the third. Single points
     are data, not illness, and stay silent.
 
     ## Likely causes
@@ -120,7 +129,9 @@ def loss_spike(
     least = max(asked * base, LOW_FLOOR if base <= LOW else 0.0)
     limit = None
     if base > LOW and not _restarted(view, earlier):
-        limit = _witnessed(view, train, base, level_of, base + least) or _in_pairs(train, base, level_of, sigmas)
+        strict = max(sigmas / SIGMAS, rise / SHARE)
+        limit = _witnessed(view, train, base, level_of, base + least, strict)
+        limit = limit or _in_pairs(train, base, level_of, strict)
     if limit is not None:
         start = _onset(train.values > limit)
         agrees = _gradient_jumped(view, int(train.steps[start]))
@@ -150,24 +161,26 @@ def loss_spike(
     )
 
 
-def _witnessed(view: RunView, train: SeriesView, base: float, level_of: slice, high: float) -> float | None:
+def _witnessed(
+    view: RunView, train: SeriesView, base: float, level_of: slice, high: float, strict: float
+) -> float | None:
     """The limit that many of the last points have passed, where more than their height tells that they are no data.
 
     Either an evaluation rose with them, above the one before as above the lowest. Or they lie where the run began and had surely
     come down from: a share of the loss says little where most of it cannot be learned. An evaluation at its best denies that.
     """
     recent, rose = train.values[-RECENT:], _validation_rose(view, int(train.steps[-RECENT]))
-    least = base * (1 + WITNESSED) if rose else max(base, train.start)
+    least = base * (1 + WITNESSED * strict) if rose else max(base, train.start)
     if least <= base or int((recent > least).sum()) < MANY:
         return None
     noise = _calm_noise(train, level_of, least if rose else high)
-    limit = max(least, base + CLEARLY * noise)
+    limit = max(least, base + CLEARLY * strict * noise)
     if int((recent > limit).sum()) < MANY:
         return None
     if rose:
         return limit
     denied = _validation_at_its_best(view, int(train.steps[_onset(train.values > limit)]))
-    return limit if least - base >= LEARNED * noise and not denied else None
+    return limit if least - base >= LEARNED * strict * noise and not denied else None
 
 
 def _surely(rises: Floats, noise: float, usual: tuple[float, float], hot: int) -> bool:
@@ -267,15 +280,15 @@ def _validation_at_its_best(view: RunView, step: int) -> bool:
     return val is not None and val.size >= 3 and val.lowest.step > step
 
 
-def _in_pairs(train: SeriesView, base: float, level_of: slice, sigmas: float) -> float | None:
+def _in_pairs(train: SeriesView, base: float, level_of: slice, strict: float) -> float | None:
     """The limit that two points running have passed, and two before them: single outliers of data do not come in pairs.
 
     Where most jumps are of one point a pair is chance, as it is among the points that a run came down from.
     """
-    high = base * (1 + HALF)
+    high = base * (1 + HALF * strict)
     if not _pairs(train.values[-RECENT:] > high).size:
         return None
-    limit = max(high, base + sigmas * _calm_noise(train, level_of, high))
+    limit = max(high, base + SIGMAS * strict * _calm_noise(train, level_of, high))
     is_hot = train.values > limit
     recent = is_hot[max(int(is_hot.argmin()), is_hot.size - PAIRS_REACH) :]
     pairs = _pairs(recent)
