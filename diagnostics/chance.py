@@ -48,10 +48,10 @@ class Chance:
 def at_chance(view: RunView) -> Chance | None:
     """Whether loss and accuracy have both been those of chance for most of a run that should have learned by now."""
     loss, accuracy = view.train, view.get("accuracy")
-    if loss is None or accuracy is None or not _had_time(view) or not 0 < loss.level <= math.log(CLASSES + 1):
+    if loss is None or accuracy is None or not _had_time(view):
         return None
-    classes = round(math.exp(loss.level))
-    if not 2 <= classes <= CLASSES or loss.values.size < loss.size:
+    classes = _classes(loss)
+    if classes is None:
         return None
     uniform, since = math.log(classes), int(loss.steps[loss.steps.size // 3])
     lasting = stats.median(loss.since(since)[1])
@@ -69,14 +69,12 @@ def at_chance(view: RunView) -> Chance | None:
 def rests_at_chance(view: RunView) -> Chance | None:
     """Whether the loss has been ln k, to a few thousandths, from its first points to its last, in a run that had its time."""
     loss = view.train
-    if loss is None or loss.size < LEAST or loss.values.size < loss.size or not _had_time(view):
+    if loss is None or loss.size < LEAST or not _had_time(view):
         return None
     if view.uniform_loss is not None:
         return None  # a language of so few tokens may have hardly more to tell
-    if not 0 < loss.level <= math.log(CLASSES + 1):
-        return None
-    classes = round(math.exp(loss.level))
-    if not 2 <= classes <= CLASSES:
+    classes = _classes(loss)
+    if classes is None:
         return None
     uniform = math.log(classes)
     for part in np.array_split(loss.values, 3):
@@ -85,6 +83,14 @@ def rests_at_chance(view: RunView) -> Chance | None:
         if abs(stats.median(part) - uniform) + error > EXACT * uniform:
             return None
     return Chance(loss=loss, classes=classes, since=int(loss.steps[0]))
+
+
+def _classes(loss: SeriesView) -> int | None:
+    """The k whose logarithm is nearest to the level, of a loss of which every point is at hand; None where there is none that can be told."""
+    if loss.values.size < loss.size or not 0 < loss.level <= math.log(CLASSES + 1):
+        return None
+    classes = round(math.exp(loss.level))
+    return classes if 2 <= classes <= CLASSES else None
 
 
 def _had_time(view: RunView) -> bool:

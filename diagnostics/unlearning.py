@@ -87,20 +87,18 @@ def stepped_up(view: RunView, train: SeriesView) -> tuple[float, float, int] | N
     _lowest, at = val.lowest
     _steps, evaluations = val.since(at)
     _steps, after = train.since(at)
-    before, after = train.values[: train.values.size - after.size][-BEFORE:], after[-AT_MOST:]
-    if not evaluations.size or after.size < LEAST or before.size < LAST or _rate_raised(view, at, before.size):
-        return None
-    then, now = float(before.mean()), float(after.mean())
-    # A few wild losses lift a mean, and no median.
-    risen = min(now - then, 2 * (stats.median(after) - stats.median(before)))
-    noise = _noise(train, before)
-    if risen < max(STEP * abs(then), SURE * noise * (1 / after.size + 1 / before.size) ** 0.5):
-        return None
-    if risen < swings.came_back_from(swings.levels_of(train)[0], train.level_error, then, risen):
-        return None
+    # Validation is asked first: it denies nearly every look, and costs least.
     asked = AGAIN if _only_frequencies(view, val, train) else LASTING
-    lasts = evaluations.size >= asked and float(evaluations[-asked:].min()) > _bar(val, RISE)
-    return (then, now, at) if lasts else None
+    if evaluations.size < asked or not float(evaluations[-asked:].min()) > _bar(val, RISE):
+        return None
+    before, after = train.values[: train.values.size - after.size][-BEFORE:], after[-AT_MOST:]
+    if after.size < LEAST or before.size < LAST or _rate_raised(view, at, before.size):
+        return None
+    then, now, risen = _risen(before, after)
+    error = _noise(train, before) * (1 / after.size + 1 / before.size) ** 0.5
+    if risen < max(STEP * abs(then), SURE * error) or _usual(train, then, risen):
+        return None
+    return then, now, at
 
 
 def stepped_between(view: RunView, train: SeriesView) -> tuple[float, float, int] | None:
@@ -120,16 +118,26 @@ def stepped_between(view: RunView, train: SeriesView) -> tuple[float, float, int
         return None
     step = int(train.steps[train.values.size - values.size + split - 1])
     before, after = values[max(0, split - BEFORE) : split], values[split:]
-    then, now = float(before.mean()), float(after.mean())
-    risen = min(now - then, 2 * (stats.median(after) - stats.median(before)))
+    then, now, risen = _risen(before, after)
     spread = stats.mad_sigma(np.concatenate((before - stats.median(before), after - stats.median(after))))
     error = max(_noise(train, before), spread) * (1 / after.size + 1 / before.size) ** 0.5
     if risen < max(RISE * abs(then), CLEAR * error) or _rate_raised(view, step, before.size):
         return None
-    if risen < swings.came_back_from(swings.levels_of(train)[0], train.level_error, then, risen):
+    if _usual(train, then, risen):
         return None
     _steps, since = val.since(step)
     return (then, now, step) if at <= step and since.size >= AGAIN else None
+
+
+def _risen(before: Floats, after: Floats) -> tuple[float, float, float]:
+    """(mean before, mean after, rise): a few wild losses lift a mean, and no median."""
+    then, now = float(before.mean()), float(after.mean())
+    return then, now, min(now - then, 2 * (stats.median(after) - stats.median(before)))
+
+
+def _usual(train: SeriesView, then: float, risen: float) -> bool:
+    """Whether the run has come back from as large a rise before."""
+    return risen < swings.came_back_from(swings.levels_of(train)[0], train.level_error, then, risen)
 
 
 def _bar(val: SeriesView, share: float) -> float:
