@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -75,3 +77,27 @@ def test_runs_are_chosen_compared_and_deleted(server: Any, visit: Any, eventuall
     tab.wait_for_function("() => location.pathname === '/'")
     tab.get_by_role("link", name="run c").wait_for()
     assert _ids(server) == {"c", "d"}
+
+
+def test_a_choice_on_its_way_outlives_a_message_of_another_run(server: Any, visit: Any) -> None:
+    """The browser throws the answer to the choice away for the answer to the message: that one must bring it too."""
+    for run_id in ("e", "f"):
+        _report(server, run_id, 2.0, ended=True)
+    tab = visit().open("/compare?runs=e,f")
+    tab.wait_for_function(f"() => ({LINES})()?.length === 2")
+    held: list[Any] = []
+
+    def asks_for(name: str) -> Callable[[Any], bool]:
+        return lambda request: name in json.loads(request.post_data or "{}").get("changedPropIds", [])
+
+    def hold(route: Any) -> None:
+        held.append(route) if asks_for("compare-log.checked")(route.request) else route.continue_()
+
+    tab.route("**/_dash-update-component*", hold)
+    with tab.expect_request(asks_for("compare-log.checked")):
+        tab.get_by_role("switch", name="Log scale").check()
+    with tab.expect_request(asks_for("compare-live-run.data")):
+        _report(server, "g", 5.0, ended=False)
+    for route in held:
+        route.continue_()
+    tab.wait_for_function(f"() => ({LINES})()[0][2] === 'log'")

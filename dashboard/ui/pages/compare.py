@@ -1,7 +1,7 @@
 """`/compare?runs=A,B`: runs beside each other: one metric over steps, which is ahead, settings that differ, findings.
 
 The address holds the state: `runs` (ids, at most eight), `metric` (a role or a series), `x` (step, tokens, time), `smooth`, `log`.
-Callbacks: `show` (choices and live messages → everything below them), `remember` (choices → the address, in the browser).
+Callbacks: `show` (choices and live messages → everything below them, and what was asked for), `remember` (choices → the address, in the browser).
 """
 
 # Dash's decorators have no types; the functions under them have.
@@ -31,13 +31,14 @@ from dashboard.ui.query import Query, choice, flag
 PATH = "/compare"
 TITLE = "Compare"
 
-RUNS, METRIC, X, LOG, SMOOTH, BODY, WROTE = (
+RUNS, METRIC, X, LOG, SMOOTH, BODY, SHOWN, WROTE = (
     "compare-runs",
     "compare-metric",
     "compare-x",
     "compare-log",
     "compare-smooth",
     "compare-body",
+    "compare-shown",
     "compare-wrote",
 )
 OFFERED = 500
@@ -78,11 +79,17 @@ def layout(services: Services, query: Query) -> Component:
             html.P(f"There is no run {fmt.visible(', '.join(missing))} any more.", className="rw-problem") if missing else None,
             html.Div(_controls(offered, asked_for), id="compare-controls", hidden=not chosen),
             html.Div(_body(services, chosen, asked_for, offered), id=BODY),
+            dcc.Store(id=SHOWN, data=_shown(services, chosen, asked_for)),
             dcc.Store(id=WROTE),
             parts.live("compare", ["run", "findings"], epoch=str(services.hub.epoch), since=services.hub.seq),
         ],
         className="rw-compare",
     )  # fmt: skip
+
+
+def _shown(services: Services, chosen: Sequence[str], asked: Asked) -> list[Any]:
+    """What the page shows, as JSON: of which runs, in which state, and how."""
+    return [[[one, services.store.run(one).state] for one in chosen], *asked]
 
 
 def _exists(services: Services, run_id: str) -> bool:
@@ -211,19 +218,23 @@ def register(app: dash.Dash, services: Services) -> None:
 
     @app.callback(
         Output(BODY, "children"), Output(METRIC, "data"), Output(METRIC, "value"), Output("compare-controls", "hidden"),
-        *choices, Input("compare-live-run", "data"), Input("compare-live-findings", "data"),
-        prevent_initial_call=True,
+        Output(SHOWN, "data"), *choices, Input("compare-live-run", "data"), Input("compare-live-findings", "data"),
+        State(SHOWN, "data"), prevent_initial_call=True,
     )  # fmt: skip
     def show(
-        chosen: Sequence[str] | None, metric: str, x: str, log: bool, smooth: str, _run: Any, _found: Any
-    ) -> tuple[Any, ...]:
+        chosen: Sequence[str] | None, metric: str, x: str, log: bool, smooth: str, _run: Any, _found: Any, shown: list[Any]
+    ) -> tuple[Any, ...]:  # fmt: skip
         there = [one for one in chosen or () if _exists(services, one)]
-        if ctx.triggered_id == "compare-live-run" and all(services.store.run(one).state.ended for one in there):
-            return (dash.no_update,) * 4  # another run's message
         offered = compare.metrics([services.store.series_names(one) for one in there])
-        kept = metric if metric in offered else next(iter(offered), "train_loss")
-        body = _body(services, there, Asked(kept, x, log, smooth), offered)
-        return body, _options(offered), kept if kept != metric else dash.no_update, not there
+        asked = Asked(metric if metric in offered else next(iter(offered), "train_loss"), x, log, smooth)
+        wanted = _shown(services, there, asked)
+        # A message of another run changes nothing here. But the answer to a choice that was still on its way is thrown away
+        # by the browser for the answer to this message, so what was asked for must stand on the page already.
+        ended = all(services.store.run(one).state.ended for one in there)
+        if ctx.triggered_id == "compare-live-run" and ended and shown == wanted:
+            return (dash.no_update,) * 5
+        body = _body(services, there, asked, offered)
+        return body, _options(offered), asked.metric if asked.metric != metric else dash.no_update, not there, wanted
 
     app.clientside_callback(
         ClientsideFunction("runwell", "compared"), Output(WROTE, "data"), *choices, State("url", "pathname"),

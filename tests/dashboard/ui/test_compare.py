@@ -53,18 +53,41 @@ def test_metrics_are_compared_by_what_they_are() -> None:
     assert compare.series_of("train_loss", names[1]) == "loss" and compare.series_of("mine", names[1]) is None
 
 
-def test_a_choice_changes_what_is_below_it(full_site: Any) -> None:
-    client = create_ui(full_site.services).server.test_client()
+def _ask(site: Any, values: dict[str, Any], changed: str, shown: Any = None) -> Any:
+    """What the page's callback answers, as the browser asks it."""
+    client = create_ui(site.services).server.test_client()
     spec = next(one for one in client.get("/_dash-dependencies").json if "compare-body.children" in one["output"])
-    values = {"compare-runs.value": ["healthy", "nan", "gone"], "compare-metric.value": "no-such", "compare-x.value": "step",
-              "compare-log.checked": True, "compare-smooth.value": "0"}  # fmt: skip
+    values = {"compare-x.value": "step", "compare-smooth.value": "0", "compare-shown.data": shown} | values
     outputs = [
         dict(zip(("id", "property"), one.rsplit(".", 1), strict=True)) for one in spec["output"].strip(".").split("...")
     ]
+
+    def filled(parts: list[Any]) -> list[Any]:
+        return [part | {"value": values.get(f"{part['id']}.{part['property']}")} for part in parts]
+
     body = {
-        "output": spec["output"], "outputs": outputs, "state": [], "changedPropIds": ["compare-metric.value"],
-        "inputs": [part | {"value": values.get(f"{part['id']}.{part['property']}")} for part in spec["inputs"]],
+        "output": spec["output"], "outputs": outputs, "changedPropIds": [changed],
+        "inputs": filled(spec["inputs"]), "state": filled(spec["state"]),
     }  # fmt: skip
-    answer = client.post("/_dash-update-component", json=body).json["response"]
+    return client.post("/_dash-update-component", json=body).json["response"]
+
+
+def test_a_choice_changes_what_is_below_it(full_site: Any) -> None:
+    values = {
+        "compare-runs.value": ["healthy", "nan", "gone"],
+        "compare-metric.value": "no-such",
+        "compare-log.checked": True,
+    }
+    answer = _ask(full_site, values, "compare-metric.value")
     assert answer["compare-metric"]["value"] == "train_loss" and answer["compare-controls"]["hidden"] is False
     assert {"label": "Gradient norm", "value": "grad_norm"} in answer["compare-metric"]["data"]
+
+
+def test_a_message_of_another_run_changes_only_what_is_not_shown_yet(full_site: Any) -> None:
+    values = {"compare-runs.value": ["nan"], "compare-metric.value": "train_loss", "compare-log.checked": False}
+    shown = _ask(full_site, values, "compare-log.checked")["compare-shown"]["data"]
+    assert shown[0] == [["nan", "finished"]]
+    message = "compare-live-run.data"
+    assert _ask(full_site, values, message, shown) == {}
+    assert _ask(full_site, values | {"compare-log.checked": True}, message, shown) != {}
+    assert _ask(full_site, values, message, [[["nan", "running"]], *shown[1:]]) != {}
