@@ -42,6 +42,10 @@ class Progress:
 
 def read_progress(view: RunView) -> Progress | None:
     """The run's progress by its training loss, or by validation where there is no other; None before three points."""
+    return view.once(_read)
+
+
+def _read(view: RunView) -> Progress | None:
     series = view.train or view.val
     if series is None or series.size < 3:
         return None

@@ -65,25 +65,23 @@ def times_the_rate(view: RunView, readings: int) -> float | None:
     Adam moves a weight that it holds by a quarter of the rate, where gradients are noise, to all of it; weights of the usual
     sizes, 0.02 to 0.1, are so changed by 2.5 to 50 times the rate.
     """
-    measured = _measured(view, readings)
-    return max(times for _step, times in measured) if measured else None
+    measured = view.once(_measured)[:readings]
+    return max(times for _step, times in measured) if len(measured) == readings else None
 
 
-def _measured(view: RunView, readings: int) -> list[tuple[int, float]]:
-    """(step, update to weight ÷ the rate of the step) of the first measured ones; empty where these are not known, or Adam's."""
+def _measured(view: RunView) -> list[tuple[int, float]]:
+    """(step, update to weight ÷ the rate of the step) of the first measured ones, `MEASURED` at most, up to one whose rate is not
+    known; empty where none is known, or Adam's."""
     ratio, rate = view.get("update_ratio"), view.rate
     if ratio is None or rate is None or not 0 < view.step_size <= ADAM:
         return []
-    steps, values = ratio.first_points
-    if steps.size < readings or steps[0] > FRESH:
+    steps, values = (part[:MEASURED] for part in ratio.first_points)
+    if not steps.size or steps[0] > FRESH or values.min() < 0:  # its logarithm, as some log it
         return []
     logged, rates = rate.first_points
-    at = np.searchsorted(logged, steps[:readings])
-    if at[-1] >= logged.size or not (logged[at] == steps[:readings]).all() or not rates[at].all():
-        return []
-    if values[:readings].min() < 0:
-        return []  # its logarithm, as some log it
-    return list(zip(steps[:readings].tolist(), (values[:readings] / rates[at]).tolist(), strict=True))
+    at = np.minimum(np.searchsorted(logged, steps), logged.size - 1)
+    known = int(np.append((logged[at] != steps) | (rates[at] == 0), True).argmax())
+    return list(zip(steps[:known].tolist(), (values[:known] / rates[at[:known]]).tolist(), strict=True))
 
 
 def barely_moved(view: RunView, seen: Progress, held: float = HELD) -> float | None:
@@ -94,19 +92,19 @@ def barely_moved(view: RunView, seen: Progress, held: float = HELD) -> float | N
         return None  # weights that began far too large had more to lose
     if val is not None and val.level < (1 - GAINED) * seen.reference:
         return None
-    first, each = _held(view, 1), _held(view, MEASURED)
-    if each is not None and each < held:
-        return each
-    fresh = first is not None and (view.rate_sum_until(_measured(view, 1)[0][0]) or 0.0) <= FRESHLY
-    return first if first is not None and fresh and first < HELD_AT_ONCE * held / HELD else None
-
-
-def _held(view: RunView, readings: int) -> float | None:
-    """`times_the_rate`, where each time that is less than all weights move by even if they had grown as far as they can."""
-    measured = _measured(view, readings)
-    if any(times * (BEGAN + (view.rate_sum_until(step) or 0.0)) >= WHOLE for step, times in measured):
+    measured = [(times, view.rate_sum_until(step) or 0.0) for step, times in view.once(_measured)]
+    if len(measured) == MEASURED and all(_held(*one) for one in measured):
+        each = max(times for times, _moved in measured)
+        if each < held:
+            return each
+    if not measured or not _held(*measured[0]) or measured[0][1] > FRESHLY:
         return None
-    return max(times for _step, times in measured) if measured else None
+    return measured[0][0] if measured[0][0] < HELD_AT_ONCE * held / HELD else None
+
+
+def _held(times: float, moved: float) -> bool:
+    """Whether `times` the rate is less than all weights move by even if they had grown as far as they can: the sum of the rates."""
+    return times * (BEGAN + moved) < WHOLE
 
 
 def few_tokens(view: RunView) -> bool:

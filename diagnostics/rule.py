@@ -130,7 +130,9 @@ class Rule:
     def sight(self, view: RunView, options: Mapping[str, Any]) -> Sighting | None:
         """Look at the run up to now. Pure. What it advises leaves something to do."""
         found = self.look(view, **options)
-        return found and replace(found, remedies=still_to_do(found.remedies, view.facts))
+        if found is None or (left := still_to_do(found.remedies, view.facts)) == found.remedies:
+            return found
+        return replace(found, remedies=left)
 
 
 def rule(rule_id: str, **declaration: Any) -> Callable[[Callable[..., Sighting | None]], Rule]:

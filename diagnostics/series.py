@@ -73,6 +73,11 @@ class SeriesView:
         """Whole history as at most 512 blocks (columns of `History.blocks`) and the block size."""
         return self._history.blocks()
 
+    @cached_property
+    def highest(self) -> float:
+        """The highest value so far."""
+        return float(self.blocks[0][:, 5].max())
+
     @property
     def window(self) -> int:
         """Points that make a level: 2 % of all, between 10 and 100; a fifth of them while there are fewer than 50."""

@@ -55,9 +55,9 @@ def line_error(values: Floats) -> float:
     if values.size < 3:
         return 0.0
     at = np.arange(values.size) - (values.size - 1) / 2
-    off = values - values.mean()
-    rest = off - at * (at @ off) / (at @ at)
-    return float(np.sqrt(rest @ rest / (values.size - 2)))
+    off = values - np.add.reduce(values) / values.size
+    rest = off - at * ((at @ off) / (at @ at))
+    return math.sqrt(float(rest @ rest) / (values.size - 2))
 
 
 def line_spread(values: Floats) -> float:

@@ -6,8 +6,9 @@ warmed up, how many steps of real training there were.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from diagnostics.history import Floats
 from diagnostics.samples import Round
 from diagnostics.series import SeriesView
 from diagnostics.silence import Silence
+
+Made = TypeVar("Made")
 
 MULTIPLIER = 1.0
 """A logged peak that is a multiplier of the rate, as some trainers log it, not a rate, unless the config declares it."""
@@ -60,6 +63,13 @@ class RunView:
         """The silence at this moment; None while the run speaks."""
         self.data = data
         """What is known of what it trains on; None when nothing is."""
+        self._made: dict[Callable[[RunView], object], object] = {}
+
+    def once(self, make: Callable[[RunView], Made]) -> Made:
+        """`make` of this moment, worked out for the first rule that asks."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return cast(Made, self._made[make])
 
     def get(self, role: str) -> SeriesView | None:
         """The series of a role once it has a finite value, else None."""
@@ -80,7 +90,7 @@ class RunView:
     def rate(self) -> SeriesView | None:
         """Learning rate, when it was ever above zero."""
         found = self.get("learning_rate")
-        return found if found is not None and float(found.blocks[0][:, 5].max()) > 0 else None
+        return found if found is not None and found.highest > 0 else None
 
     @cached_property
     def uniform_loss(self) -> float | None:
@@ -108,7 +118,7 @@ class RunView:
             return start
         return None
 
-    @property
+    @cached_property
     def began_untrained(self) -> bool:
         """Whether the run is seen to have begun knowing nothing: at the loss of that, or, with no word of a vocabulary, in the
         first steps where models of some dozens of characters begin, and hardly any that has learned a language."""
@@ -123,7 +133,7 @@ class RunView:
             and not self.begins_in_a_later_epoch
         )
 
-    @property
+    @cached_property
     def begins_in_a_later_epoch(self) -> bool:
         """Whether the first epoch that is told is not the first one of the run: how it began is not in the log."""
         epoch = self.get("epoch")
@@ -146,7 +156,7 @@ class RunView:
         """
         if self.rate is not None:
             rows, _ = self.rate.blocks
-            peak = float(rows[:, 5].max())
+            peak = self.rate.highest
             at = int((rows[:, 5] >= 0.5 * peak).argmax())
             planned_peak = self.facts.peak_rate
             if planned_peak is not None and peak < 0.45 * planned_peak and len(rows) < 512 and self._still_rises(rows):
@@ -182,24 +192,32 @@ class RunView:
         if self.other_rates or self._multiplied:
             return None
         if self.rate is not None:
-            rows, _ = self.rate.blocks
-            ends = np.concatenate(([min(0.0, rows[0, 0])], rows[:, 1]))
-            return float(np.nansum((rows[:, 3] * np.diff(ends))[rows[:, 0] <= step]))
+            starts, sums = self._rate_sums
+            at = int(np.searchsorted(starts, step, side="right"))
+            return float(sums[at - 1]) if at else 0.0
         if self.facts.peak_rate is None:
             return None
         return self.facts.peak_rate * max(0, self.warm_steps - (self.step - step)) * 2 / 3
+
+    @cached_property
+    def _rate_sums(self) -> tuple[Floats, Floats]:
+        """(first steps of the blocks of the logged rate, the sum of the rates of all steps to the end of each block)."""
+        assert self.rate is not None
+        rows, _ = self.rate.blocks
+        ends = np.concatenate(([min(0.0, rows[0, 0])], rows[:, 1]))
+        return rows[:, 0], np.nancumsum(rows[:, 3] * np.diff(ends))
 
     @cached_property
     def warm_steps(self) -> int:
         """Optimizer steps taken since the rate had warmed up (0 during the warm-up)."""
         return max(0, self.step - self.first_warm_step) if self.first_warm_step is not None else 0
 
-    @property
+    @cached_property
     def rate_share(self) -> float:
         """Rate now ÷ its peak so far; 1 when the rate is not logged."""
         if self.rate is None:
             return 1.0
-        return self.rate.last / float(self.rate.blocks[0][:, 5].max())
+        return self.rate.last / self.rate.highest
 
     def rate_raised_since(self, step: int) -> bool:
         """Whether the rate has been raised by half since a step after the warm-up: a warm restart lifts the loss too.
@@ -219,30 +237,30 @@ class RunView:
         """Share of the planned steps done, 0 to 1 and more; None when the plan is unknown."""
         return self.step / self.facts.planned_steps if self.facts.planned_steps else None
 
-    @property
+    @cached_property
     def known_rate(self) -> float | None:
         """The peak rate: the highest logged, else the declared one."""
         if self.rate is not None:
-            return float(self.rate.blocks[0][:, 5].max())
+            return self.rate.highest
         return self.facts.peak_rate
 
-    @property
+    @cached_property
     def step_size(self) -> float:
         """The peak rate where a step moves each weight by about the rate, as Adam's do; 0 where that is not known."""
         return 0.0 if self.other_rates or self._multiplied else self.known_rate or 0.0
 
-    @property
+    @cached_property
     def other_rates(self) -> bool:
         """Whether config or name of the rate tell of an optimizer whose steps are not about as large as it (`lr-SGD`)."""
         return self.facts.other_rates or (self.rate is not None and bool(OTHER_RATES.search(self.rate.name.lower())))
 
-    @property
+    @cached_property
     def adam(self) -> bool:
         """Whether config or name of the rate tell of Adam or one of its kin (`lr-AdamW`)."""
         named = self.rate is not None and bool(ADAMS_KIN.search(self.rate.name.lower()))
         return not self.other_rates and (self.facts.adam or named)
 
-    @property
+    @cached_property
     def _multiplied(self) -> bool:
         """Whether what is logged is no rate but its multiplier, since the config declares no such peak."""
         return self.rate is not None and self.known_rate == MULTIPLIER != self.facts.peak_rate

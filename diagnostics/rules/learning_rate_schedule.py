@@ -107,10 +107,6 @@ def learning_rate_schedule(
     )
 
 
-def _peak(rate: SeriesView) -> float:
-    return float(rate.blocks[0][:, 5].max())
-
-
 def _low_since(rate: SeriesView, limit: float) -> tuple[int, int]:
     """(first step, points) of the stretch at the end in which every rate is at most `limit`, over the whole history."""
     rows, _ = rate.blocks
@@ -121,7 +117,7 @@ def _low_since(rate: SeriesView, limit: float) -> tuple[int, int]:
 
 def _collapsed(view: RunView, rate: SeriesView, nothing: float, end: float) -> Sighting | None:
     """A rate of nothing, after its peak, long before the end, with a loss that stands (a printed 0.0000 still teaches)."""
-    planned, peak = view.facts.planned_steps, _peak(rate)
+    planned, peak = view.facts.planned_steps, rate.highest
     since, points = _low_since(rate, nothing * peak)
     if planned is None or points <= max(20, 0.05 * rate.size) or since >= end * planned or points == rate.size:
         return None
@@ -142,7 +138,7 @@ def _switched_off(view: RunView, rate: SeriesView) -> Sighting | None:
         return None
     rows, _ = rate.blocks
     before = float(rows[rows[:, 0] < since][-1, 5])
-    if before < OFF_FROM * _peak(rate) or _printed_away(rate, since):
+    if before < OFF_FROM * rate.highest or _printed_away(rate, since):
         return None
     sentence = f"The rate went from {say.number(before)} to exactly 0 at step {say.step(since)} and stays there; the loss stands since."
     title = "The learning rate is exactly 0 since step {since}"
@@ -173,7 +169,7 @@ def _stands(view: RunView, since: int) -> bool:
 
 def _at_the_floor(view: RunView, rate: SeriesView, held: float) -> Sighting | None:
     """A decay that ended in the first third of the plan, and a constant floor ever since."""
-    planned, peak = view.facts.planned_steps, _peak(rate)
+    planned, peak = view.facts.planned_steps, rate.highest
     if planned is None or not 0 < rate.last < FLOOR * peak or rate.size < 40:
         return None
     since, points = _low_since(rate, 1.001 * rate.last)
@@ -202,14 +198,14 @@ def _no_warmup(view: RunView, rate: SeriesView) -> Sighting | None:
     inside = values[steps <= declared // 2]
     if inside.size < LEAST_POINTS or int(steps[0]) > declared // 10 or view.step < declared:
         return None
-    if float(inside.min()) < 0.8 * _peak(rate):
+    if float(inside.min()) < 0.8 * rate.highest:
         return None
     sentence = (
         f"The rate is {say.number(float(values[0]))} at step {say.step(int(steps[0]))} already; "
         f"{say.step(declared)} steps of warm-up are declared."
     )
     title = f"No warm-up: the rate starts at its peak, {say.number(float(values[0]))}"
-    seen = (float(values[0]), _peak(rate) * max(1, int(steps[0])) / declared)
+    seen = (float(values[0]), rate.highest * max(1, int(steps[0])) / declared)
     return _sighting(rate, Severity.WARNING, title, int(steps[0]), seen, sentence, horizon=False)
 
 
@@ -302,7 +298,7 @@ def _still_rising(view: RunView, rate: SeriesView, rising: float) -> Sighting | 
 
 def _off_declared(view: RunView, rate: SeriesView, factor: float) -> Sighting | None:
     """A peak far from the declared rate. A logged 1.0 is a multiplier, as some trainers log it."""
-    declared, peak = view.facts.peak_rate, _peak(rate)
+    declared, peak = view.facts.peak_rate, rate.highest
     if declared is None or peak == 1.0:
         return None
     if rate.size < 20 or rate.last > 1.001 * rate.near(view.step // 2):

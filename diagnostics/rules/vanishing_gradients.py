@@ -92,7 +92,7 @@ def vanishing_gradients(
     recent = grad.values[-points:]
     now = stats.median(recent)
     # Norms of 0 among others are batches without a signal (all of it masked, no advantage), not a model without one.
-    if grad.size >= points and np.quantile(recent, NEARLY_ALL) < tiny:
+    if grad.size >= points and recent.min() < tiny and np.quantile(recent, NEARLY_ALL) < tiny:
         return _sighting(
             view, grad, loss, int(grad.steps[-recent.size]), now, tiny, f"The gradient norm is {say.number(now)}."
         )
