@@ -294,13 +294,18 @@ CONTRAST = """(least) => {
   };
   const weak = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   let count = 0;
+  const judge = (words, element, ink) => {
+    const below = ground(element), [dark, bright] = [light(below), light(over(ink, below))].sort((one, other) => one - other);
+    count += 1;
+    if ((bright + 0.05) / (dark + 0.05) < least) weak.push(words);
+  };
+  document.querySelectorAll('input[placeholder]').forEach(input => {
+    if (input.offsetParent) judge(input.placeholder, input, numbers(getComputedStyle(input, '::placeholder').color));
+  });
   while (texts.nextNode()) {
     const element = texts.currentNode.parentElement;
     if (!texts.currentNode.textContent.trim() || !element.offsetParent || element.closest('svg, script, style, :disabled')) continue;
-    const below = ground(element), ink = over(numbers(getComputedStyle(element).color), below);
-    const [dark, bright] = [light(below), light(ink)].sort((one, other) => one - other);
-    count += 1;
-    if ((bright + 0.05) / (dark + 0.05) < least) weak.push(texts.currentNode.textContent.trim());
+    judge(texts.currentNode.textContent.trim(), element, numbers(getComputedStyle(element).color));
   }
   return [count, weak];
 }"""
