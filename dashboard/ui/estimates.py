@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from dashboard.ui import format as fmt
 from trainer.config import TrainConfig
 
 Level = Literal["good", "warning", "critical"]
@@ -193,7 +194,11 @@ def _evaluation(config: TrainConfig) -> Check:
         )
     times = config.max_steps // config.eval_interval
     if times < 4:
-        return Check("warning", "Evaluation", f"Only {times} evaluations in the whole run: overfitting is seen late.")
+        return Check(
+            "warning",
+            "Evaluation",
+            f"Only {fmt.plural(times, 'evaluation')} in the whole run: overfitting is seen late.",
+        )
     return Check("good", "Evaluation", f"{times:,} evaluations, {config.eval_batches} batches each.")
 
 

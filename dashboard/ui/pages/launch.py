@@ -148,11 +148,10 @@ def register(app: dash.Dash, services: Services) -> None:
         Output(FIELDS, "value"),
         Input(PRESET, "value"),
         State(FIELDS, "id"),
-        State(FIELDS, "value"),
         prevent_initial_call=True,
     )
-    def fill(preset: str, ids: Sequence[dict[str, str]], now: Sequence[Any]) -> list[Any]:
-        return filled(preset, [one["name"] for one in ids], now)
+    def fill(preset: str, ids: Sequence[dict[str, str]]) -> list[Any]:
+        return filled(preset, [one["name"] for one in ids])
 
     @app.callback(
         Output(FIELDS, "error"),
@@ -208,11 +207,11 @@ KEPT = ("name", "project", "dataset", "seed", "resume", "prompts")
 """What a change of preset leaves as the user typed it: what is trained on and how it is called, not how."""
 
 
-def filled(preset: str, names: Sequence[str], now: Sequence[Any]) -> list[Any]:
-    """The fields after choosing a preset."""
+def filled(preset: str, names: Sequence[str]) -> list[Any]:
+    """What choosing a preset writes into the fields. Those that it keeps it does not touch: they may be typed in meanwhile."""
     values = build({"preset": preset}).to_mapping()
     numbers = {setting.name for setting in settings() if setting.kind in (int, float) and not setting.choices}
     return [
-        old if name in KEPT else launch_form.as_typed(values[name]) if name in numbers else values[name]
-        for name, old in zip(names, now, strict=True)
+        dash.no_update if name in KEPT else launch_form.as_typed(values[name]) if name in numbers else values[name]
+        for name in names
     ]
