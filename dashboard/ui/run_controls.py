@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import dash_mantine_components as dmc
-from dash import html
+from dash import Output, html
 from dash.development.base_component import Component
 
 from dashboard.records import Run
@@ -115,6 +115,12 @@ def delete_dialog(page: str, children: parts.Children, title: str) -> Component:
         title=title,
         centered=True,
     )
+
+
+def while_deleting(page: str) -> list[tuple[Output, bool, bool]]:
+    """What a callback of this dialog sets while it runs. The browser throws its answer away when it is asked again before
+    that has come, and with it that the runs are gone: neither a second click nor the other button may ask."""
+    return [(Output(f"{page}-delete-{button}", "disabled"), True, False) for button in ("yes", "no")]
 
 
 def deletion(runs: Sequence[Run], going_on: Sequence[Run] = ()) -> list[Component | None]:

@@ -27,6 +27,21 @@ def _ids(server: Any) -> set[str]:
     return {run["id"] for run in server.get("/runs")["runs"]}
 
 
+def _asks_for(changed: str) -> Callable[[Any], bool]:
+    return lambda request: changed in json.loads(request.post_data or "{}").get("changedPropIds", [])
+
+
+def _hold(tab: Any, changed: str) -> list[Any]:
+    """From now on, the requests that this change makes stay on their way until they are continued."""
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        held.append(route) if _asks_for(changed)(route.request) else route.continue_()
+
+    tab.route("**/_dash-update-component*", hold)
+    return held
+
+
 def test_runs_are_chosen_compared_and_deleted(server: Any, visit: Any, eventually: Any) -> None:
     for run_id, level, ended in (("a", 2.0, True), ("b", 3.0, True), ("c", 4.0, False)):
         _report(server, run_id, level, ended=ended)
@@ -85,19 +100,42 @@ def test_a_choice_on_its_way_outlives_a_message_of_another_run(server: Any, visi
         _report(server, run_id, 2.0, ended=True)
     tab = visit().open("/compare?runs=e,f")
     tab.wait_for_function(f"() => ({LINES})()?.length === 2")
-    held: list[Any] = []
-
-    def asks_for(name: str) -> Callable[[Any], bool]:
-        return lambda request: name in json.loads(request.post_data or "{}").get("changedPropIds", [])
-
-    def hold(route: Any) -> None:
-        held.append(route) if asks_for("compare-log.checked")(route.request) else route.continue_()
-
-    tab.route("**/_dash-update-component*", hold)
-    with tab.expect_request(asks_for("compare-log.checked")):
+    held = _hold(tab, "compare-log.checked")
+    with tab.expect_request(_asks_for("compare-log.checked")):
         tab.get_by_role("switch", name="Log scale").check()
-    with tab.expect_request(asks_for("compare-live-run.data")):
+    with tab.expect_request(_asks_for("compare-live-run.data")):
         _report(server, "g", 5.0, ended=False)
     for route in held:
         route.continue_()
     tab.wait_for_function(f"() => ({LINES})()[0][2] === 'log'")
+    # The menu's link to the page that is open begins it anew: its address says nothing of these runs.
+    tab.get_by_role("link", name="Compare", exact=True).click()
+    tab.get_by_text("Choose the runs to compare").wait_for()
+
+
+def test_a_filter_stands_in_the_address_and_nobody_deletes_twice(server: Any, visit: Any) -> None:
+    for run_id in ("h", "i"):
+        _report(server, run_id, 2.0, ended=True)
+    _report(server, "j", 2.0, ended=False)
+    tab = visit().open("/")
+    tab.get_by_text("Ended", exact=True).click()
+    tab.wait_for_function("() => location.search === '?show=ended'")
+    tab.get_by_role("link", name="run j").wait_for(state="detached")
+    tab.get_by_role("link", name="run h").click()
+    tab.wait_for_url("**/run/h")
+    tab.go_back()
+    tab.get_by_role("link", name="run h").wait_for()
+    assert not tab.get_by_role("link", name="run j").count()
+
+    tab.goto(f"{server.url}/run/h")
+    tab.get_by_role("button", name="Delete", exact=True).click()
+    yes, no = tab.get_by_role("button", name="Delete for good"), tab.get_by_role("button", name="Keep")
+    held = _hold(tab, "run-delete-yes.n_clicks")
+    with tab.expect_request(_asks_for("run-delete-yes.n_clicks")):
+        yes.click()
+    tab.wait_for_function("() => document.getElementById('run-delete-yes').disabled")
+    assert no.is_disabled()
+    for route in held:
+        route.continue_()
+    tab.wait_for_function("() => location.pathname === '/'")
+    assert "h" not in _ids(server)

@@ -21,6 +21,13 @@
     },
   };
 
+  // The router looks at the path alone. A link to the page that is open, under another address, the browser follows itself.
+  document.addEventListener("click", function (event) {
+    var link = event.target.closest("a[href]");
+    if (!link || link.origin !== location.origin || link.pathname !== location.pathname) return;
+    if (link.search !== location.search) event.stopPropagation();
+  }, true);
+
   window.dash_clientside = window.dash_clientside || {};
   window.dash_clientside.runwell = {
     overlay: function (data) {
@@ -51,6 +58,22 @@
       set(query, "smooth", smooth, "0");
       set(query, "log", log ? "1" : "0", "0");
       if (location.pathname === "/compare") write(query);
+      return window.dash_clientside.no_update;
+    },
+    listed: function (words, show, sort) {
+      var query = new URLSearchParams(location.search);
+      set(query, "q", words || "", "");
+      set(query, "show", show, "all");
+      set(query, "sort", sort, "age");
+      if (location.pathname === "/") write(query);
+      return window.dash_clientside.no_update;
+    },
+    alerted: function (severity, status, rule) {
+      var query = new URLSearchParams(location.search);
+      set(query, "severity", severity, "all");
+      set(query, "status", status, "all");
+      set(query, "rule", rule || "", "");
+      if (location.pathname === "/alerts") write(query);
       return window.dash_clientside.no_update;
     },
     arrived: function (title, path) {

@@ -1,7 +1,8 @@
 """`/alerts`: every finding of every run, and what scripts told with `run.alert`, newest first.
 
-Filter by severity, status and rule; acknowledge, mute, reopen; each leads to its run at its step; older ones on demand.
-Callbacks: `list_alerts` (filters, live messages, decisions, more → list), `decide` (a button of a row → the store).
+Filter by severity, status and rule (the address holds them); acknowledge, mute, reopen; each leads to its run at its step;
+older ones on demand. Callbacks: `list_alerts` (filters, live messages, decisions, more → list), `decide` (a button of a row →
+the store); filters → the address, in the browser.
 """
 
 # Dash's decorators have no types; the functions under them have.
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 
 import dash
 import dash_mantine_components as dmc
-from dash import ALL, Input, Output, State, ctx, dcc, html
+from dash import ALL, ClientsideFunction, Input, Output, State, ctx, dcc, html
 from dash.development.base_component import Component
 
 from dashboard.decisions import decide
@@ -28,13 +29,14 @@ from dashboard.ui.query import Query, choice
 PATH = "/alerts"
 TITLE = "Alerts"
 
-BODY, SEVERITY, STATUS, RULE, DECIDED, MORE = (
+BODY, SEVERITY, STATUS, RULE, DECIDED, MORE, WROTE = (
     "alerts-body",
     "alerts-severity",
     "alerts-status",
     "alerts-rule",
     "alerts-decided",
     "alerts-more",
+    "alerts-wrote",
 )
 LIVE_FINDINGS, LIVE_ALERTS = "alerts-live-findings", "alerts-live-alerts"
 SEVERITIES = {"all": "All", "critical": "Critical", "warning": "Warning", "info": "Info"}
@@ -61,6 +63,7 @@ def layout(services: Services, query: Query) -> Component:
             _toolbar(services, severity, status, query.get("rule")),
             html.Div(_body(services, severity, status, query.get("rule"), PAGE_SIZE), id=BODY),
             dcc.Store(id=DECIDED, data=0),
+            dcc.Store(id=WROTE),
             html.Button(id=MORE, hidden=True, n_clicks=0),
             parts.live("alerts", ["findings", "alerts"], epoch=str(services.hub.epoch), since=services.hub.seq),
         ]
@@ -226,6 +229,15 @@ def register(app: dash.Dash, services: Services) -> None:
         severity: str, status: str, rule: str | None, _found: Any, _told: Any, _decided: Any, more: int | None
     ) -> Component:
         return _body(services, severity, status, rule, PAGE_SIZE * (1 + (more or 0)))
+
+    app.clientside_callback(
+        ClientsideFunction("runwell", "alerted"),
+        Output(WROTE, "data"),
+        Input(SEVERITY, "value"),
+        Input(STATUS, "value"),
+        Input(RULE, "value"),
+        prevent_initial_call=True,
+    )
 
     @app.callback(
         Output(DECIDED, "data"),

@@ -317,7 +317,8 @@ def _register_actions(app: dash.Dash, services: Services) -> None:
         Output("url", "pathname", allow_duplicate=True),
         Output("notifications", "sendNotifications", allow_duplicate=True),
         Input("run-delete", "n_clicks"), Input("run-delete-no", "n_clicks"), Input("run-delete-yes", "n_clicks"),
-        State(RUN, "data"), State("run-delete-disk", "checked"), prevent_initial_call=True,
+        State(RUN, "data"), State("run-delete-disk", "checked"), running=run_controls.while_deleting("run"),
+        prevent_initial_call=True,
     )  # fmt: skip
     def remove(ask: int | None, _no: int | None, yes: int | None, run_id: str, files: bool) -> tuple[Any, ...]:
         same, home = dash.no_update, services.settings.home
@@ -325,6 +326,8 @@ def _register_actions(app: dash.Dash, services: Services) -> None:
             return True, *run_controls.disk_choice(bytes_on_disk(home, [run_id])), same, same
         if ctx.triggered_id != "run-delete-yes" or not yes:
             return False, same, same, same, same, same
+        if not services.store.has_run(run_id):  # somebody else was quicker
+            return False, same, same, same, "/", same
         name = parts.run_name(services.store.run(run_id))
         delete(services.store, [run_id], folders_under=home if files else None)
         return False, same, same, same, "/", shell.notification("Deleted", name)

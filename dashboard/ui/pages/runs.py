@@ -1,8 +1,8 @@
 """`/`: every run with its health, newest first.
 
 Shows state, health, loss sparkline, last and best loss, speed, progress and age; search, filter, sort; live. Empty: one
-button that starts a first run. Callbacks: `list_runs` (filters and live messages → rows), `start_first` (button → run page),
-`choose` (chosen rows → what can be done with them), `remove` (buttons → the store).
+button that starts a first run. The address holds the state: `q` (words), `show`, `sort`. Callbacks: `list_runs` (filters and live messages → rows), `start_first` (button → run page),
+`choose` (chosen rows → what can be done with them), `remove` (buttons → the store); filters → the address, in the browser.
 """
 
 # Dash's decorators have no types; the functions under them have.
@@ -16,7 +16,7 @@ from typing import Any
 
 import dash
 import dash_mantine_components as dmc
-from dash import Input, Output, State, ctx, dcc, html
+from dash import ClientsideFunction, Input, Output, State, ctx, dcc, html
 from dash.development.base_component import Component
 
 from dashboard.deletion import bytes_on_disk, deletable, delete
@@ -32,7 +32,7 @@ TITLE = "Runs"
 
 BODY, SEARCH, STATE_FILTER, SORT, FIRST = "runs-body", "runs-search", "runs-state", "runs-sort", "runs-first"
 MORE = "runs-more"
-CHOSEN, BAR, BAR_SAID, DELETED = "runs-chosen", "runs-bar", "runs-bar-said", "runs-deleted"
+CHOSEN, BAR, BAR_SAID, DELETED, WROTE = "runs-chosen", "runs-bar", "runs-bar-said", "runs-deleted", "runs-wrote"
 LIVE_RUN, LIVE_FINDINGS = "runs-live-run", "runs-live-findings"
 PAGE_SIZE = 50
 
@@ -44,17 +44,19 @@ def layout(services: Services, query: Query) -> Component:
     """The page with its rows already in it, so that nothing pops in."""
     summaries = services.store.summaries()
     wanted = choice(query, "show", tuple(FILTERS), "all")
+    order = choice(query, "sort", tuple(SORTS), "age")
     return html.Div(
         [
             parts.page_header("Runs", "Every training run, and whether it is well.", _launch_link(summaries)),
-            html.Div(_toolbar(query.get("q", ""), wanted), hidden=not summaries, id="runs-toolbar"),
+            html.Div(_toolbar(query.get("q", ""), wanted, order), hidden=not summaries, id="runs-toolbar"),
             # What is chosen outlives the rows, which are written anew with every live message.
             dmc.CheckboxGroup(
-                html.Div(_body(summaries, query.get("q", ""), wanted, "age", PAGE_SIZE), id=BODY), id=CHOSEN, value=[]
+                html.Div(_body(summaries, query.get("q", ""), wanted, order, PAGE_SIZE), id=BODY), id=CHOSEN, value=[]
             ),
             _bar(),
             run_controls.delete_dialog("runs", None, "Delete the chosen runs?"),
             dcc.Store(id=DELETED, data=0),
+            dcc.Store(id=WROTE),
             html.Button(id=FIRST, hidden=True) if summaries else None,
             html.Button(id=MORE, hidden=True, n_clicks=0),
             parts.live("runs", ["run", "findings"], epoch=str(services.hub.epoch), since=services.hub.seq),
@@ -82,7 +84,7 @@ def _bar() -> Component:
     )
 
 
-def _toolbar(search: str, wanted: str) -> Component:
+def _toolbar(search: str, wanted: str, order: str) -> Component:
     return html.Div(
         [
             dmc.TextInput(
@@ -99,7 +101,7 @@ def _toolbar(search: str, wanted: str) -> Component:
             ),
             dmc.Select(
                 id=SORT,
-                value="age",
+                value=order,
                 data=[{"value": key, "label": word} for key, word in SORTS.items()],
                 allowDeselect=False,
                 w=160,
@@ -155,6 +157,7 @@ def register(app: dash.Dash, services: Services) -> None:
         Output("url", "pathname", allow_duplicate=True),
         Input(FIRST, "n_clicks"),
         State("url", "pathname"),
+        running=[(Output(FIRST, "disabled"), True, False)],  # a double click must not start two runs
         prevent_initial_call=True,
     )
     def start_first(clicks: int | None, _pathname: str) -> Any:
@@ -163,6 +166,14 @@ def register(app: dash.Dash, services: Services) -> None:
         run = services.launcher.submit(build({"preset": "minimal", "name": "First run"}))
         return f"/run/{run.id}"
 
+    app.clientside_callback(
+        ClientsideFunction("runwell", "listed"),
+        Output(WROTE, "data"),
+        Input(SEARCH, "value"),
+        Input(STATE_FILTER, "value"),
+        Input(SORT, "value"),
+        prevent_initial_call=True,
+    )
     _register_choice(app, services)
 
 
@@ -187,7 +198,8 @@ def _register_choice(app: dash.Dash, services: Services) -> None:
         Output("notifications", "sendNotifications", allow_duplicate=True),
         Input("runs-delete", "n_clicks"), Input("runs-delete-no", "n_clicks"), Input("runs-delete-yes", "n_clicks"),
         Input("runs-clear", "n_clicks"), State(CHOSEN, "value"), State(DELETED, "data"),
-        State("runs-delete-disk", "checked"), prevent_initial_call=True,
+        State("runs-delete-disk", "checked"),
+        running=run_controls.while_deleting("runs"), prevent_initial_call=True,
     )  # fmt: skip
     def remove(
         ask: int | None, _no: int | None, yes: int | None, _clear: int | None, chosen: Sequence[str] | None, count: int,
@@ -202,8 +214,10 @@ def _register_choice(app: dash.Dash, services: Services) -> None:
             return True, run_controls.deletion(ended, going_on), not ended, *box, same, same, same
         if ctx.triggered_id == "runs-clear":
             return *dialog, [], same, same
-        if ctx.triggered_id != "runs-delete-yes" or not yes or not ended:
+        if ctx.triggered_id != "runs-delete-yes" or not yes:
             return *dialog, same, same, same
+        if not ended:  # somebody else was quicker
+            return *dialog, [run.id for run in going_on], count + 1, same
         delete(services.store, ids, folders_under=home if files else None)
         said = shell.notification("Deleted", fmt.plural(len(ended), "run"))
         return *dialog, [run.id for run in going_on], count + 1, said

@@ -95,6 +95,15 @@ def test_checkpoints_go_with_a_run_when_the_box_is_checked(full_site: Any, press
     assert not services.store.has_run("healthy") and folder.exists() is not files
 
 
+def test_a_run_that_somebody_else_deleted_is_gone_for_this_page_too(press: Any) -> None:
+    gone = {"run-delete-yes.n_clicks": 1, "run-id.data": "gone"}
+    answer = press("run-delete-dialog.opened", "run-delete-yes.n_clicks", **gone).json["response"]
+    assert answer["url"]["pathname"] == "/" and answer["run-delete-dialog"]["opened"] is False
+    gone = {"runs-delete-yes.n_clicks": 1, "runs-chosen.value": ["gone"], "runs-deleted.data": 4}
+    answer = press("runs-delete-dialog.opened", "runs-delete-yes.n_clicks", **gone).json["response"]
+    assert (answer["runs-chosen"]["value"], answer["runs-deleted"]["data"]) == ([], 5)
+
+
 def test_checkpoint_now_becomes_a_command(full_site: Any, press: Any) -> None:
     press(
         "notifications.sendNotifications",
