@@ -18,7 +18,7 @@ from dashboard.records import Floats, Series
 TAIL = 0.2
 """The last part of the common steps over which a curve's level is taken."""
 LEAST_TAIL = 5
-"""Points that a level wants, however short the curves are."""
+"""Points that a level wants; of fewer than three times as many a third, for the first of a few evaluations is no level of the last."""
 SIGMAS = 3.0
 """A difference of so many standard errors is more than noise: by chance one pair in 370 shows that much."""
 NEIGHBOURS = 5
@@ -130,14 +130,27 @@ def _finite(curve: Series) -> tuple[Floats, Floats]:
 
 
 def _level(curve: Series, start: float, last: float) -> float | None:
-    """The mean over the tail; None when the last point of the tail is not finite, or when there is none."""
+    """The mean over the tail; None when the last point of the tail is not finite, or when there is none.
+
+    A curve without a point at the last step has there what lies between its neighbours: of a loss that falls, the point before
+    is that of an earlier time.
+    """
     before = np.flatnonzero(curve.step <= last)
     if not len(before) or not np.isfinite(curve.last[before[-1]]):
         return None
     steps, values = _finite(curve)
-    values = values[steps <= last]
-    inside = int((steps[steps <= last] >= start).sum())
-    return float(np.mean(values[-max(inside, min(LEAST_TAIL, len(values))) :])) if len(values) else None
+    if not len(steps) or steps[0] > last:
+        return None
+    reached = steps <= last
+    tail = values[reached]
+    if steps[reached][-1] < last < steps[-1]:
+        tail = np.append(tail, np.interp(last, steps, values))
+    return float(np.mean(tail[-_tail(int((steps[reached] >= start).sum()), len(tail)) :]))
+
+
+def _tail(inside: int, points: int) -> int:
+    """How many of so many points make the level, when `inside` of them lie in the tail."""
+    return max(1, inside, min(LEAST_TAIL, points // 3))
 
 
 def _gap(one: Series, other: Series, first: float, last: float) -> tuple[Floats, Floats]:
@@ -156,5 +169,5 @@ def _noise_of_gap(one: Series, other: Series, first: float, start: float, last: 
     steps, gap = _gap(one, other, first, last)
     if len(gap) < LEAST_TAIL + 3:
         return None
-    count = max(int((steps >= start).sum()), min(LEAST_TAIL, len(gap)))
+    count = _tail(int((steps >= start).sum()), len(gap))
     return scatter(gap[-max(3 * count, 12) :]) / math.sqrt(count)

@@ -63,6 +63,14 @@ def test_curves_logged_at_different_steps_are_compared_at_their_common_end() -> 
     assert found is not None and (found.order, found.step, found.certain) == ((1, 0), 950, True)
 
 
+def test_few_evaluations_are_compared_where_both_are() -> None:
+    """The first evaluation is no level of the last, nor is the one before the common end when the next is known."""
+    ended, goes_on = _curve([8.3, 6.2, 5.8], every=80), _curve([8.3, 6.4, 5.5, 5.0], every=100)
+    found = ahead([ended, goes_on])
+    assert found is not None and (found.step, found.order, found.certain) == (160, (0, 1), None)
+    assert found.levels == pytest.approx((5.8, 5.86))
+
+
 def test_few_points_tell_no_noise_and_equal_ones_no_difference() -> None:
     few = ahead([_curve([3.0, 2.0, 1.5]), _curve([3.0, 2.5, 2.0])])
     assert few is not None and few.order == (0, 1) and few.certain is None
