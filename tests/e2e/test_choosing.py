@@ -98,16 +98,33 @@ def test_a_choice_on_its_way_outlives_a_message_of_another_run(server: Any, visi
     """The browser throws the answer to the choice away for the answer to the message: that one must bring it too."""
     for run_id in ("e", "f"):
         _report(server, run_id, 2.0, ended=True)
-    tab = visit().open("/compare?runs=e,f")
+    watched = visit()
+    watched.tab.clock.install()
+    sockets: list[Any] = []
+    watched.tab.on("websocket", lambda socket: sockets.append(socket))
+    tab = watched.open("/compare?runs=e,f")
     tab.wait_for_function(f"() => ({LINES})()?.length === 2")
     held = _hold(tab, "compare-log.checked")
     with tab.expect_request(_asks_for("compare-log.checked")):
         tab.get_by_role("switch", name="Log scale").check()
     with tab.expect_request(_asks_for("compare-live-run.data")):
-        _report(server, "g", 5.0, ended=False)
+        tab.evaluate("dash_clientside.set_props('compare-live-run', { data: -1 })")
     for route in held:
         route.continue_()
     tab.wait_for_function(f"() => ({LINES})()[0][2] === 'log'")
+    # Of itself the page asks for nothing while an answer is on its way: one slower than messages come would never be seen.
+    asked: list[Any] = []
+    tab.on("request", lambda request: asked.append(request) if _asks_for("compare-live-run.data")(request) else None)
+    held.clear()
+    with tab.expect_request(_asks_for("compare-log.checked")):
+        tab.get_by_role("switch", name="Log scale").uncheck()
+    with sockets[-1].expect_event("framereceived", lambda frame: '"run"' in frame):
+        _report(server, "g", 5.0, ended=False)
+    tab.clock.run_for(3000)
+    assert not asked
+    with tab.expect_request(_asks_for("compare-live-run.data")):
+        held.pop().continue_()
+    tab.wait_for_function(f"() => ({LINES})()[0][2] !== 'log'")
     # The menu's link to the page that is open begins it anew: its address says nothing of these runs.
     tab.get_by_role("link", name="Compare", exact=True).click()
     tab.get_by_text("Choose the runs to compare").wait_for()

@@ -8,6 +8,7 @@
   var FIRST_WAIT = 250, LONGEST_WAIT = 8000;
   var PAUSES = { findings: 1000, samples: 500, run: 1000, log: 1000, refresh: 1000, alerts: 1000, marks: 1000, family: 3000 };  // ms between pokes of one signal
   var SIGNAL_OF = { findings: "findings", sample: "samples", log: "log", run: "run", rewind: "refresh", alert: "alerts", checkpoint: "marks", delivery: "run", heard: "run" };
+  var LOOK = 100, LONGEST_ANSWER = 10000;  // ms: how often it is looked whether answers have come, and for how long they are waited on
   var AGEING = 30000;  // ms after which a run of which nothing is new but that it lives is shown anew: for how long it runs, and so on
 
   var socket = null, place = null, epoch = "", since = 0, wait = FIRST_WAIT, timer = null;
@@ -27,17 +28,41 @@
     };
   }
 
+  // -- answers on their way ------------------------------------------------------------------------------------------
+  // Dash throws an answer away when its callback is asked again before it has come. A server that needs longer than the pause
+  // between two pokes would never be seen to answer, so a poke waits for what is on its way, a reader's choice or another poke.
+  var asked = 0, plainFetch = window.fetch;
+
+  function answered() {
+    setTimeout(function () { asked--; }, LOOK);  // it has come, and is taken in soon
+  }
+
+  window.fetch = function (address) {
+    var answer = plainFetch.apply(this, arguments);
+    if (String(address && address.url || address).indexOf("_dash-update-component") >= 0) {
+      asked++;
+      answer.then(answered, answered);
+    }
+    return answer;
+  };
+
   // -- pokes ---------------------------------------------------------------------------------------------------------
   function poke(signal, pause) {
     if (!place || place.signals.indexOf(signal) < 0) return;
     var due = Math.max((poked[signal] || 0) + (pause || PAUSES[signal]), Date.now());
     if (pending[signal] && pending[signal].due <= due) return;
     if (pending[signal]) clearTimeout(pending[signal].timer);
-    pending[signal] = { due: due, timer: setTimeout(function () {
-      pending[signal] = null;
-      poked[signal] = Date.now();
-      if (place && place.signals.indexOf(signal) >= 0) setStore(place.page + "-live-" + signal);
-    }, due - Date.now()) };
+    pending[signal] = { due: due, timer: setTimeout(poking, due - Date.now(), signal, due + LONGEST_ANSWER) };
+  }
+
+  function poking(signal, latest) {
+    if (asked > 0 && Date.now() < latest) {
+      pending[signal].timer = setTimeout(poking, LOOK, signal, latest);
+      return;
+    }
+    pending[signal] = null;
+    poked[signal] = Date.now();
+    if (place && place.signals.indexOf(signal) >= 0) setStore(place.page + "-live-" + signal);
   }
 
   function setStore(id) {
