@@ -68,7 +68,12 @@ def _is_again(finding: FindingRecord, one: FindingRecord) -> bool:
 def _far_enough(finding: FindingRecord, child: Run) -> bool:
     if child.last_step is None:
         return False
-    return child.last_step > finding.detected_step or child.state is State.FINISHED
+    return child.last_step > _seen(finding) or child.state is State.FINISHED
+
+
+def _seen(finding: FindingRecord) -> int:
+    """The step at which it was seen; of one that came back, the step from which it did."""
+    return finding.first_step if finding.came_back else finding.detected_step
 
 
 def _how_far(child: Run) -> str:
@@ -82,11 +87,11 @@ def _others(told: Sequence[FindingRecord]) -> str:
 
 
 def _undecided(finding: FindingRecord, child: Run) -> Outcome:
-    """It is seen at the parent's step `detected_step`, and the child is not past that."""
+    """The child is not past the step at which it was seen in the parent."""
     if child.state.ended and child.state is not State.FINISHED:
         where = "before its first step" if child.last_step is None else f"at step {child.last_step:,}"
-        sentence = f"run {child.id} cannot tell: it ended {where} ({child.state.value}), this was seen at step {finding.detected_step:,}"
+        sentence = f"run {child.id} cannot tell: it ended {where} ({child.state.value}), this was seen at step {_seen(finding):,}"
         return Outcome(child.id, Status.UNKNOWN, sentence)
     done = child.last_step or 0
-    sentence = f"run {child.id} is not far enough yet: step {done:,}, this was seen at step {finding.detected_step:,}"
+    sentence = f"run {child.id} is not far enough yet: step {done:,}, this was seen at step {_seen(finding):,}"
     return Outcome(child.id, Status.WAITING, sentence)

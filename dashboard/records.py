@@ -172,6 +172,11 @@ class FindingRecord:
     body: Mapping[str, Any]
     """The whole finding as `diagnostics.Finding.to_mapping()` gives it: evidence, causes, remedies, confidence, because."""
 
+    @property
+    def came_back(self) -> bool:
+        """Whether what it tells of began after it was seen first: the step at which a finding was detected is that of its first time."""
+        return self.detected_step < self.first_step
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Receipt:

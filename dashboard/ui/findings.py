@@ -68,7 +68,9 @@ def _facts(finding: FindingRecord) -> list[Component]:
         parts.severity_badge(_severity(finding)),
         parts.badge(theme.STATUSES.get(finding.status, theme.STATUSES["open"])),
         html.Span(fmt.window(finding.first_step, finding.last_step), className="rw-num"),
-        html.Span(f"seen at step {finding.detected_step:,}", className="rw-quiet"),
+        html.Span(
+            f"{'first ' if finding.came_back else ''}seen at step {finding.detected_step:,}", className="rw-quiet"
+        ),
         dcc.Link(finding.rule, href=f"/rules/{finding.rule}", className="rw-code-link"),
     ]
     if isinstance(confidence, (int, float)):

@@ -40,6 +40,13 @@ def test_a_child_without_findings(child: Run, status: Status, said: str) -> None
     assert said in found.sentence
 
 
+def test_an_illness_that_came_back_is_waited_for_until_it_did() -> None:
+    again = _finding(first_step=100, detected_step=10)
+    early = judge(again, _child(50), [])
+    assert early.status is Status.WAITING and early.sentence.endswith("this was seen at step 100")
+    assert judge(again, _child(101), []).status is Status.FIXED
+
+
 @pytest.mark.parametrize("last_step", [30, 500])
 def test_the_same_illness_is_not_fixed_however_early(last_step: int) -> None:
     found = judge(_finding(), _child(last_step), [_finding(run_id="child", title="Diverged since step 20")])

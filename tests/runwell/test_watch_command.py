@@ -157,6 +157,16 @@ def test_what_is_explained_is_told_once_however_the_numbers_in_the_explanation_c
     assert told.count("divergence explains it") == 1
 
 
+def test_what_comes_back_was_known_the_first_time(capsys: Any, tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    calm = [3.0 - 0.001 * step for step in range(60)]
+    path.write_text(rows([*FALLING, *[9.0] * 5, *calm, *[9.0] * 5, *calm]))
+    watch(str(path), judging(), "text", lambda: False)
+    told = [line for line in capsys.readouterr().out.splitlines() if "[loss-spike" in line]
+    assert "opened: " in told[0] and "[loss-spike, known at step 10" in told[0]
+    assert "opened again: " in told[2] and "[loss-spike, first known at step 10" in told[2]
+
+
 def test_what_is_told_does_not_depend_on_when_it_came(tmp_path: Path, capsys: Any) -> None:
     text = rows([*FALLING, *[9.0] * 5, *[3.0] * 60, math.nan, math.inf, 3.0])
     path = tmp_path / "a.jsonl"

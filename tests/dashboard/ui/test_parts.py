@@ -136,6 +136,7 @@ def test_a_finding_card_shows_evidence_causes_and_the_fix_as_code() -> None:
     said = _text(findings.card(_finding(body=body), None))
     for words in ("It rose.", "too little data", "train is low", "Use dropout.", "dropout = 0.1", "step 10", "90%"):
         assert words in said
+    assert "first seen" not in said and "first seen at step 4" in _text(findings.card(_finding(detected_step=4), None))
     assert findings.evidence_window(_finding(body=body)) == ("val/loss", 10, 20)
     assert findings.evidence_window(_finding()) is None
 
