@@ -52,6 +52,7 @@ PAGE_SIZE = 200
 
 def layout(services: Services, query: Query) -> Component:
     """The list as the address asks for it."""
+    epoch, since = str(services.hub.epoch), services.hub.seq  # before any read: what comes in between is told, not lost
     severity = choice(query, "severity", tuple(SEVERITIES), "all")
     status = choice(query, "status", tuple(STATUSES), "all")
     return html.Div(
@@ -65,7 +66,7 @@ def layout(services: Services, query: Query) -> Component:
             dcc.Store(id=DECIDED, data=0),
             dcc.Store(id=WROTE),
             html.Button(id=MORE, hidden=True, n_clicks=0),
-            parts.live("alerts", ["findings", "alerts"], epoch=str(services.hub.epoch), since=services.hub.seq),
+            parts.live("alerts", ["findings", "alerts"], epoch=epoch, since=since),
         ]
     )
 

@@ -58,6 +58,7 @@ class Asked(NamedTuple):
 
 def layout(services: Services, query: Query) -> Component:
     """The runs of the address beside each other; without any, the box to choose them."""
+    epoch, since = str(services.hub.epoch), services.hub.seq  # before any read: what comes in between is told, not lost
     asked = list(dict.fromkeys(one for one in query.get("runs", "").split(",") if one))
     summaries = services.store.summaries(limit=OFFERED)
     known = {summary.run.id for summary in summaries}
@@ -72,6 +73,7 @@ def layout(services: Services, query: Query) -> Component:
         log=flag(query, "log"),
         smooth=choice(query, "smooth", [str(steps) for steps in run_charts.SMOOTHING], "0"),
     )
+    shown = _shown(services, chosen, asked_for)  # before the curves: a run that ends in between is drawn again
     return html.Div(
         [
             parts.page_header("Compare", "Runs beside each other: which is ahead, since when, and what differs."),
@@ -79,9 +81,9 @@ def layout(services: Services, query: Query) -> Component:
             html.P(f"There is no run {fmt.visible(', '.join(missing))} any more.", className="rw-problem") if missing else None,
             html.Div(_controls(offered, asked_for), id="compare-controls", hidden=not chosen),
             html.Div(_body(services, chosen, asked_for, offered), id=BODY),
-            dcc.Store(id=SHOWN, data=_shown(services, chosen, asked_for)),
+            dcc.Store(id=SHOWN, data=shown),
             dcc.Store(id=WROTE),
-            parts.live("compare", ["run", "findings"], epoch=str(services.hub.epoch), since=services.hub.seq),
+            parts.live("compare", ["run", "findings"], epoch=epoch, since=since),
         ],
         className="rw-compare",
     )  # fmt: skip

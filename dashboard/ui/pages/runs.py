@@ -42,6 +42,7 @@ SORTS = {"age": "Newest", "loss": "Lowest loss", "val": "Best validation", "spee
 
 def layout(services: Services, query: Query) -> Component:
     """The page with its rows already in it, so that nothing pops in."""
+    epoch, since = str(services.hub.epoch), services.hub.seq  # before any read: what comes in between is told, not lost
     summaries = services.store.summaries()
     wanted = choice(query, "show", tuple(FILTERS), "all")
     order = choice(query, "sort", tuple(SORTS), "age")
@@ -59,7 +60,7 @@ def layout(services: Services, query: Query) -> Component:
             dcc.Store(id=WROTE),
             html.Button(id=FIRST, hidden=True) if summaries else None,
             html.Button(id=MORE, hidden=True, n_clicks=0),
-            parts.live("runs", ["run", "findings"], epoch=str(services.hub.epoch), since=services.hub.seq),
+            parts.live("runs", ["run", "findings"], epoch=epoch, since=since),
         ]
     )
 

@@ -56,6 +56,23 @@ def test_every_page_renders_on_an_empty_store(site: Any, address: str) -> None:
     assert _ids(_layout(site, address))
 
 
+@pytest.mark.parametrize("address", ["/", "/run/healthy", "/compare", "/alerts"])
+def test_what_is_told_while_a_page_is_read_is_told_to_it(
+    full_site: Any, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = full_site.services
+    before = services.hub.seq
+
+    def told_meanwhile(read: Any) -> Any:
+        return lambda *values, **more: (services.hub.publish("run", "healthy", {}), read(*values, **more))[1]
+
+    for name in ("summaries", "findings"):
+        monkeypatch.setattr(services.store, name, told_meanwhile(getattr(services.store, name)))
+    (live,) = [one for one in _everything(_layout(full_site, address)) if getattr(one, "id", None) == "live"]
+    assert services.hub.seq > before
+    assert int(getattr(live, "data-since")) == before
+
+
 def _named(app: dash.Dash) -> Iterator[str]:
     for callback in app._callback_list:
         for part in (*callback["inputs"], *callback["state"]):
