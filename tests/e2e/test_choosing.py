@@ -156,3 +156,6 @@ def test_a_filter_stands_in_the_address_and_nobody_deletes_twice(server: Any, vi
         route.continue_()
     tab.wait_for_function("() => location.pathname === '/'")
     assert "h" not in _ids(server)
+    tab.goto(f"{server.url}/run/h")
+    tab.get_by_text("There is no such run").wait_for()
+    tab.locator(".rw-live").wait_for(state="hidden")

@@ -81,10 +81,11 @@ def test_a_plain_relaunch_from_the_runs_own_page_is_the_same_run_again(
     tab = visit().open(f"/run/{first}")
     tab.get_by_role("link", name="Relaunch", exact=True).click()
     tab.get_by_text("Nothing differs from it yet").wait_for()
-    tab.get_by_role("button", name="Start training").click()
+    tab.get_by_role("button", name="Start training").dblclick()
     tab.wait_for_url("**/run/*")
     tab.get_by_text("with the same settings").wait_for()
     second = eventually(lambda: _ended(server, tab.url.rpartition("/")[2]), what="the second run ends")
+    assert len(server.get(f"/runs/{first}")["children"]) == 1, "two quick clicks start one run"
     assert (second["state"], second["parent"], second["train_loss"]) == (
         "finished",
         first,

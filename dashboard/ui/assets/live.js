@@ -158,6 +158,7 @@
   function follow() {
     var now = facts();
     var same = now && place && now.page === place.page && now.run === place.run && now.since === place.from;
+    if (!now && document.querySelector("#page > *")) say("idle");  // a page of which nothing can be new
     if (same || (!now && !place)) return;
     close();
     place = now;

@@ -28,6 +28,13 @@
     if (link.search !== location.search) event.stopPropagation();
   }, true);
 
+  // Two quick clicks on what starts or ends something mean it once: the second comes before the page knows of the first.
+  document.addEventListener("click", function (event) {
+    if (event.detail < 2 || !event.target.closest(".rw-button.rw-primary, .rw-button.rw-danger")) return;
+    event.stopPropagation();
+    event.preventDefault();
+  }, true);
+
   window.dash_clientside = window.dash_clientside || {};
   window.dash_clientside.runwell = {
     overlay: function (data) {
