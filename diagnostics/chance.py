@@ -19,11 +19,15 @@ from diagnostics.view import RunView
 CLASSES = 10
 """The most classes that are told by a loss: ln of 10 and of 11 are too near to each other to be told apart."""
 
-NEAR, LIKE = 0.02, 0.06
-"""Share by which a loss that is ln k may lie off it; and how far above 1 ÷ k the accuracy of some hundred answers may lie."""
+NEAR, ABOVE, LIKE = 0.02, 0.05, 0.06
+"""Share by which a loss that is ln k may lie below it, and above it (steps that are too large throw it about); and how far above
+1 ÷ k the accuracy of some hundred answers may lie."""
 
 EPOCHS, SHARE, STEPS, POINTS = 8, 1 / 3, 300, 200
 """Epochs, or a share of the plan, by which a model that learns has left it; where neither is known, steps and logged points."""
+
+LONG, LONG_POINTS = 5000, 50
+"""Steps, and logged points, that are enough within whatever epoch."""
 
 SOME = 5
 """Evaluations from which on their median counts: single ones of some dozens of answers are far off by luck."""
@@ -54,8 +58,11 @@ def at_chance(view: RunView) -> Chance | None:
     if classes is None:
         return None
     uniform, since = math.log(classes), int(loss.steps[loss.steps.size // 3])
-    lasting = stats.median(loss.since(since)[1])
-    if max(abs(loss.level / uniform - 1), abs(lasting / uniform - 1)) > NEAR or loss.best.value < (1 - NEAR) * uniform:
+    lasting = loss.since(since)[1]
+    if not lasting.size or not all(-NEAR <= at / uniform - 1 <= ABOVE for at in (loss.level, stats.median(lasting))):
+        return None
+    # The first third does not count: some have learned a little there, and lost it for good.
+    if stats.lowest_median(lasting, max(3, loss.window))[0] < (1 - NEAR) * uniform:
         return None
     answers = accuracy.since(since)[1]
     if not answers.size:
@@ -99,6 +106,8 @@ def _had_time(view: RunView) -> bool:
         return False
     if view.progress is not None:
         return view.progress >= SHARE
+    if view.train is not None and view.warm_steps >= LONG and view.train.size >= LONG_POINTS:
+        return True
     if view.passes is not None:
         return view.passes >= EPOCHS
     return view.warm_steps >= STEPS and view.train is not None and view.train.size >= POINTS

@@ -93,11 +93,11 @@ ROLES: tuple[Role, ...] = (
     _role("epoch", "epoch", "epochs", "passes over the training data", "every logged step", "train/epoch", "epoch epochs"),
     _role("tokens_per_second", "tokens per second", "tokens/s", "training throughput", "every logged step",
           "perf/tokens_per_second",
-          "tokens_per_second tokens_per_sec tok_per_sec train/tok_per_sec throughput(tps) tps throughput/tokens_per_sec "
+          "tokens_per_second tokens_per_sec tok_per_sec train/tok_per_sec tok/s tokens/s throughput(tps) tps throughput/tokens_per_sec "
           "train/tokens_per_second throughput tok_s tok/sec toks_per_sec train_tokens_per_second "
           "tokens_per_second_per_gpu perf/tokens_per_sec throughput/device/tokens_per_second"),
     _role("step_seconds", "step time", "s", "wall time of an optimizer step", "every logged step", "perf/step_seconds",
-          "step_seconds step_time iter_time time_per_step train/step_time sec_per_step step_time_s "
+          "step_seconds step_time dt iter_time time_per_step train/step_time sec_per_step step_time_s "
           "time_metrics/end_to_end(s) seconds_per_step"),
     _role("data_seconds", "data wait", "s", "wall time a step waited for its batch", "every logged step", "perf/data_seconds",
           "data_seconds data_time data_loading_time time_metrics/data_loading(s) dataloader_time"),

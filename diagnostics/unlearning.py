@@ -39,6 +39,10 @@ BEFORE, LEAST, AT_MOST, LAST = 50, 4, 100, 15
 """Training losses before the lowest evaluation that are a mean; those since then, at least and at most; and those that tell
 where it stands now."""
 
+SHORTER = (20, 10, 5)
+"""The last so many before it, where the loss was still falling: older ones are no measure of it. Each has its chance to be
+lucky: `CLEAR` errors are asked for."""
+
 FREQUENCIES, MORE = 0.98, 0.965
 """Shares of the unigram entropy: no less is lost context, so much less was knowing some."""
 
@@ -94,11 +98,13 @@ def stepped_up(view: RunView, train: SeriesView) -> tuple[float, float, int] | N
     before, after = train.values[: train.values.size - after.size][-BEFORE:], after[-AT_MOST:]
     if after.size < LEAST or before.size < LAST or _rate_raised(view, at, before.size):
         return None
-    then, now, risen = _risen(before, after)
-    error = _noise(train, before) * (1 / after.size + 1 / before.size) ** 0.5
-    if risen < max(STEP * abs(then), SURE * error) or _usual(train, then, risen):
-        return None
-    return then, now, at
+    for many, sure in ((BEFORE, SURE), *((many, CLEAR) for many in SHORTER)):
+        part = before[-many:]
+        then, now, risen = _risen(part, after)
+        error = _noise(train, part) * (1 / after.size + 1 / part.size) ** 0.5
+        if risen >= max(STEP * abs(then), sure * error) and not _usual(train, then, risen):
+            return then, now, at
+    return None
 
 
 def stepped_between(view: RunView, train: SeriesView) -> tuple[float, float, int] | None:

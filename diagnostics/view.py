@@ -31,6 +31,9 @@ FIRST_STEPS, CHARACTERS = 10, 3.9
 BOLD = 1e-3
 """A rate that only runs from scratch are given."""
 
+ALPHABET = 1000
+"""Tokens: characters and bytes are fewer, the vocabularies of pretrained models many more."""
+
 EARLY = 200
 """Steps within which the first loss tells where a run began."""
 
@@ -107,16 +110,19 @@ class RunView:
         declared = self.facts.uniform_loss
         if declared is not None:
             thrown = (float(loss.first_points[1][0]),) if start > 1.5 * declared else ()
-            return (
-                declared
-                if any(0.85 * declared <= first <= 1.5 * declared for first in (*self.firsts, *thrown))
-                else None
-            )
+            near = any(0.85 * declared <= first <= 1.5 * declared for first in (*self.firsts, *thrown))
+            from_above = start > 1.5 * declared and loss.level < 0.9 * declared and self.has_an_alphabet
+            return declared if near or (from_above and int(loss.first_points[0][0]) <= EARLY) else None
         if int(loss.first_points[0][0]) > EARLY:
             return None  # what was learned before the log begins is not known
         if start >= 6.0 or (self.facts.from_scratch and start >= 3.0):
             return start
         return None
+
+    @property
+    def has_an_alphabet(self) -> bool:
+        """Whether the declared vocabulary is one that no model which came with a language has."""
+        return self.facts.vocab_size is not None and self.facts.vocab_size <= ALPHABET
 
     @cached_property
     def began_untrained(self) -> bool:

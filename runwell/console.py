@@ -38,6 +38,12 @@ print their own source first: `{val_loss:.4f}` is no number; nor is how far a ba
 _UNITS = {"k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "G": 1e9, "T": 1e12, "ms": 1e-3, "us": 1e-6}
 """`45.6K` is a number of thousands, and `120ms` are 0.12 seconds: else a rate that passes a thousand would seem to collapse."""
 
+_BEFORE_ITS_UNIT = re.compile(
+    rf"(?:^|[|(,;])\s*(?:time:?\s+)?(?P<number>{_NUMBER})\s*(?:(?P<speed>tok(?:en)?s?/s(?:ec)?)|ms)\s*(?=[|),;]|$)",
+    re.IGNORECASE,
+)
+"""llm.c and others name some numbers by their unit alone: `| 6.52 ms | 39269 tok/s`; nanoGPT says `time 38.12ms`."""
+
 _COUNT = re.compile(
     r"\b(\d+)/ *\d+ (?:\[|batches)|^\s*(\d+)/\d+ |(?:Iter|Epoch)\(train\)\s*(?:\[\d+\])?\[ *(\d+)/|^\[(\d+) \| [\d.]+\] |^\[ *(\d+) ?/ ?\d+\]"
 )
@@ -133,6 +139,10 @@ def numbers_in(line: str, *, told_above: bool = False) -> dict[str, float]:
             found.setdefault("epoch", number)
         elif words[-1] not in TIME_NAMES:  # here a time is how long something took, not when it was
             found.setdefault(_shortest(name, words, match["sign"]), number)
+    for match in _BEFORE_ITS_UNIT.finditer(line):
+        number = parse_number(match["number"].replace(",", ""))
+        if number is not None:
+            found.setdefault(*(("tok/s", number) if match["speed"] else ("step_time", number / 1e3)))
     if "val" in found and "loss train" in found:  # litgpt: `loss train: 2.5, val: 2.6`
         found["val loss"] = found.pop("val")
     if HUGGING_FACES_END in found or not any(_is_loss(name) for name in found):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -29,6 +30,9 @@ TIME_NAMES = ("time", "_timestamp", "timestamp", "wall time", "wall_time")
 NON_FINITE_WORDS = {"nan": math.nan, "inf": math.inf, "infinity": math.inf}
 ROWS_OF_AN_EPOCH = 2
 """Rows with the same columns that may tell of the same epoch where epochs are the steps: one of training, one of evaluation."""
+
+PAIR = re.compile(r"\s*(\d{1,15})\s*/\s*\d{1,15}\s*")
+"""A count and what it goes up to in one cell, under both names: `"global_step/max_steps": "10/438"`."""
 
 MAX_NESTING = 8
 MAX_PLANS = 1000
@@ -182,6 +186,8 @@ def _gather(found: dict[str, float], value: Mapping[str, Any], prefix: str, dept
                 _gather(found, item, f"{prefix}{name}/", depth + 1)
         elif (number := number_of(item)) is not None:
             found[prefix + name] = number
+        elif kind is str and "/" in name and (pair := PAIR.fullmatch(item)):
+            found[prefix + name.split("/")[0]] = float(pair[1])
 
 
 def is_name(name: str) -> bool:

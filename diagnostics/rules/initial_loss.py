@@ -115,8 +115,9 @@ def _stays_up(view: RunView, loss: SeriesView, uniform: float) -> bool:
     past = np.flatnonzero(moved >= MOVED)
     if not past.size:
         return False
-    until = values[steps <= rates[past[0]]][-3:]
-    return bool(until.size) and float(until.min()) > 1.05 * uniform
+    # The very first loss may be the mean of as many steps: the next one says whether it has come down.
+    until = values[: max(2, int((steps <= rates[past[0]]).sum()))][-3:]
+    return float(until.min()) > 1.05 * uniform
 
 
 def _far_too_large(view: RunView, uniform: float) -> float | None:

@@ -26,6 +26,9 @@ MOVED, NEARLY_ALL, LASTING = 0.3, 0.85, 300
 """A sum of the rates of all steps (three hundred at 0.001) with which weights have been moved far, and so many steps: where the loss
 then stands where it began, and did so over this share of the curve, nothing of it was learning, also if it was lower for a moment."""
 
+STEADY = -4.0
+"""A Mann–Kendall z of a curve that comes down by no chance."""
+
 FAR_TOO_HIGH = 0.01
 """A peak rate that holds a loss up by itself: no model bears it with Adam."""
 
@@ -126,7 +129,7 @@ def loss_not_decreasing(
         return None  # it has risen, or had fallen before: not flat from the start, other rules speak
     if seen.falling and (view.known_rate or 1) < TINY_RATE and (seen.warm_steps >= 200 or (view.progress or 0) >= 0.1):
         return None  # it does fall, and the rate says why so slowly: learning-rate-too-low speaks
-    patience = 1 if not few_tokens(view) else 4
+    patience = 4 if few_tokens(view) or _falls_steadily(view, seen, stuck) else 1
     if seen.uniform and seen.fall < stuck and seen.warm_points >= patience * stuck_points and not _gains(seen, stuck):
         return _sighting(view, seen, Severity.CRITICAL, stuck)
     late = seen.warm_points >= points or (view.progress or 0) >= 0.1
@@ -189,6 +192,13 @@ def _gains(seen: Progress, stuck: float) -> bool:
     """Whether the second half of the curve falls faster than the stuck band is wide: slow to start, but started."""
     gain, trend = seen.series.flatness(0.5)
     return gain > stuck / 2 and trend < -2
+
+
+def _falls_steadily(view: RunView, seen: Progress, stuck: float) -> bool:
+    """Whether both losses come down, half of the band already: then it is slow, and all of it takes more than a few dozen points."""
+    val = view.val
+    shared = val is None or val is seen.series or val.size < 3 or val.trend < (STEADY if val.size >= 10 else 0.0)
+    return seen.fall >= stuck / 2 and seen.series.size >= 10 and seen.series.trend < STEADY and shared
 
 
 def _validation_fell(view: RunView, fall: float) -> bool:

@@ -15,6 +15,9 @@ from diagnostics.view import RunView
 NOW_AND_THEN = 0.1
 """Share of zeros before those that are judged which may be hidden NaNs as well; more are the loss's own."""
 
+FIRST, REAL = 10, 0.5
+"""Losses that are the first ones of a log, and nats that none of them falls from to zero within a step."""
+
 LONG_RUN = 30
 """Exact zeros in a row that no rounding explains, unless the loss had come down to the last digit before."""
 
@@ -38,7 +41,8 @@ def masked_non_finite(view: RunView, *, zeros: int = 3, gradients: int = 20, fro
     It looks like perfect success. A public run trained 16,255 steps, 16 node-hours, on a NaN that came at step 1.
 
     ## How it is detected
-    The last `zeros` losses are exactly 0.0, and one of: they dropped there at once from a real loss (above 0.05, or far
+    The last `zeros` losses (one less where no gradient norm is finite there, or where fewer than ten losses, all above half
+    a nat, came before) are exactly 0.0, and one of: they dropped there at once from a real loss (above 0.05, or far
     above the smallest number that this log prints); the gradient norm is NaN, infinite or zero; the run began so and no
     gradient norm says otherwise. Zeros that were seen now and then before, up to a tenth, are no reason against it. Or: the last `gradients` gradient norms are all NaN or infinite while the loss is
     logged as a finite number. Or, as a warning: the last `frozen` losses are the same to the last digit, after a loss
@@ -78,7 +82,7 @@ def masked_non_finite(view: RunView, *, zeros: int = 3, gradients: int = 20, fro
     grad = view.series.get("grad_norm")
     steps, values = train.raw_steps, train.raw_values
     run = _trailing(values == 0.0)
-    if run >= zeros and _suspicious(view, train, grad, run):
+    if (run >= zeros or _at_once(values, grad, run, zeros)) and _suspicious(view, train, grad, run):
         first = int(steps[values.size - run])
         sentence = f"{run:,} losses in a row are exactly 0.0, which a cross-entropy never is."
         return _sighting(
@@ -92,6 +96,16 @@ def masked_non_finite(view: RunView, *, zeros: int = 3, gradients: int = 20, fro
             title = "Gradients are not finite since step {since}, yet a finite loss is logged"
             return _sighting(train, first, float(values[-1]), sentence, grad, title)
     return _frozen(view, train, grad, frozen)
+
+
+def _at_once(values: np.ndarray, grad: SeriesView | None, run: int, zeros: int) -> bool:
+    """Whether one zero less is enough: no gradient is finite there, or the first losses of all are followed by them."""
+    if run < max(1, zeros - 1):
+        return False
+    if grad is not None and grad.raw_values.size >= run:
+        return not np.isfinite(grad.raw_values[-run:]).any()
+    before = values[: values.size - run]
+    return 0 < before.size < FIRST and bool((before > REAL).all())
 
 
 def _frozen(view: RunView, train: SeriesView, grad: SeriesView | None, points: int) -> Sighting | None:

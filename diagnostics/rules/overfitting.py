@@ -22,6 +22,9 @@ CLIMB = 4
 BY_HEART, FAR_UP = 0.3, 1.5
 """Training loss ÷ validation loss that only learning by heart leaves between them, and nats of validation loss it counts from."""
 
+BEHIND = 0.5
+"""Training loss ÷ validation loss below which two evaluations that climb need be less steep to be no luck."""
+
 NEARLY_NOTHING, LOST = 0.1, 0.01
 """Share of its first value below which validation has little left to lose; and the share of its gain that is worth a word."""
 
@@ -79,7 +82,8 @@ def overfitting(
     clear trend, or four climb one after the other until the last one stands that far above), and the training loss is lower than it was at that best. Evaluations that jump about are judged
     together: five or more since the best, all above it, whose median is higher than `clear_rise` and noise explain.
     A training loss that has fallen by a tenth since, and lies a fifth below validation, bears witness: then three times
-    the noise is enough, and of few evaluations two that climb steeply. Without it a rise that is less than half more than
+    the noise is enough, and of few evaluations two that climb steeply (18 %, or 12 % where the training loss is below half of
+    validation). Without it a rise that is less than half more than
     one from which validation came back before, and has not lasted three times as long, is none.
     Sooner, as a warning: three evaluations since the lowest one are not lower, stand more than `slight_rise` above it, and
     above those that were as low but for noise, by their median or by the last two, and the training loss lies 15 % below them. It has surely fallen over the last 5 to
@@ -161,7 +165,7 @@ def overfitting(
     long = trending or (values.size >= evaluations and bool((above[-evaluations:] > limit).all()))
     climbing = values.size >= CLIMB and bool((np.diff(values[-CLIMB:]) > 0).all()) and bool(above[-2] > steady)
     long = long or (climbing and above[-1] > max(2 * rise, margin)) or _stays_above(val, train, sigma, clear_rise)
-    short = bool((above[-2:] > clear).all()) or _turned_at_once(above, clear_rise, train, best_step)
+    short = bool((above[-2:] > clear).all()) or _turned_at_once(above, clear_rise, train, val.last, best_step)
     if train is None:
         if not (values.size >= 4 and (above[-4:] > clear).all()):
             return None
@@ -219,13 +223,15 @@ def _came_back(val: SeriesView, sigma: float, best: float) -> bool:
     return risen < swings.USUAL * swings.came_back_from(levels, 1.25 * sigma / SMOOTHED**0.5, best, risen)
 
 
-def _turned_at_once(above: Floats, rise: float, train: SeriesView | None, best_step: int) -> bool:
+def _turned_at_once(above: Floats, rise: float, train: SeriesView | None, last: float, best_step: int) -> bool:
     """Whether of few evaluations the last two climb steeply while the training loss falls by a third.
 
-    They are too few to know their noise, and too steep to need it.
+    They are too few to know their noise, and too steep to need it: the less so the further training has left them behind.
     """
-    steep = bool(above.size <= 5 and above[-1] > above[-2] > rise and above[-1] > 3 * rise)
-    return steep and train is not None and train.level < 0.67 * train.near(best_step)
+    if above.size > 5 or train is None or not train.level < 0.67 * train.near(best_step):
+        return False
+    steep = (2 if train.level < BEHIND * last else 3) * rise
+    return bool(above[-1] > above[-2] > rise and above[-1] > steep)
 
 
 def _stays_above(val: SeriesView, train: SeriesView | None, sigma: float, rise: float) -> bool:

@@ -16,6 +16,9 @@ LONG, MIDDLE, SHORT = 200, 150, 100
 """Characters from which a text is judged as it is, from which ever less strictly, and from which at all."""
 STRICTER = 1.5
 """Times the limit of the compression for short texts; of their repeated share, what is left of the limit is halved twice."""
+LESS, TOGETHER = 0.7, 1.25
+"""Share of `repeated` that is enough where compression and share are together so many times both limits: windows of code and
+manuals come there as rarely as past the limits themselves, and a loop that changes a digit at each turn does."""
 
 
 @rule(
@@ -40,7 +43,7 @@ def repetitive_output(
 
     ## How it is detected
     Over the last 500 characters of a sample, blanks made one: bytes ÷ compressed bytes above `compression` **and** more
-    than `repeated` of the 4-grams of words seen before. A round of samples counts when at least `share` of its texts are
+    than `repeated` of the 4-grams of words seen before (seven tenths of that where it compresses the further for it). A round of samples counts when at least `share` of its texts are
     such; two rounds, one after the other, with `least` such texts between them make a warning. A text that is nearly all
     blanks is a loop too. Texts of fewer than 150
     characters must be loops through and through (by degrees from 200 on), those under 100 are not judged, nor are rounds before 5 % of the
@@ -102,7 +105,10 @@ def _repeats(sample: Sample, *, facts: Facts, compression: float, repeated: floa
     short = min(1.0, max(0, LONG - length) / (LONG - MIDDLE))
     compression *= 1 + (STRICTER - 1) * short
     repeated += 0.75 * (1 - repeated) * short
-    return texts.compression(sample.text) > compression and texts.repeated_share(sample.text) > repeated
+    squeezed, again = texts.compression(sample.text), texts.repeated_share(sample.text)
+    if not (squeezed > compression and again > LESS * repeated):
+        return False
+    return again > repeated or squeezed * again > TOGETHER * compression * repeated
 
 
 def _sighting(view: RunView, found: list[Judged], limit: float) -> Sighting:

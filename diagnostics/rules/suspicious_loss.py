@@ -10,7 +10,7 @@ from diagnostics import say
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.rule import Life, rule
 from diagnostics.series import SeriesView
-from diagnostics.view import BOLD, CHARACTERS, FIRST_STEPS, RunView
+from diagnostics.view import BOLD, CHARACTERS, EARLY, FIRST_STEPS, RunView
 
 LARGE_VOCABULARY = 200
 """Below it a run may be a puzzle (modular addition, a small grammar) whose loss truly goes to nothing."""
@@ -18,6 +18,9 @@ LARGE_VOCABULARY = 200
 FEW_TOKENS, AT_ONCE = 30, 0.9
 """A vocabulary, and a sum of rates: nine hundred steps at 0.001. With Adam a weight moves by about the rate a step, and
 puzzles, though they too are solved to the end, took one and a half times to five times as far; answers that are shown took 0.2 to 0.6."""
+
+LEARNED_NOTHING = 0.02
+"""A sum of rates with which no weights from scratch have learned to copy: a tenth of the least that it took."""
 
 FIRST_PASS = 0.9
 """Share of the first pass up to which nearly every text that is trained on is new."""
@@ -89,7 +92,8 @@ def suspicious_loss(
 
     ## When it is wrong
     Texts without surprise (tables of constants, generated sequences) are learned to nothing. Fine-tunes and classifiers
-    start low and get near zero honestly: they are not judged.
+    start low and get near zero honestly: they are not judged, nor is a loss that came down before the rates of its steps summed up to
+    0.02, where the config does not say that the run is from scratch: the model came with what it knows, and began in words it did not.
 
     ## Options
     - `share` (0.05): loss ÷ loss of knowing nothing.
@@ -122,6 +126,8 @@ def suspicious_loss(
     low = _low_at_the_end(train, limit)
     if not low or (low < points and not _evaluated_low(view, train, low, limit)):
         return None
+    if _came_knowing(view, int(train.steps[-low])):
+        return None
     seen = view.passes
     if seen is not None and seen < epoch:
         done = f"{say.percent(seen)} of the first pass is done."
@@ -138,14 +144,31 @@ def suspicious_loss(
 
 
 def _knowing_nothing(view: RunView) -> float | None:
-    """The loss of knowing nothing; at a rate that only runs from scratch are given it may be that of some dozens of characters."""
+    """The loss of knowing nothing; at a rate that only runs from scratch are given it may be that of some dozens of characters, or
+    of the declared alphabet."""
     train = view.train
     if view.uniform_loss is not None or train is None:
         return view.uniform_loss
     steps, values = train.first_points
+    if (
+        view.has_an_alphabet
+        and view.facts.from_scratch is not False
+        and int(steps[0]) <= EARLY
+        and view.step_size >= BOLD
+    ):
+        return view.facts.uniform_loss  # the first losses are the mean of steps in which much was learned already
     early = int(steps[0]) <= FIRST_STEPS and float(values[0]) >= CHARACTERS
     unsaid = view.facts.from_scratch is not False and view.facts.uniform_loss is None
     return float(values[0]) if early and unsaid and view.step_size >= BOLD else None
+
+
+def _came_knowing(view: RunView, since: int) -> bool:
+    """Whether weights that began knowing nothing cannot have been moved so far by then: a fine-tune that began in words it did
+    not know. What the config says of vocabulary or start is believed."""
+    if view.facts.uniform_loss is not None or view.facts.from_scratch:
+        return False
+    moved = view.rate_sum_until(since)
+    return moved is not None and moved < LEARNED_NOTHING
 
 
 def _low_at_the_end(series: SeriesView, limit: float) -> int:

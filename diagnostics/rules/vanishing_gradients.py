@@ -18,6 +18,11 @@ WAKING, ASLEEP = 3, 0.5
 is like those, three in a row are so once in 1,771 times. A block that was left out of one step alone, as layer drop does, is
 back at once; weights that became 0 begin anew."""
 
+ALL_ZERO, ALL_ZERO_SKIPPED = 12, 4
+"""Norms, all there are, that are exactly zero by no rounding; and where the rate is zero as well."""
+REAL, UNMOVED = 0.5, 0.01
+"""Nats above which a loss is not one that is zero by construction, and the share that it may have lost of its first value."""
+
 NEARLY_ALL = 0.9
 """Share of the last norms that must be tiny."""
 
@@ -45,7 +50,8 @@ def vanishing_gradients(
     ## How it is detected
     The loss has fallen by less than `fall` and is not falling now, and one of: nine in ten of the last `points` norms are
     below `tiny`; the first block's norm is below `ratio` of the last block's; the norms shrink step by step, at least
-    threefold each time, by a factor of `decay` over all, to below 0.005 (this needs three points only). Whether the loss
+    threefold each time, by a factor of `decay` over all, to below 0.005 (this needs three points only). Or every norm so far is exactly 0,
+    12 and more (four, where the rate is 0 too), and a loss above half a nat stands within a hundredth of where it began. Whether the loss
     falls or not, in a run from scratch, while the last block's norm is not 0: the first block's is exactly 0 for 20
     points; or for one point after 20 that were not, and for the next three less than half of what it was, or less than
     the least of those 20.
@@ -87,6 +93,9 @@ def vanishing_gradients(
     if grad is None or loss is None or grad.size < 3 or loss.size < 3:
         return None
     dead = _dead_block(view)
+    if dead is None and _nothing_arrives(view, grad, loss):
+        words = f"The gradient norm is exactly 0 at each of {grad.size:,} points."
+        return _sighting(view, grad, loss, int(grad.first_points[0][0]), 0.0, tiny, words)
     if dead is not None or _falls(loss, fall):
         return dead
     recent = grad.values[-points:]
@@ -108,6 +117,17 @@ def vanishing_gradients(
     from_norm, to_norm = float(grad.values[start]), float(grad.values[-1])
     sentence = f"The gradient norm shrank from {say.number(from_norm)} to {say.number(to_norm)}."
     return _sighting(view, grad, loss, int(grad.steps[start]), to_norm, from_norm / decay, sentence)
+
+
+def _nothing_arrives(view: RunView, grad: SeriesView, loss: SeriesView) -> bool:
+    """Whether the norm has been exactly zero from the first point on, and the loss, a real one, stands where it began.
+
+    A handful of points are enough where the rate is logged as zero too: every update is skipped.
+    """
+    skipped = view.get("learning_rate") is not None and view.rate is None
+    if grad.size < (ALL_ZERO_SKIPPED if skipped else ALL_ZERO) or grad.highest > 0 or grad.lowest.value < 0:
+        return False
+    return loss.level > REAL and min(loss.level, loss.last) > (1 - UNMOVED) * loss.start
 
 
 def _dead_block(view: RunView) -> Sighting | None:
@@ -215,13 +235,16 @@ def _sighting(
     frozen = Cause(
         "frozen weights", "the norm is exactly zero: nothing requires gradients" if zero else "check requires_grad"
     )
+    skipped = Cause(
+        "every update is skipped", "a loss scaler that finds an overflow in each step leaves norm and rate at zero"
+    )
     small = Cause("bad initialisation or saturated activations", "gradients shrink from layer to layer")
     return Sighting(
         severity=Severity.WARNING,
         title=f"Vanishing gradients since step {{since}}: {say.number(observed)}, and the loss does not fall",
         first_step=first,
         evidence=(seen, flat),
-        causes=(frozen, deep, small) if zero else (deep, small, frozen),
+        causes=(frozen, skipped, deep, small) if zero else (deep, small, frozen),
         remedies=(
             Remedy("Use pre-norm, residual connections and a scaled initialisation."),
             Remedy("Check that every parameter requires gradients and is given to the optimizer."),

@@ -61,6 +61,19 @@ def test_garbage_is_found(assert_finds: Any, text: str) -> None:
     assert finding.because is None
 
 
+def sums(rng: random.Random, count: int, *, stuck: bool) -> str:
+    """Lines of sums: all different, or the same one with a digit changed in every third line."""
+    digits = [rng.randrange(100, 999) if not stuck or at % 3 == 0 else 322 for at in range(count)]
+    return "\n".join(f"{one}+{377 if stuck else rng.randrange(100, 999)}={one + 377}" for one in digits)
+
+
+def test_a_loop_that_changes_a_digit_at_each_turn_is_one(assert_finds: Any, assert_silent: Any) -> None:
+    rng = random.Random(3)
+    for stuck, check in ((True, assert_finds), (False, assert_silent)):
+        rounds = [[sums(rng, 40, stuck=stuck) for _ in range(4)] for _ in range(3)]
+        check(sampled(rounds), "repetitive-output", config=PLAN)
+
+
 def test_one_prompt_a_round_takes_three_rounds(assert_finds: Any) -> None:
     assert assert_finds(sampled([[LOOP]] * 4), "repetitive-output", config=PLAN).detected_step == 300
 

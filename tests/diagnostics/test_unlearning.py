@@ -34,6 +34,25 @@ def test_a_step_up_that_noise_hides_is_seen_by_both_losses(assert_finds: Any, ru
     assert finding.first_step == 200
 
 
+def test_a_loss_that_was_still_falling_is_measured_from_where_it_stood(assert_finds: Any, run: Any) -> None:
+    """Twenty points in all before the step, most of them far above it: only the last few say where the loss was."""
+    falling = 2.4 + 2.8 * np.exp(-STEPS / 40) + np.where(STEPS > 100, 0.3, 0.0)
+    logged = slice(0, 400, 5)
+    rows = run(STEPS[logged].tolist(), train_loss=falling[logged] + 0.2 * NOISE[logged])
+    events = [{**row, **({"val_loss": float(falling[row["step"]])} if row["step"] % 25 == 0 else {})} for row in rows]
+    assert assert_finds(events, "divergence", config=CONFIG).detected_step <= 200
+
+
+def test_a_loss_that_falls_by_chance_before_it_rests_is_none(assert_silent: Any, run: Any) -> None:
+    """The last five losses before the lowest evaluation lie low by luck, and validation stays up: overfitting at most."""
+    falling = 2.4 + 2.8 * np.exp(-STEPS / 40) - np.where((STEPS > 80) & (STEPS <= 100), 0.08, 0.0)
+    logged = slice(0, 400, 5)
+    rows = run(STEPS[logged].tolist(), train_loss=falling[logged] + NOISE[logged])
+    evaluated = falling + np.where(STEPS > 100, 0.15, 0.0)
+    events = [{**row, **({"val_loss": float(evaluated[row["step"]])} if row["step"] % 25 == 0 else {})} for row in rows]
+    assert_silent(events, "divergence", config=CONFIG)
+
+
 def test_a_step_of_a_fiftieth_is_left_alone(assert_silent: Any, run: Any) -> None:
     assert_silent(story(run, stepped(0.06), stepped(0.06)), "divergence", config=CONFIG)
 
@@ -147,8 +166,12 @@ def test_a_classifier_that_falls_back_to_chance_has_diverged(assert_finds: Any, 
     assert 280 <= finding.first_step <= 320 and finding.detected_step <= 520
 
 
-def test_a_classifier_that_lost_half_or_that_validation_denies_is_left_alone(assert_silent: Any, run: Any) -> None:
-    assert_silent(fine_tune(run, [*LEARNED, *[0.53] * 30]), "divergence")
+def test_a_classifier_that_lost_half_has_not_lost_all(assert_finds: Any, run: Any) -> None:
+    finding = assert_finds(fine_tune(run, [*LEARNED, *[0.53] * 30]), "divergence")
+    assert finding.severity == "warning" and "The mean loss rose" in finding.evidence[0].sentence
+
+
+def test_a_classifier_that_validation_denies_is_left_alone(assert_silent: Any, run: Any) -> None:
     falls = [0.7, 0.65, 0.6, 0.55, 0.5, 0.48, 0.47, 0.46, 0.45, 0.44]
     assert_silent(fine_tune(run, [*LEARNED, *[0.69] * 30], falls), "divergence")
 

@@ -24,7 +24,7 @@ def read(text: str) -> tuple[list[dict[str, Any]], list[str]]:
 @pytest.mark.parametrize(
     ("line", "numbers"),
     [
-        ("iter 10: loss 4.5, time 267.36ms, mfu 8.92%", {"step": 10, "loss": 4.5}),
+        ("iter 10: loss 4.5, time 267.36ms, mfu 8.92%", {"step": 10, "loss": 4.5, "step_time": 0.26736}),
         ("step 500: train loss 1.9, val loss 2.1", {"step": 500, "train loss": 1.9, "val loss": 2.1}),
         (
             "step     1 | loss: 10.9 | lr 1.6e-06 | norm: 14.8 | dt: 410.25ms | tok/sec: 1,277,966",
@@ -60,7 +60,13 @@ def read(text: str) -> tuple[list[dict[str, Any]], list[str]]:
         ("4500/20000 train_loss: 2.75 tok/s: 6606485", {"step": 4500, "train_loss": 2.75, "tok/s": 6606485}),
         ("INFO - Eval Step 200: Loss=2.5, Perplexity=inf", {"step": 200, "val/Loss": 2.5, "val/Perplexity": math.inf}),
         ("250 val 6.25", {"step": 250, "val/loss": 6.25}),
-        ("[    5/600] loss=4.5 lr=4.5e-04 (58885 tok/s)", {"step": 5, "loss": 4.5, "lr": 4.5e-4}),
+        ("[    5/600] loss=4.5 lr=4.5e-04 (58885 tok/s)", {"step": 5, "loss": 4.5, "lr": 4.5e-4, "tok/s": 58885}),
+        (
+            "step   24/900 | loss 4.25 (-0.57z)| norm 1.36 (-0.29z)| lr 8.00e-04 | 6.25 ms | 0.1% bf16 MFU | 42222 tok/s",
+            {"step": 24, "loss": 4.25, "norm": 1.36, "lr": 8e-4, "step_time": 0.00625, "tok/s": 42222},
+        ),
+        ("iter 10: loss 4.25, time 512", {"step": 10, "loss": 4.25}),
+        ("step 5 | loss 4.25 | 1200 tokens read | took 12 ms | 3 msgs", {"step": 5, "loss": 4.25}),
         ("[   60/600] eval: loss=3.25 ppl=inf", {"step": 60, "val/loss": 3.25, "val/ppl": math.inf}),
         ("s:250 tel:6.250000", {"step": 250, "val/loss": 6.25}),
         ("s:250 trl:6.2500 lr:0.000600 norm:1.50", {"step": 250, "train/loss": 6.25, "lr": 6e-4, "norm": 1.5}),
@@ -222,7 +228,7 @@ def test_a_validation_loss_on_a_line_of_its_own_belongs_to_the_step_above_it() -
 
 
 def test_a_log_of_one_line_is_read() -> None:
-    assert read("iter 0: loss 10.5, time 3ms, mfu 1.5%\n")[0] == [{"step": 0, "loss": 10.5}]
+    assert read("iter 0: loss 10.5, time 3ms, mfu 1.5%\n")[0] == [{"step": 0, "loss": 10.5, "step_time": 0.003}]
 
 
 def test_a_bare_number_counts_where_nothing_else_does() -> None:

@@ -67,6 +67,11 @@ def test_lines_of_other_tools_are_metrics_when_they_hold_numbers() -> None:
     ]
 
 
+def test_a_count_and_its_end_in_one_cell() -> None:
+    line = '{"loss": 2.5, "global_step/max_steps": "10/438", "ratio": "1/2"}\n'
+    assert numbers(line) == [{"step": 10, "loss": 2.5}]
+
+
 @pytest.mark.parametrize("spelling", ["NaN", '"NaN"', '"nan"', '"-nan"'])
 def test_nan_in_any_spelling(spelling: str) -> None:
     (point,) = numbers(f'{{"step":1,"loss":{spelling}}}\n')
