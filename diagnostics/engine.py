@@ -218,7 +218,7 @@ class Engine:
         if self._stalled:
             self._look("silence")
             self._stalled = self._open("silence")
-        if self._intake.schedule.due(row.loss, row.evaluation, row.grad):
+        if self._intake.schedule.due(row.loss, row.evaluation, row.grad, row.skipped):
             self._look()
 
     @property

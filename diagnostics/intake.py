@@ -23,6 +23,8 @@ from diagnostics.stretch import MAX_STEP, NOT_MADE, NOTHING, Cells, Stretch
 
 NOT_METRICS = frozenset(("type", "step", "time"))
 LOSSES = ("train_loss", "val_loss")
+GUARDED = (*LOSSES, "grad_norm", "skipped_steps")
+"""What the schedule of looks is told of."""
 GONE_ON = 10
 """Points of another series after the last loss from which on that loss is missing, not late."""
 NONE = np.zeros(0, dtype=np.int64)
@@ -38,6 +40,7 @@ class Row(NamedTuple):
     evaluated: bool
     """Whether the row holds an evaluation, be it the last one."""
     grad: float | None
+    skipped: float | None
     anew: bool
     """Whether another run was seen to begin in the same log: what came before is forgotten."""
 
@@ -164,7 +167,7 @@ class Intake:
         for role, number in watched.items():
             self.histories[role].append(self.clock.place(role, step), number)
         anew = self._begin_anew(self.clock.restarts > restarts, watched)
-        return Row(loss, evaluation, evaluated, watched.get("grad_norm"), anew)
+        return Row(loss, evaluation, evaluated, watched.get("grad_norm"), watched.get("skipped_steps"), anew)
 
     def take_rows(self, rows: Stretch, start: int) -> tuple[int, bool]:
         """Take rows from `start` on, up to and with the first that asks for a look: (how many, whether to look).
@@ -180,7 +183,7 @@ class Intake:
         told = cells.get("val_loss", NOTHING)
         if told.rows.size:
             cells["val_loss"] = self._fresh(told, cells.get("train_loss", NOTHING))
-        due = self.schedule.first_due(stop - start, *(cells.get(role, NOTHING) for role in (*LOSSES, "grad_norm")))
+        due = self.schedule.first_due(stop - start, *(cells.get(role, NOTHING) for role in GUARDED))
         count = stop - start if due is None else due + 1
         steps = rows.steps[start : start + count]
         cells = {role: found.between(0, count) for role, found in cells.items()}

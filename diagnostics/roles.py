@@ -83,6 +83,8 @@ ROLES: tuple[Role, ...] = (
           "train/update_ratio", "update_ratio update_to_weight update_to_weight_ratio update_weight_ratio"),
     _role("loss_scale", "loss scale", "", "fp16 loss scaler's factor", "every logged step", "train/loss_scale",
           "loss_scale grad_scale amp_scale train/grad_scale scaler/scale loss_scaler"),
+    _role("skipped_steps", "skipped steps", "steps", "steps skipped since the start because gradients overflowed in fp16",
+          "every logged step, or every overflow", "train/skipped_steps", "skipped_steps total_skipped_steps"),
     _role("tokens", "tokens", "tokens", "tokens trained on since the start", "every logged step", "train/tokens",
           "tokens total_tokens tokens_seen num_tokens consumed_tokens num_input_tokens_seen train/total_tokens n_tokens"),
     _role("accuracy", "accuracy", "", "share of right answers on held-out data", "every evaluation", "val/accuracy",

@@ -1,8 +1,9 @@
 """What trainers print: lines of text in which a step and a loss are told. Numbered lines in, events out. Pure.
 
 Knows what most training loops print: `iter 10: loss 4.57`, `step 1 | loss: 10.9 | lr 1.6e-06`, `step:5/90 val_loss:3.7`, Megatron's
-`iteration 5/ 90 | lm loss: 2.2E+00 |`, Hugging Face's `{'loss': 3.4, 'epoch': 0.1}`, progress bars with a loss. A line that tells
-no loss, or no step to it, is prose, and passed over in silence: what the numbers of a sentence mean cannot be known.
+`iteration 5/ 90 | lm loss: 2.2E+00 |`, Hugging Face's `{'loss': 3.4, 'epoch': 0.1}`, progress bars with a loss, overflows in fp16
+(`overflows`). Another line that tells no loss, or no step to it, is prose, and passed over in silence: what the numbers of a
+sentence mean cannot be known.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from itertools import chain, islice
 from runwell import parts
 from runwell.lines import Lines, Numbered
 from runwell.loglines import Item
+from runwell.overflows import SCALE, SKIPPED_IN_ROW, Overflows
 from runwell.rows import STEP_NAMES, TIME_NAMES, Rows, parse_number
 from runwell.wire import BadEvent, Event
 
@@ -104,7 +106,9 @@ _WRAPPED = re.compile(r"\b(?:np\.float\d+|tensor)\(([^(),]*)[^()]*\)")
 
 _COUNTING = frozenset(STEP_NAMES) | {"it", "update"}
 _LOSSES = frozenset({"loss", "nll", "losses", "xent", "bpb"})
-_BARE = _COUNTING | _LOSSES | {"epoch", "lr", "norm", "gnorm", "grad_norm", "ppl", "mfu"}
+_SCALES = frozenset({"scale", "scaler"})
+"""What belongs to a loss and is none; nor is the line of a program that told of it, `[loss_scaler.py:181]`."""
+_BARE = _COUNTING | _LOSSES | {"epoch", "lr", "norm", "gnorm", "grad_norm", "ppl", "mfu", SCALE}
 """Last words of names that need no sign before their number."""
 
 
@@ -131,7 +135,9 @@ def numbers_in(line: str, *, told_above: bool = False) -> dict[str, float]:
             continue
         if match["unit"]:
             number *= _UNITS[match["unit"].strip()]
-        if words[-1].removeprefix("valid_") in _COUNTING:
+        if words[-2:] == SKIPPED_IN_ROW.split(" "):
+            found[SKIPPED_IN_ROW] = number
+        elif words[-1].removeprefix("valid_") in _COUNTING:
             # fairseq tells its epochs as `update`, with a fraction, before its steps
             found["step"] = number if words[-1] == "num_updates" else found.get("step", number)
             evaluation = evaluation or parts.is_validation(words[0])  # `Eval Step 200: Loss=2.5`
@@ -145,7 +151,11 @@ def numbers_in(line: str, *, told_above: bool = False) -> dict[str, float]:
             found.setdefault(*(("tok/s", number) if match["speed"] else ("step_time", number / 1e3)))
     if "val" in found and "loss train" in found:  # litgpt: `loss train: 2.5, val: 2.6`
         found["val loss"] = found.pop("val")
-    if HUGGING_FACES_END in found or not any(_is_loss(name) for name in found):
+    if "loss scale" in found:  # one name for the rows and for the lines between them
+        found[SCALE] = found.pop("loss scale")
+    # Megatron tells no loss of steps that were all skipped
+    skipped = "step" in found and {SCALE, SKIPPED_IN_ROW} <= found.keys()
+    if HUGGING_FACES_END in found or not (skipped or any(_is_loss(name) for name in found)):
         return {}
     count = _COUNT.search(line) or (_BARE_COUNT.search(line) if "epoch" not in found else None)
     if "step" not in found and count:
@@ -161,7 +171,7 @@ def _is_bare(word: str) -> bool:
 
 def _is_loss(name: str) -> bool:
     words = re.split(r"[^a-z]+", name.lower())
-    return not _LOSSES.isdisjoint(words) and "scale" not in words
+    return not _LOSSES.isdisjoint(words) and _SCALES.isdisjoint(words)
 
 
 def _shortest(name: str, words: list[str], sign: str) -> str:
@@ -212,8 +222,9 @@ class _Reports:
         self._step = 0.0
         self._epoch = 0
         self._columns: list[str] = []
+        self._overflows = Overflows()
         self.any = False
-        """Whether there was one."""
+        """Whether there was one that tells a loss."""
 
     def of(self, lines: Iterable[Numbered]) -> Iterator[Event | str]:
         """Those of the lines; of one over several lines when it is known to be over, by a line or by `rest`."""
@@ -222,6 +233,7 @@ class _Reports:
                 self._open[_under_word(below[1], below[2])] = float(below[3].replace(",", ""))
                 continue
             yield from self.rest()
+            line, overflows = self._overflows.of_line(line)
             if heading := _HEADING.search(line):
                 self._step = float(heading[1])
                 self._open = {"step": self._step}
@@ -231,7 +243,8 @@ class _Reports:
                 self._epoch = int(epoch[1])
             # what begins as JSON is no print: it is read as JSON, or was found to be broken
             elif not line.lstrip().startswith('{"') and (numbers := self._of_table(line) or self._of_line(line)):
-                yield from self._event(number, numbers)
+                yield from self._event(number, self._overflows.with_count(numbers))
+            yield from map(self._rows.beside, overflows)
 
     def rest(self) -> Iterator[Event | str]:
         """The report that has been begun."""

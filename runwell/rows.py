@@ -76,6 +76,7 @@ class Rows:
         self._same_epoch = 0
         self._ahead = 0
         self._last: int | None = None
+        self._given = 0
         self._plans: dict[tuple[str, ...], _Plan] = {}
 
     def metrics(self, numbers: Mapping[str, float]) -> Event:
@@ -92,8 +93,13 @@ class Rows:
         time_name = plan.time if abs(numbers.get(plan.time, math.nan)) < 1e12 else ""
         if plan.plain and time_name == plan.time and step_name == plan.step and len(numbers) > 1 + bool(time_name):
             self._count += 1
+            self._given = whole
             return {"type": "metrics", **numbers, "step": whole}
         return self._careful(numbers, step_name, whole, plan.time, time_name)
+
+    def beside(self, numbers: Mapping[str, float]) -> Event:
+        """One of numbers that are no row of their own: at the step of the last row, or at 0 before the first one."""
+        return {"type": "metrics", **numbers, "step": self._given}
 
     def took(self, steps: Sequence[int]) -> None:
         """Count rows that were read together, all with a step of their own."""
@@ -109,6 +115,7 @@ class Rows:
             raise BadEvent("there is no number in it" + (f" but its {step_name}" if step_name else ""))
         event.update(fine)
         self._count += 1
+        self._given = step
         return event
 
     def _planned(self, names: tuple[str, ...]) -> _Plan:

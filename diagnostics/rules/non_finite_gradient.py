@@ -9,6 +9,7 @@ import numpy as np
 from diagnostics import say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.rule import Life, rule
+from diagnostics.scaler import read_fall
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
 
@@ -17,14 +18,22 @@ SEARCH_ENDS = 20
 SEARCH_LENGTH = 30
 """The longest search that is believed: 2^30 is above every trainer's first scale but a few."""
 
+FIRST_SCALE = 128
+"""The lowest scale that a trainer begins its search at by default."""
+UNSCALED = 16
+"""A scale that helps no more: what overflows even there is beyond 2,000 where healthy gradients are below 1."""
+NEVER_FOUND = 16, 1
+"""(steps, scale): a search that has found nothing. It began at 2^16 with the mean loss of a token, or at 2^7 with the sum of
+some thousands of them (fairseq), whose scale healthily rests thousands of times lower."""
+
 NOTHING_LEARNED = 6.0
 """Nats of loss that no language model rests at once it has learned: norms that were never finite are then believed sooner."""
 
 
 @rule(
     "non-finite-gradient",
-    needs=(("grad_norm",),),
-    helps=("train_loss", "loss_scale"),
+    needs=(("grad_norm", "loss_scale"),),
+    helps=("train_loss", "skipped_steps"),
     blind="gradients that are NaN or infinite cannot be seen",
     clock="grad_norm",
     severity=Severity.CRITICAL,
@@ -49,8 +58,12 @@ def non_finite_gradient(view: RunView, *, in_a_row: int = 5, of_twenty: int = 5)
     begins in the middle of a run has no search in it; norms that are never finite are believed there if the loss rests
     above 6 nats.
 
+    The loss scale of fp16 tells the same where no norm does: `in_a_row` steps or more were skipped one after the other,
+    with hardly a step between, and the scale has come down to 16 or less, where gradients are as good as unscaled. A
+    search at the start, from 128 or more, may go lower: it is over when 16 steps were skipped and the scale is 1 or less.
+
     ## Likely causes
-    - Overflow in fp16: a loss scale that is too large or never adapts.
+    - Overflow in fp16: a loss scale that is too large or never adapts, or weights that no scale helps any more.
     - Learning rate too high: activations grow until the backward pass overflows.
     - sqrt(0), log(0) or 0 ÷ 0 in the model or the loss: finite forwards, NaN backwards.
 
@@ -60,7 +73,7 @@ def non_finite_gradient(view: RunView, *, in_a_row: int = 5, of_twenty: int = 5)
     - Turn on anomaly detection (`torch.autograd.detect_anomaly`) for a few steps: it names the operation.
 
     ## When it is wrong
-    Single non-finite norms are a loss scaler at work and stay silent. Tables that hold a norm only in every k-th row are
+    Single non-finite norms and skipped steps are a loss scaler at work and stay silent. Tables that hold a norm only in every k-th row are
     told by their even spacing.
 
     ## Options
@@ -78,7 +91,14 @@ def non_finite_gradient(view: RunView, *, in_a_row: int = 5, of_twenty: int = 5)
     ## References
     - Micikevicius et al., Mixed Precision Training, 2018 (loss scaling).
     """
-    grad = view.series["grad_norm"]
+    return _of_norms(view, in_a_row, of_twenty) or _of_scale(view, in_a_row)
+
+
+def _of_norms(view: RunView, in_a_row: int, of_twenty: int) -> Sighting | None:
+    """What the gradient norms tell."""
+    grad = view.series.get("grad_norm")
+    if grad is None:
+        return None
     bad = ~np.isfinite(grad.raw_values)
     if not bad[-20:].any():
         return None
@@ -91,6 +111,41 @@ def non_finite_gradient(view: RunView, *, in_a_row: int = 5, of_twenty: int = 5)
     if improved and (never or count == of):
         return None  # weights that get better were not moved by NaN, nor left alone: the norm is not what is measured
     return _sighting(view, grad, first, count, of, improved)
+
+
+def _of_scale(view: RunView, in_a_row: int) -> Sighting | None:
+    """What the loss scale tells: steps that are skipped one after the other although the scale is as low as it can help."""
+    fall, scale = view.once(read_fall), view.get("loss_scale")
+    if fall is None or scale is None:
+        return None
+    searching = fall.losses_before < SEARCH_ENDS and fall.high >= FIRST_SCALE
+    least, low = NEVER_FOUND if searching else (in_a_row, UNSCALED)
+    if fall.skipped < least or fall.low > low or _improved(view, fall.first_step):
+        return None
+    first, now = fall.first_step, say.number(fall.low)
+    observed = Evidence(
+        series=scale.name,
+        window=(first, max(first, fall.last_step)),
+        observed=fall.low,
+        limit=float(low),
+        sentence=f"{fall.skipped:,} steps were skipped one after the other since step {say.step(first)}; the loss scale went "
+        f"from {say.number(fall.high)} to {now}.",
+    )
+    return Sighting(
+        severity=Severity.CRITICAL,
+        title=f"Gradients overflow since step {{since}}: {fall.skipped:,} steps skipped in a row, the loss scale is down to {now}",
+        first_step=first,
+        evidence=(observed, *_loss_evidence(view, first)),
+        causes=(
+            Cause(
+                "NaN or infinity in the model or the loss",
+                "no loss scale helps against what is not finite before it is scaled",
+            ),
+            *_causes(fall.low, infinite_first=True),
+        ),
+        remedies=_remedies(view.checkpoint_before(first - 1)),
+        confidence=0.9,
+    )
 
 
 def _streak(view: RunView, grad: SeriesView, bad: np.ndarray, least: int) -> tuple[int, int, int] | None:
@@ -157,21 +212,24 @@ def _sighting(view: RunView, grad: SeriesView, first: int, count: int, of: int, 
         sentence=f"{words} are not finite since step {say.step(first)} (the last one is {kind}).",
     )
     scale = view.get("loss_scale")
-    checkpoint = view.checkpoint_before(first - 1)
     return Sighting(
         severity=Severity.WARNING if improved else Severity.CRITICAL,
         title=f"Gradients are {kind} since step {{since}}: {count:,} of the last {of:,}",
         first_step=first,
         evidence=(observed, *_loss_evidence(view, first)),
-        causes=_causes(scale.last if scale is not None else None, np.isinf(grad.nonfinite.first_value)),
-        remedies=(
-            Remedy("Train in bf16 or fp32 instead of fp16.", {"precision": "fp32"}, checkpoint),
-            Remedy(
-                "Lower the learning rate and clip gradients.", {"learning_rate": "×0.3", "grad_clip": 1.0}, checkpoint
-            ),
-            Remedy("Run a few steps under torch.autograd.detect_anomaly: it names the operation that gives NaN."),
+        causes=_causes(
+            scale.last if scale is not None else None, infinite_first=bool(np.isinf(grad.nonfinite.first_value))
         ),
+        remedies=_remedies(view.checkpoint_before(first - 1)),
         confidence=0.8 if improved else 0.95,
+    )
+
+
+def _remedies(checkpoint: int | None) -> tuple[Remedy, ...]:
+    return (
+        Remedy("Train in bf16 or fp32 instead of fp16.", {"precision": "fp32"}, checkpoint),
+        Remedy("Lower the learning rate and clip gradients.", {"learning_rate": "×0.3", "grad_clip": 1.0}, checkpoint),
+        Remedy("Run a few steps under torch.autograd.detect_anomaly: it names the operation that gives NaN."),
     )
 
 
@@ -185,7 +243,7 @@ def _loss_evidence(view: RunView, first: int) -> tuple[Evidence, ...]:
     return (Evidence(series=loss.name, window=window, observed=loss.level, limit=before, sentence=sentence),)
 
 
-def _causes(scale: float | None, infinite_first: bool) -> tuple[Cause, ...]:
+def _causes(scale: float | None, *, infinite_first: bool) -> tuple[Cause, ...]:
     why = (
         f"the loss scale is {scale:g} and does not come down to where gradients fit"
         if scale is not None

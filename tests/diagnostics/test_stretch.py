@@ -182,7 +182,7 @@ cell = st.one_of(st.none(), number)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
-@given(st.lists(st.tuples(cell, cell, cell), min_size=1, max_size=60), st.integers(1, 8), st.integers(0, 3000))
+@given(st.lists(st.tuples(cell, cell, cell, cell), min_size=1, max_size=60), st.integers(1, 8), st.integers(0, 3000))
 def test_the_schedule_takes_columns_as_it_takes_rows(
     rows: list[tuple[float | None, ...]], times: int, before: int
 ) -> None:
@@ -195,7 +195,7 @@ def test_the_schedule_takes_columns_as_it_takes_rows(
     looks = [at for at, row in enumerate(rows) if one.due(*row)]
     found, start = [], 0
     while start < len(rows):
-        columns = [cells_of([row[role] for row in rows[start:]]) for role in range(3)]
+        columns = [cells_of([row[role] for row in rows[start:]]) for role in range(4)]
         due = other.first_due(len(rows) - start, *columns)
         found += [] if due is None else [start + due]
         start = len(rows) if due is None else start + due + 1
