@@ -55,8 +55,8 @@ _COUNT = re.compile(
 _BARE_COUNT = re.compile(r"^(\d+): (?=[A-Za-z])|\bbatch: (\d+),")
 """The same where nothing else counts: `60: Loss 3.5`, `batch: 60, loss: 3.5`."""
 
-_BARE_ROW = re.compile(r"\s*(\d+) (train|val) (\S+)\s*")
-"""The shortest form there is: `250 val 6.25`."""
+_BARE_ROW = re.compile(rf"\s*(\d+) (train|val) (\S+)((?: [A-Za-z_]\w* (?:{_NUMBER}))*)\s*", re.IGNORECASE)
+"""The shortest form there is: `250 val 6.25`, and with more behind it: `1 train 10.5 adam_lr 2.5e-06`."""
 
 _LLMC = re.compile(r"s:(\d+) (trl|tel):(\S+)(?: lr:(\S+) norm:(\S+))?\s*")
 """llm.c's own log: a training or a test loss, with what belongs to it."""
@@ -119,7 +119,13 @@ def numbers_in(line: str, *, told_above: bool = False) -> dict[str, float]:
     """
     line = _WRAPPED.sub(r"\1", _COLOURS.sub("", line[:LONGEST]))
     if (row := _BARE_ROW.fullmatch(line)) and (number := parse_number(row[3])) is not None:
-        return {"step": float(row[1]), f"{row[2]}/loss": number}
+        words = row[4].split()
+        pairs = zip(words[::2], (parse_number(word.replace(",", "")) for word in words[1::2]), strict=True)
+        others = {name: other for name, other in pairs if other is not None}
+        part = row[2].lower()
+        return {"step": float(row[1]), f"{part}/loss": number} | (
+            parts.as_validation(others) if part == "val" else others
+        )
     if (at := _AT.search(line)) and (number := parse_number(at[3].replace(",", ""))) is not None:
         return {"step": float(at[2]), f"{'train' if at[1].lower().startswith('train') else 'val'}/loss": number}
     if llmc := _LLMC.fullmatch(line):

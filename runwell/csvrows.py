@@ -27,6 +27,9 @@ _TOLD = re.compile(r"[=:]\s*[-+]?\.?\d|\bloss\s+[-+]?\.?\d", re.IGNORECASE)
 _COUNT = re.compile(r"(\d{1,3}(?:,\d{3})+)(?:\.0*)?|(\d+) */ *\d+")
 """A count as people write it: `1,000`, or `10/500`."""
 
+SENTENCES = 10
+"""Rows without a number below a header that names neither steps nor a loss: it was a sentence with a comma in it."""
+
 
 def read_csv(lines: Lines, name: str, *, bulk: bool = False, one: OneRun | None = None) -> Iterator[Item]:
     """Events of the rows under a header row, or a sentence for each bad one.
@@ -57,9 +60,12 @@ class _Reader:
     def read(self, bulk: bool) -> Iterator[Item]:
         """All rows."""
         try:
-            header = [cell.strip() for cell in next(self._cells)]
+            header = [cell.strip() for cell in next(self._cells, ())]
         except csv.Error as error:
             yield self._told(error)
+            return
+        if not header:
+            yield self._told("no header stands below the comments")
             return
         if len(header) == 1 and parse_number(header[0]) is None and " " in header[0]:
             yield self._told("neither a JSON object nor a CSV header")
@@ -79,10 +85,16 @@ class _Reader:
         names = [name for name in self._header if name]
         # of two columns with one name each row has the last that holds a number
         ahead = bulk and len(set(names)) == len(names) and not self._melted and not self._run
+        sure, bad = bool(self._known), 0
         for item in self._one_by_one():
             yield item
-            if ahead and not isinstance(item, str):
+            sure = sure or not isinstance(item, str)
+            if sure and ahead and not isinstance(item, str):
                 break
+            bad += not sure
+            if bad >= SENTENCES:
+                yield self._told("neither a JSON object nor a CSV header stands above it")
+                return
         while texts := self._lines.many():
             yield from self._together(texts)
 

@@ -60,6 +60,8 @@ def read(text: str) -> tuple[list[dict[str, Any]], list[str]]:
         ("4500/20000 train_loss: 2.75 tok/s: 6606485", {"step": 4500, "train_loss": 2.75, "tok/s": 6606485}),
         ("INFO - Eval Step 200: Loss=2.5, Perplexity=inf", {"step": 200, "val/Loss": 2.5, "val/Perplexity": math.inf}),
         ("250 val 6.25", {"step": 250, "val/loss": 6.25}),
+        ("1 train 10.5 hard inf adam_lr 2.5e-06", {"step": 1, "train/loss": 10.5, "hard": math.inf, "adam_lr": 2.5e-6}),
+        ("1 val 10.5 hard 1e3", {"step": 1, "val/loss": 10.5, "val/hard": 1000}),
         ("[    5/600] loss=4.5 lr=4.5e-04 (58885 tok/s)", {"step": 5, "loss": 4.5, "lr": 4.5e-4, "tok/s": 58885}),
         (
             "step   24/900 | loss 4.25 (-0.57z)| norm 1.36 (-0.29z)| lr 8.00e-04 | 6.25 ms | 0.1% bf16 MFU | 42222 tok/s",
@@ -109,6 +111,7 @@ def test_non_finite_reports(word: str) -> None:
         "{'train_runtime': 12.5, 'train_loss': 0.38, 'epoch': 2.0}",  # the mean of the run, at its end
         "step 4: saved to /out/loss",
         "250 hella 0.25",
+        "250 train 10.5 hours of it",
         "",
     ],
 )
@@ -167,6 +170,13 @@ def test_json_lines_stay_json_lines_though_one_is_broken() -> None:
 def test_a_table_stays_a_table_though_it_holds_words() -> None:
     events, told = read("step,loss,note\n1,2.5,step 9: loss 4\n2,2.0,\n")
     assert told == [] and [event["step"] for event in events] == [1, 2]
+
+
+def test_a_sentence_with_a_comma_above_a_printed_log_is_no_header() -> None:
+    """Though one of its lines has numbers between commas, far below."""
+    told_first = "max_steps is given, it will override any value\n" + "x: {\n" * 30 + "  7.0e-06, -4.0e-05, ...])\n"
+    events, told = read(told_first + "Step 20/90 (2.0%) | Loss: 1.5\nStep 30/90 (3.0%) | Loss: 1.25\n")
+    assert told == [] and [(event["step"], event["Loss"]) for event in events] == [(20, 1.5), (30, 1.25)]
 
 
 def test_an_impossible_step_is_told() -> None:

@@ -138,3 +138,14 @@ def test_a_log_that_was_cut_while_it_was_written_begins_with_nothing(tmp_path: P
     path = tmp_path / "train.log"
     path.write_bytes(b"\0" * 5000 + b"\niter 10: loss 2.5, time 3ms\niter 20: loss 2.25, time 3ms\n")
     assert [event["loss"] for event in read_events(path)] == [2.5, 2.25]
+
+
+@pytest.mark.parametrize("text", ["#", "# step,loss\n# 1,2.5\n", "sep=;"])
+def test_comments_alone_are_no_table(text: str) -> None:
+    with pytest.raises(UnreadableLog, match="no header stands below"):
+        read(text)
+
+
+def test_rows_of_words_below_names_that_tell_steps_are_a_table_all_the_same() -> None:
+    rows, told = read("step,loss\n" + "saved,well\n" * 30 + "10,2.5\n20,2.25\n")
+    assert rows == [(10, 2.5), (20, 2.25)] and len(told) == 20
