@@ -31,6 +31,8 @@ class Fall(NamedTuple):
     """The scale before the first of them."""
     low: float
     """The scale now."""
+    held: int
+    """The last of them, which left the scale as it was: it is at its floor."""
     losses_before: int
     """Logged losses before the first of them, as far as they are remembered."""
 
@@ -53,11 +55,18 @@ def read_fall(view: RunView) -> Fall | None:
     if values[-1] > 0 and np.count_nonzero(later > at[-1]) > ROWS_BETWEEN:
         return None  # the steps since then were not skipped
     begun = _begun(at, counts, rows)
-    first = int(at[begun])
+    first, many = int(at[begun]), round(float(counts[begun:].sum()))
     before = values[risen:][steps[risen:] < first]
-    high = float(before[-1] if before.size else values[risen])
-    losses = int(np.count_nonzero(rows < first))
-    return Fall(round(float(counts[begun:].sum())), first, int(at[-1]), high, float(values[-1]), losses)
+    moved = np.flatnonzero(values != values[-1])
+    return Fall(
+        skipped=many,
+        first_step=first,
+        last_step=int(at[-1]),
+        high=float(before[-1] if before.size else values[risen]),
+        low=float(values[-1]),
+        held=min(many, values.size - 2 - int(moved[-1] if moved.size else -1)) if skipped is not None else 0,
+        losses_before=int(np.count_nonzero(rows < first)),
+    )
 
 
 def _overflows(skipped: SeriesView | None, steps: Ints, values: Floats, most: int) -> tuple[Ints, Floats]:
@@ -74,10 +83,9 @@ def _overflows(skipped: SeriesView | None, steps: Ints, values: Floats, most: in
 
 
 def _begun(at: Ints, counts: Floats, rows: Ints) -> int:
-    """The first of the overflows in a row: since then as many steps were skipped as passed, or hardly a loss was logged."""
+    """The first of the overflows in a row: since then at least as many steps were skipped as passed."""
     told = np.searchsorted(rows, at, side="right")
     apart = (np.diff(told) > ROWS_BETWEEN) & (np.diff(at) > counts[1:])
-    passed, skipped = at[-1] - at, np.cumsum(counts[::-1])[::-1]
-    together = (passed <= skipped) | (told[-1] - told <= ROWS_BETWEEN)
+    together = at[-1] - at <= np.cumsum(counts[::-1])[::-1]
     together[: int(np.flatnonzero(apart)[-1]) + 1 if apart.any() else 0] = False
     return int(together.argmax())  # the last one is together with itself

@@ -7,6 +7,7 @@ loss scale to: 0.25`; and that Megatron counts such steps in its rows. Knows no 
 
 from __future__ import annotations
 
+import math
 import re
 
 SCALE = "loss_scale"
@@ -56,7 +57,7 @@ class Overflows:
         """The numbers of another line of the log, with the count of skipped steps where they tell how many there were."""
         self._scale = numbers.get(SCALE, self._scale)
         skipped = numbers.get(SKIPPED_IN_ROW)
-        if skipped is None:
+        if skipped is None or not math.isfinite(skipped):
             return numbers
         self._skipped += max(int(skipped), self._since_row)  # its overflows may have been told by lines as well
         self._since_row = 0

@@ -9,7 +9,7 @@ import numpy as np
 from diagnostics import say, stats
 from diagnostics.finding import Cause, Evidence, Remedy, Severity, Sighting
 from diagnostics.rule import Life, rule
-from diagnostics.scaler import read_fall
+from diagnostics.scaler import Fall, read_fall
 from diagnostics.series import SeriesView
 from diagnostics.view import RunView
 
@@ -20,11 +20,15 @@ SEARCH_LENGTH = 30
 
 FIRST_SCALE = 128
 """The lowest scale that a trainer begins its search at by default."""
-UNSCALED = 16
+UNSCALED = 16.0
 """A scale that helps no more: what overflows even there is beyond 2,000 where healthy gradients are below 1."""
-NEVER_FOUND = 16, 1
-"""(steps, scale): a search that has found nothing. It began at 2^16 with the mean loss of a token, or at 2^7 with the sum of
-some thousands of them (fairseq), whose scale healthily rests thousands of times lower."""
+UNSCALED_SUM = UNSCALED / 2**15
+"""The same where the loss is summed over the tokens of a GPU, up to some 30,000, as fairseq does: one of its healthy runs fell to
+2^-8 in its first 500 steps."""
+OF_MEANS = 2**12
+"""Who begins the search at this scale or above scales the mean over the tokens; fairseq begins at 128."""
+NEVER_FOUND = 16, 1.0
+"""(steps, scale): a search for the scale of a mean that has found nothing; most begin at 2^16, and DeepSpeed ends there."""
 
 NOTHING_LEARNED = 6.0
 """Nats of loss that no language model rests at once it has learned: norms that were never finite are then believed sooner."""
@@ -59,8 +63,10 @@ def non_finite_gradient(view: RunView, *, in_a_row: int = 5, of_twenty: int = 5)
     above 6 nats.
 
     The loss scale of fp16 tells the same where no norm does: `in_a_row` steps or more were skipped one after the other,
-    with hardly a step between, and the scale has come down to 16 or less, where gradients are as good as unscaled. A
-    search at the start, from 128 or more, may go lower: it is over when 16 steps were skipped and the scale is 1 or less.
+    as many at least as were not, and the scale has come down to 16 or less, where gradients are as good as unscaled. A
+    search at the start may go lower: it is over when 16 steps were skipped and the scale is 1 or less. fairseq sums the
+    loss over thousands of tokens, so its scale rests healthily below 1: a scale that was below 16 before, or began below
+    4,096, must come down to 16 ÷ 2^15, or be at its floor, where `in_a_row` overflows leave it as it is.
 
     ## Likely causes
     - Overflow in fp16: a loss scale that is too large or never adapts, or weights that no scale helps any more.
@@ -118,8 +124,7 @@ def _of_scale(view: RunView, in_a_row: int) -> Sighting | None:
     fall, scale = view.once(read_fall), view.get("loss_scale")
     if fall is None or scale is None:
         return None
-    searching = fall.losses_before < SEARCH_ENDS and fall.high >= FIRST_SCALE
-    least, low = NEVER_FOUND if searching else (in_a_row, UNSCALED)
+    least, low = _believed(fall, in_a_row)
     if fall.skipped < least or fall.low > low or _improved(view, fall.first_step):
         return None
     first, now = fall.first_step, say.number(fall.low)
@@ -127,7 +132,7 @@ def _of_scale(view: RunView, in_a_row: int) -> Sighting | None:
         series=scale.name,
         window=(first, max(first, fall.last_step)),
         observed=fall.low,
-        limit=float(low),
+        limit=low,
         sentence=f"{fall.skipped:,} steps were skipped one after the other since step {say.step(first)}; the loss scale went "
         f"from {say.number(fall.high)} to {now}.",
     )
@@ -137,15 +142,23 @@ def _of_scale(view: RunView, in_a_row: int) -> Sighting | None:
         first_step=first,
         evidence=(observed, *_loss_evidence(view, first)),
         causes=(
-            Cause(
-                "NaN or infinity in the model or the loss",
-                "no loss scale helps against what is not finite before it is scaled",
-            ),
-            *_causes(fall.low, infinite_first=True),
+            Cause("NaN or infinity in the model or the loss", "no loss scale helps where it comes before the scaling"),
+            Cause("learning rate too high", "activations and gradients grow until 16 bits cannot hold them"),
+            Cause("overflow in 16-bit floats", f"at a loss scale of {now} gradients are as good as unscaled"),
         ),
         remedies=_remedies(view.checkpoint_before(first - 1)),
         confidence=0.9,
     )
+
+
+def _believed(fall: Fall, in_a_row: int) -> tuple[int, float]:
+    """(skipped steps, loss scale) from which on it is no search any more."""
+    searching = fall.losses_before < SEARCH_ENDS and fall.high >= FIRST_SCALE
+    if fall.held >= in_a_row:
+        return in_a_row, UNSCALED
+    if fall.high < UNSCALED or (searching and fall.high < OF_MEANS):
+        return in_a_row, UNSCALED_SUM
+    return NEVER_FOUND if searching else (in_a_row, UNSCALED)
 
 
 def _streak(view: RunView, grad: SeriesView, bad: np.ndarray, least: int) -> tuple[int, int, int] | None:

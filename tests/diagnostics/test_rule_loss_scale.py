@@ -86,6 +86,12 @@ def test_fairseqs_death_with_one_row_above_it() -> None:
     assert "12 steps" in found_in(row + told(FAIRSEQ, 0.5, 12)).title
 
 
+@pytest.mark.parametrize("before", [0, 40])
+def test_a_log_that_begins_at_the_floor(before: int) -> None:
+    lines = (DEEPSPEED.format(1, 1) + rows(before + n, before + n + 1, stands=6.9) for n in range(6))
+    assert str(found_in(rows(0, before) + "".join(lines)).severity) == "critical"
+
+
 def test_megatrons_rows_of_nothing_but_skipped_steps() -> None:
     row = " iteration {:8}/ 5000 | learning rate: 1.0E-04 |{} loss scale: {} | number of skipped iterations: {:3} | number of nan iterations:   0 |\n"
     text = "".join(row.format(10 * n, f" lm loss: {loss_at(10 * n):.4f} |", 256.0, 0) for n in range(1, 60))
@@ -148,6 +154,17 @@ def test_a_scale_that_comes_down_bit_by_bit(every: int) -> None:
     """Gradients that grow all along need ever less of it; there are many steps between."""
     text = "".join(rows(700 * n, 700 * (n + 1), every) + FAIRSEQ.format(64.0 / 2**n) for n in range(10))
     assert found_in(text) is None
+
+
+def test_a_sum_over_many_tokens_is_scaled_far_below_one() -> None:
+    """As fairseq's, whose loss goes on falling all the time."""
+    row = "| epoch 001: {:6} / 1374 loss={:.3f}, wps=49604, wpb=277035.016, num_updates={}, lr=4.8e-06, gnorm=3.901, loss_scale={}, wall=1061\n"
+    text, scale = told(FAIRSEQ, 128.0, 11), 128.0 / 2**11
+    for n, times in enumerate((0, 0, 1, 3, 0, 0), 1):
+        text += row.format(100 * n, 14.5 - 0.4 * n, 100 * n - 10 - times, round(scale, 3)) + told(FAIRSEQ, scale, times)
+        scale /= 2**times
+        assert found_in(text) is None
+    assert found_in(told(FAIRSEQ, 128.0, 16) + row.format(100, 14.5, 84, 0.002)) is None
 
 
 def test_a_few_overflows_in_a_row_far_above_the_bottom() -> None:

@@ -6,8 +6,11 @@ import io
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from diagnostics import Engine
+from runwell.console import numbers_in
 from runwell.overflows import Overflows
 from runwell.runlog import read_events
 
@@ -106,6 +109,19 @@ def test_megatrons_rows_of_skipped_steps_tell_no_loss() -> None:
     assert points(text) == [
         (1, 4294967296, 1), (2, 2147483648, 2), (2, 1073741824, 3), (3, 1073741824, 3), (4, 1073741824, 3),
     ]  # fmt: skip
+
+
+@given(
+    st.lists(
+        st.from_regex(r"(?i)\\A(overflow|loss|scale|to|reducing|skipped iterations|[ :=/|0-9.e+,>-]|nan|inf){0,30}\\Z")
+    )
+)
+def test_no_line_breaks_it(lines: list[str]) -> None:
+    overflows = Overflows()
+    for line in lines:
+        before, rows = overflows.of_line(line)
+        assert line.startswith(before) and all(row["loss_scale"] >= 0 for row in rows)
+        overflows.with_count(numbers_in(before))
 
 
 def test_a_bar_with_a_loss_before_it_is_a_row_of_its_own() -> None:
