@@ -43,6 +43,10 @@ SWINGS, FAR_ABOVE = 7, 1.5
 """Points that swing up and down in turn, at least, and times the first loss that the last high of ever wider swings stands at."""
 
 
+NOWHERE = 1e-4
+"""A sum of rates with which no weight has gone anywhere: a first step at the usual rates goes further, one of a warm-up does not."""
+
+
 @rule(
     "learning-rate-too-high",
     needs=(("train_loss",),),
@@ -111,7 +115,7 @@ def learning_rate_too_high(
     if thrown is not None:
         sentence = f"The first losses rose from {say.number(train.start)} to {say.number(thrown)}, under a rate of {say.number(view.known_rate or 0)}."
         return _sighting(view, train, sentence, thrown, 1.2 * train.start, "the first steps threw the loss up")
-    risen = _risen_from_start(train)
+    risen = _risen_from_start(view, train)
     if risen is not None and not _validation_falls(view, train.start):
         sentence = f"The level is {say.number(train.level)}, above the first loss of {say.number(train.start)}, for 30 points and more."
         return _sighting(
@@ -168,12 +172,15 @@ def _thrown_up(view: RunView, train: SeriesView, bearable: float) -> float | Non
     return early if early > 1.2 * max(uniform, float(values[0])) else None
 
 
-def _risen_from_start(train: SeriesView) -> float | None:
+def _risen_from_start(view: RunView, train: SeriesView) -> float | None:
     """The limit when the loss jumped above its first value within the first points and never came back below it."""
     if train.size < 30 or train.start <= 1.0:
         return None
-    _steps, values = train.first_points
+    steps, values = train.first_points
     limit = train.start + max(0.1 * train.start, 0.3, 4 * train.noise)
+    moved = view.rate_sum_until(int(steps[int((values > limit).argmax())]))
+    if moved is not None and moved < NOWHERE:
+        return None  # no step had moved the weights when it rose: the very first batch was an easy one
     low = train.best.value
     early = stats.median(values[5:30])
     if (

@@ -40,6 +40,10 @@ FIRST_LOSSES = 3.6
 """Nats that the first three losses must not lie below, where the very first one, above 3.9, tells of a start from nothing."""
 
 
+FIRST_LOGGED = 50
+"""Steps by which models of characters have come below where they began."""
+
+
 @rule(
     "plateau",
     needs=(("train_loss",),),
@@ -150,7 +154,11 @@ def _stuck_early(view: RunView, train: SeriesView, high: float) -> bool:
     if view.known_rate is None and view.began_untrained:
         return enough and level > HIGHER * train.start
     # Without a vocabulary: begun where characters begin, at a rate that no fine-tune is given.
-    scratch = view.facts.from_scratch is not False and train.start >= CHARACTERS and (view.known_rate or 0) >= BOLD
+    # A log that begins later does not say where the run began: so high a loss may be that of pieces of words, well learned.
+    early = int(train.first_points[0][0]) <= FIRST_LOGGED
+    scratch = (
+        view.facts.from_scratch is not False and early and train.start >= CHARACTERS and (view.known_rate or 0) >= BOLD
+    )
     return scratch and enough and level > 1.03 * high * train.start
 
 

@@ -17,6 +17,10 @@ COLLAPSE = 0.25
 """Throughput ÷ best below which it is a warning: a machine that two runs share does not explain a quarter."""
 
 
+SHORT = 10
+"""Points of a window where there are few: their median is known well enough to tell a quarter from the whole."""
+
+
 @rule(
     "slow-training",
     needs=(("tokens_per_second", "step_seconds"),),
@@ -37,7 +41,7 @@ def slow_training(view: RunView, *, share: float = 0.7, window: int = 30, window
 
     ## How it is detected
     The median throughput of each of the last `windows` windows of `window` points is below `share` of the best window
-    before: info. Below a quarter of it: warning. Where steps are timed too, they must have become longer by as much, for a
+    before: info. Below a quarter of it: warning (of throughput that is logged rarely, windows of ten points are enough for that). Where steps are timed too, they must have become longer by as much, for a
     smaller batch gives fewer tokens in a shorter step. With step times alone it is info: a larger batch or longer
     texts make longer steps by design. Medians leave the steps with an evaluation out.
 
@@ -72,6 +76,8 @@ def slow_training(view: RunView, *, share: float = 0.7, window: int = 30, window
     """
     speed, seconds = view.get("tokens_per_second"), view.get("step_seconds")
     least = (windows + 1) * window + STARTING
+    if speed is not None and (windows + 1) * SHORT + STARTING <= speed.values.size < least:
+        window, share, least = min(window, SHORT), min(share, COLLAPSE), 0
     if speed is not None and speed.values.size >= least:
         best, now = _best(_medians(speed, window), windows)
         if not now < share * best:

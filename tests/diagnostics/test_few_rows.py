@@ -122,3 +122,21 @@ def test_a_classifier_that_had_learned_a_little_and_lost_it(assert_finds: Any, r
     for row in rows[-2:]:
         row |= {"eval_loss": 1.39, "eval_accuracy": 0.25}
     assert "among 4 classes" in assert_finds(rows, "loss-not-decreasing").title
+
+
+@pytest.mark.parametrize(("warm", "speaks"), [(True, False), (False, True)])
+def test_a_rise_before_any_step_was_taken_is_not_the_rates(findings: Any, run: Any, warm: bool, speaks: bool) -> None:
+    """The first batch alone is an easy one; the rate is still at nothing when the next ones are dearer."""
+    losses = [2.0, 2.05, 2.0, *(2.6 + LUCK.normal(0, 0.02, 60))]
+    rates = np.minimum(1.0, np.arange(63) / 40) * 2e-6 if warm else np.full(63, 1e-3)
+    rows = run(range(1, 64), loss=losses, learning_rate=rates)
+    assert any(found.rule == "learning-rate-too-high" for found in findings(rows)) == speaks
+
+
+def test_pieces_of_words_well_learned_are_no_characters_at_rest(findings: Any, run: Any) -> None:
+    """A log that begins at step 250 with 5.2 nats, at a rate that only runs from scratch are given."""
+    steps = np.arange(250, 30_000, 250)
+    losses = 3.7 + 1.5 * np.exp(-(steps - 250) / 1500) + LUCK.normal(0, 0.06, steps.size)
+    for first, speaks in ((250, False), (10, True)):
+        rows = run((steps - 250 + first).tolist(), train_loss=losses, learning_rate=[1.2e-3] * steps.size)
+        assert any(found.severity == "warning" for found in findings(rows)) == speaks

@@ -34,6 +34,13 @@ def test_steps_that_grow_longer_and_longer(assert_finds: Any, run: Any) -> None:
     assert_finds(run(**timed(steady(900) + 0.002 * np.arange(900))), "slow-training")
 
 
+def test_few_points_tell_a_quarter_but_no_half(assert_finds: Any, assert_silent: Any, run: Any) -> None:
+    for factor, check in ((5.0, assert_finds), (2.5, assert_silent)):
+        seconds = steady(100)
+        seconds[50:] *= factor
+        check(run(range(1, 1001, 10), tokens_per_second=TOKENS / seconds), "slow-training")
+
+
 def test_half_the_speed_is_a_note(findings: Any, run: Any) -> None:
     seconds = steady(600)
     seconds[300:] *= 2
