@@ -101,6 +101,11 @@ class Finding:
     because: str | None = field(default=None)
     """Why this finding is not the one to act on: the sentence that names the finding which explains it."""
 
+    @property
+    def known(self) -> str:
+        """How its `detected_step` is spoken of: what comes back keeps the step at which it was known the first time."""
+        return "first known" if self.detected_step < self.first_step else "known"
+
     def to_mapping(self) -> dict[str, Any]:
         """Plain JSON values; non-finite numbers are the strings "NaN", "Infinity", "-Infinity"."""
         return {

@@ -142,7 +142,7 @@ def _wrapped(line: str, width: int, indent: int) -> list[str]:
 def _details(finding: Finding) -> list[str]:
     if finding.because:
         return [f"      {safe(finding.because)}"]
-    place = f"{finding.rule}, from step {say.step(finding.first_step)}, known at step {say.step(finding.detected_step)}"
+    place = f"{finding.rule}, from step {say.step(finding.first_step)}, {finding.known} at step {say.step(finding.detected_step)}"
     lines = [f"      {place}, {finding.status}"]
     lines += [f"      seen    {safe(item.series)}: {safe(item.sentence)}" for item in finding.evidence]
     lines += [f"      likely  {item.cause}: {item.why}" for item in finding.causes]

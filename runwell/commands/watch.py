@@ -156,10 +156,8 @@ def _as_text(change: Change, colour: bool) -> str:
     kind = str(finding.severity)
     sign = f"{SIGNS[kind]} {kind}"
     shown = f"\x1b[{COLOURS[kind]}m{sign}\x1b[0m" if colour else sign
-    # What comes back keeps the step at which it was known the first time.
-    known = "first known" if finding.detected_step < finding.first_step else "known"
     lines = [
-        f"{shown}  {word}: {safe(finding.title)}  [{finding.rule}, {known} at step {say.step(finding.detected_step)}]"
+        f"{shown}  {word}: {safe(finding.title)}  [{finding.rule}, {finding.known} at step {say.step(finding.detected_step)}]"
     ]
     if finding.because:
         lines.append(f"      {safe(finding.because)}")
