@@ -23,12 +23,12 @@ KEPT: tuple[Half, ...] = ("tune", "test")
 """The halves whose logs are kept with the project; of the third its manifest alone."""
 Harm = Literal["end", "course", "low", "injury"]
 Recipe = Callable[[random.Random], "Mapping[str, Any]"]
-SALTS: Mapping[Half, str] = {"tune": "", "test": "unseen a fifth time ", "earlier": "unseen a fourth time "}
+SALTS: Mapping[Half, str] = {"tune": "", "test": "unseen a sixth time ", "earlier": "unseen a fifth time "}
 """What stands before family and seed where a case's random numbers come from."""
 MARKS: Mapping[Half, str] = {"tune": "", "test": "t", "earlier": "e"}
 """What stands before the seed in a case's name."""
 ENOUGH = 10
-"""Runs of a sick family that the test half has at least: with fewer, a single miss is more than the tenth that a family may lose."""
+"""Runs of a sick family that the test half has at least, and the one before it: with fewer, a single miss is more than the tenth that a family may lose."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +88,7 @@ def cases(half: str = "all") -> list[Case]:
     for wanted in KEPT if half == "all" else (cast(Half, half),):
         for families, sick in ((SICK, True), (HEALTHY, False)):
             for family, (count, recipe) in families.items():
-                runs = max(count, ENOUGH) if sick and wanted == "test" else count
+                runs = max(count, ENOUGH) if sick and wanted != "tune" else count
                 planned += [(seed, _case(family, seed, recipe, sick, wanted)) for seed in range(runs)]
     return [
         case
