@@ -32,8 +32,9 @@ LONG, LONG_POINTS = 5000, 50
 SOME = 5
 """Evaluations from which on their median counts: single ones of some dozens of answers are far off by luck."""
 
-EXACT, LEAST = 0.005, 20
-"""Share within which a loss is ln k by no accident, if each third of so many points is."""
+EXACT, LEAST, FEW = 0.005, 20, 4
+"""Share within which a loss is ln k by no accident, if each third of so many points is, and validation; and the most classes that is
+said of without an accuracy: a fine-tune that has nothing left to learn lies as near to one of ln 2 to ln 10 by chance, one time in fourteen."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,9 +82,11 @@ def rests_at_chance(view: RunView) -> Chance | None:
     if view.uniform_loss is not None:
         return None  # a language of so few tokens may have hardly more to tell
     classes = _classes(loss)
-    if classes is None:
+    if classes is None or classes > FEW:
         return None
     uniform = math.log(classes)
+    if view.val is not None and abs(view.val.level - uniform) > EXACT * uniform:
+        return None
     for part in np.array_split(loss.values, 3):
         # The median of n normal points is off by 1.25 sigma ÷ √n.
         error = 1.25 * loss.noise / math.sqrt(part.size)

@@ -39,6 +39,10 @@ BEFORE, LEAST, AT_MOST, LAST = 50, 4, 100, 15
 """Training losses before the lowest evaluation that are a mean; those since then, at least and at most; and those that tell
 where it stands now."""
 
+STAYED, LIKELY = 6, 1.5
+"""Last evaluations that all stand `APART` above the lowest, by no noise of theirs; and the standard errors of the training loss that are
+enough beside them: it must only not have fallen, as it does where a text is learned by heart."""
+
 SHORTER = (20, 10, 5)
 """The last so many before it, where the loss was still falling: older ones are no measure of it. Each has its chance to be
 lucky: `CLEAR` errors are asked for."""
@@ -98,8 +102,9 @@ def stepped_up(view: RunView, train: SeriesView) -> tuple[float, float, int] | N
     before, after = train.values[: train.values.size - after.size][-BEFORE:], after[-AT_MOST:]
     if after.size < LEAST or before.size < LAST or _rate_raised(view, at, before.size):
         return None
+    stayed = evaluations.size >= STAYED and float(evaluations[-STAYED:].min()) > _bar(val, APART)
     for many, sure in ((BEFORE, SURE), *((many, CLEAR) for many in SHORTER)):
-        part = before[-many:]
+        part, sure = before[-many:], LIKELY if stayed else sure
         then, now, risen = _risen(part, after)
         error = _noise(train, part) * (1 / after.size + 1 / part.size) ** 0.5
         if risen >= max(STEP * abs(then), sure * error) and not _usual(train, then, risen):

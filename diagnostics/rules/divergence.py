@@ -53,7 +53,7 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     loss of knowing nothing. Under a rate of 0.03 and more a quarter above the best is enough of few points, if the
     gradient norm has grown fourfold. Where training and validation loss climb together, or have stepped up together, 6 % (from where it stood at the best evaluation, if that came later) and 4 % are enough; 2 % of the
     mean of all training losses since the lowest evaluation, if that is three standard errors (four above the last 5, 10 or 20 losses before it, where
-    older ones still fell) and the last three evaluations stay 3 % above (two, where both losses are back at the unigram entropy of the text); or 3 % of the mean before the likeliest step among the
+    older ones still fell; one and a half, where the last six evaluations stay 5 % above) and the last three evaluations stay 3 % above (two, where both losses are back at the unigram entropy of the text); or 3 % of the mean before the likeliest step among the
     last 200 losses, if that is four standard errors and two evaluations since then stand 5 % above the lowest. A loss that had gained a quarter and is
     back where it began is enough, whatever its size, if the last two evaluations stand a fifth above the lowest. A rise that is less than half more
     than one from which the run came back before, and has not lasted three times as long, is none, nor is the end of an easy

@@ -70,7 +70,7 @@ def loss_not_decreasing(
     4 % was gained: that needs one measurement. Or, of a
     classifier that logs its `accuracy`: after a third of the plan (eight epochs, where there is none) the loss has been
     within 2 % of ln k, and the accuracy within 0.06 of 1 ÷ k, for two thirds of the run; or, whatever else is logged, a loss that
-    was ln k (k up to 10) to half a hundredth all the time. Where the loss is low already, so that the run may simply have
+    was ln k (k up to 4, and validation with it) to half a hundredth all the time. Where the loss is low already, so that the run may simply have
     had nothing to learn, or where the log begins in the middle of a run, it is only info.
 
     ## Likely causes

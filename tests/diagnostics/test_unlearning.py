@@ -53,6 +53,21 @@ def test_a_loss_that_falls_by_chance_before_it_rests_is_none(assert_silent: Any,
     assert_silent(events, "divergence", config=CONFIG)
 
 
+def test_six_evaluations_that_stay_up_need_little_of_the_training_loss(
+    assert_finds: Any, findings: Any, run: Any
+) -> None:
+    """Validation steps up by a sixteenth and stays; the training loss, noisy and still falling before, has risen at least."""
+    evaluated = 2.5 + 2.0 * np.exp(-STEPS / 30) + np.where(STEPS > 100, 0.25, 0.0)
+    rose = 2.9 + 1.6 * np.exp(-STEPS / 30) + np.where(STEPS > 100, 0.25, 0.0)
+    learned = 2.9 + 1.6 * np.exp(-STEPS / 30) - np.where(STEPS > 100, 0.002 * (STEPS - 100), 0.0)
+    for train, speaks in ((rose, True), (learned, False)):
+        rows = run(STEPS[::5].tolist(), train_loss=train[::5] + NOISE[::5])
+        events = [
+            {**row, **({"val_loss": float(evaluated[row["step"]])} if row["step"] % 20 == 0 else {})} for row in rows
+        ]
+        assert any(found.rule == "divergence" for found in findings(events, CONFIG)) == speaks
+
+
 def test_a_step_of_a_fiftieth_is_left_alone(assert_silent: Any, run: Any) -> None:
     assert_silent(story(run, stepped(0.06), stepped(0.06)), "divergence", config=CONFIG)
 
