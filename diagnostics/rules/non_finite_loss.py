@@ -18,6 +18,10 @@ UNSPACED = 20
 """Evaluations without a finite one after which a column that was never seen to have a spacing is spoken of."""
 
 
+ALONE = 4
+"""Evaluations, none of them finite, that are enough in a log of nothing but evaluations."""
+
+
 @rule(
     "non-finite-loss",
     needs=(("train_loss", "val_loss"),),
@@ -40,7 +44,8 @@ def non_finite_loss(view: RunView, *, evaluations: int = 2) -> Sighting | None:
     ## How it is detected
     One NaN or ±Inf in the training loss is enough. In the validation loss one evaluation gives a warning and
     `evaluations` in a row are critical; NaN that merely fill the rows between evaluations of a table are told apart by
-    their spacing and ignored. A column with a NaN in every row that has hardly held a number yet is only info.
+    their spacing and ignored. A column with a NaN in every row that has hardly held a number yet is only info. A log of
+    evaluations alone of which none is finite speaks at the fourth.
 
     ## Likely causes
     - Learning rate too high: the loss swung or climbed, or gradients grew, before the end.
@@ -89,7 +94,7 @@ def _bad_evaluations(val: SeriesView, train: SeriesView | None, evaluations: int
     if finite.size < 2 and train is not None and 2 * val.count > train.count:
         return Severity.INFO if trailing >= UNSPACED else None
     if not finite.size:
-        return grave if train is not None or trailing >= UNSPACED else None
+        return grave if train is not None or trailing >= ALONE else None
     gap = int(np.diff(finite).max()) if finite.size > 1 else int(finite[0]) + 1
     return grave if gap == 1 or trailing > 3 * gap else None
 

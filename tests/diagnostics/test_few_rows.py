@@ -140,3 +140,9 @@ def test_pieces_of_words_well_learned_are_no_characters_at_rest(findings: Any, r
     for first, speaks in ((250, False), (10, True)):
         rows = run((steps - 250 + first).tolist(), train_loss=losses, learning_rate=[1.2e-3] * steps.size)
         assert any(found.severity == "warning" for found in findings(rows)) == speaks
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_evaluations_alone_of_which_none_is_finite(assert_finds: Any, findings: Any, run: Any, value: float) -> None:
+    assert_finds(run(range(1, 5), eval_loss=[value] * 4), "non-finite-loss")
+    assert not findings(run(range(1, 4), eval_loss=[value] * 3))
