@@ -44,6 +44,9 @@ however few per cent it is."""
 WITNESSED, WITNESS = 0.06, 0.04
 """Shares that the loss and an evaluation must rise together. Of a thousand healthy runs none had both at half of the noise."""
 
+RISING = 1.1
+"""A rate ÷ that of twenty points before that still rises."""
+
 HALF, PAIRS_REACH = 0.5, 120
 """Share of the level that each of two points running must rise, and points among which that must happen twice."""
 
@@ -128,7 +131,7 @@ def loss_spike(
     # Near zero a share of the level is nothing: what is learned by heart jumps by its own size at every hard sentence.
     least = max(asked * base, LOW_FLOOR if base <= LOW else 0.0)
     limit = None
-    if base > LOW and not _restarted(view, earlier):
+    if base > LOW and not _restarted(view, train, earlier):
         strict = max(sigmas / SIGMAS, rise / SHARE)
         limit = _witnessed(view, train, base, level_of, base + least, strict)
         limit = limit or _in_pairs(train, base, level_of, strict)
@@ -304,10 +307,17 @@ def _pairs(is_hot: np.ndarray) -> np.ndarray:
     return np.flatnonzero(is_hot[1:] & is_hot[:-1])
 
 
-def _restarted(view: RunView, step: int) -> bool:
-    """Whether the rate is half above its lowest since a step: a warm restart lifts both losses."""
-    recent = view.rate.since(step)[1] if view.rate is not None else np.zeros(0)
-    return bool(recent.size and recent[-1] > 1.5 * recent.min())
+def _restarted(view: RunView, train: SeriesView, step: int) -> bool:
+    """Whether the rate is half above its lowest since a step: a warm restart lifts both losses.
+
+    A warm-up that has been over for some time is none: before it the rate had not been higher.
+    """
+    rate = view.rate
+    if rate is None or not (recent := rate.since(step)[1]).size or not recent[-1] > 1.5 * recent.min():
+        return False
+    before = rate.values[: rate.values.size - recent.size + int(recent.argmin())]
+    risen_again = bool(before.size and before.max() > 1.5 * recent.min())
+    return risen_again or rate.last > RISING * rate.near(int(train.steps[-2 * RECENT]))
 
 
 def _validation_rose(view: RunView, step: int) -> bool:

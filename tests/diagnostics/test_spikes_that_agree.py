@@ -64,6 +64,18 @@ def test_a_restart_of_the_rate_lifts_both(findings: Any, run: Any) -> None:
     assert "loss-spike" not in [finding.rule for finding in findings(evaluated(rows, {0: 5.0, 60: 2.5, 128: 2.62}))]
 
 
+@pytest.mark.parametrize(("over", "told"), [(116, True), (140, False)])
+def test_a_warm_up_that_is_long_over_is_no_restart(findings: Any, run: Any, over: int, told: bool) -> None:
+    """It lies within the points that the level is taken from, but lifts nothing any more once it has been over for a while."""
+    rows = run(train_loss=hit(MUCH, 0.29, 12), lr=1e-3 * np.minimum(1.0, (AT + 1) / over))[:132]
+    loud = [
+        found.rule
+        for found in findings(evaluated(rows, {0: 5.0, 60: 2.5, 100: 2.45, 128: 2.62}))
+        if found.severity != "info"
+    ]
+    assert ("loss-spike" in loud) == told
+
+
 def test_pairs_of_points_that_come_again_are_no_outliers(assert_finds: Any, findings: Any, run: Any) -> None:
     twice = hit(MUCH, 2.0, 2) + np.where((AT >= 150) & (AT < 152), 2.0, 0.0)
     assert assert_finds(run(train_loss=twice)[:155], "loss-spike").detected_step == 151
