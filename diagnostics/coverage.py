@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +18,8 @@ class Lack(NamedTuple):
     what: str
     blind: str
     log: str = ""
+    enough: tuple[str, str] | None = None
+    """The same (what, log) with the first of several series that would each do, where series are lacking."""
 
     def __str__(self) -> str:
         return f"{self.what}: {self.blind}{f'; log {self.log}' if self.log else ''}"
@@ -37,10 +39,15 @@ class Coverage:
         return {rule: str(lack) for rule, lack in self.lacks.items()}
 
     def by_lack(self) -> list[str]:
-        """The same, shorter: a sentence for each thing that is lacking, however many rules lack it."""
+        """The same, shorter: a sentence for each thing that is lacking, however many rules lack it.
+
+        A rule that could do with something else as well is told with those that could not.
+        """
+        lacking = {(lack.what, lack.log) for lack in self.lacks.values()}
         rules: dict[tuple[str, str], list[str]] = {}
         for rule, lack in self.lacks.items():
-            rules.setdefault((lack.what, lack.log), []).append(rule)
+            key = lack.enough if lack.enough in lacking else (lack.what, lack.log)
+            rules.setdefault(key, []).append(rule)
         return [
             f"{', '.join(names)} ({what}{f'; log {log}' if log else ''})"
             if len(names) > 1
@@ -58,6 +65,11 @@ def lacking_series(rule: Rule, has: Callable[[str], bool]) -> Lack | None:
     lacking = [roles for roles in rule.needs if not any(has(role) for role in roles)]
     if not lacking:
         return None
+    told = _told(lacking)
+    return Lack(told[0], rule.blind, told[1], _told([roles[:1] for roles in lacking]))
+
+
+def _told(lacking: Sequence[Sequence[str]]) -> tuple[str, str]:
+    """(what is lacking, what to log): all of these, of each any of the roles."""
     words = " and ".join("no " + " or ".join(BY_ID[role].words for role in roles) for roles in lacking)
-    names = " and ".join(" or ".join(f"`{BY_ID[role].log}`" for role in roles) for roles in lacking)
-    return Lack(words, rule.blind, names)
+    return words, " and ".join(" or ".join(f"`{BY_ID[role].log}`" for role in roles) for roles in lacking)

@@ -70,7 +70,8 @@ def learning_rate_too_high(
     One of these. Seven points and more: the loss swings by more than `swing` of its size from point to point, strictly up
     and down in turn, each high above the one before and the last half above the first loss, and its lows rise. At once: the first losses of a run from scratch rise by a fifth above the
     very first, under three times `bearable`. From the start: it rose far above its first value and has not come back
-    below it for 30 points, unless validation is at its best and as low as that. From scratch: it lies flat above `stuck` of ln V after 200 steps (or a fifth of the plan)
+    below it for 30 points, unless validation is at its best and as low as that, or the
+    rates of the steps until it rose sum up to less than 0.0001. From scratch: it lies flat above `stuck` of ln V after 200 steps (or a fifth of the plan)
     although the rate is still up, and that rate is above `bearable` (from three times that on, above 0.4 of ln V, and
     also without a vocabulary if the first loss was above 3 nats; there validation that has gained nothing since its first
     evaluation counts as flat too; from ten times that on, if config or name of the rate say Adam, above 0.3 of ln V, and above 0.4 wherever the loss began). Or: the rates of all steps sum up to 5, the peak is

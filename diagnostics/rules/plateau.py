@@ -68,7 +68,7 @@ def plateau(
     Over the last `share` of the history the loss fell by less than `fall`, without a falling trend, after it had fallen
     before, while the rate is at least `rate_share` of its peak. It is info: many healthy fine-tunes end so. It is a
     warning when a run from scratch lies flat above `high` of ln V after 1,000 steps, or once the rates of its steps sum
-    up to 0.85 (850 steps at 0.001; 0.7 once there are 400 steps, 0.5 once there are 500), which no working run does, whatever the rate is by then. So is one that is above 0.68 of ln V (of the first loss where no
+    up to 0.85 (850 steps at 0.001; 0.7 once there are 400 steps, 0.5 once there are 500), which no working run does, whatever the rate is by then (without a vocabulary, of a log that begins within 50 steps). So is one that is above 0.68 of ln V (of the first loss where no
     vocabulary is known, if that was 3.9 nats and more at a rate of 0.001 and more) once the rates of 400 steps sum up to 0.5, or of 600 to 0.3, and fell over the last three
     fifths of them by less than 4 %, two standard errors added, and validation too: what learns and is as high falls by more. Where the run told how often its tokens occur (`data`), their
     entropy is the measure in place of `high`. Or, after 400 steps whose rates sum up to 0.4: it is above 0.6 of ln V (of the first loss
