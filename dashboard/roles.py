@@ -10,8 +10,11 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from diagnostics.roles import AFTER_ALL, RoleMap
+from runwell.metrics import END_OF_TRAINING
 
 LOSSES = ("train_loss", "val_loss")
+MEAN_OF_THE_RUN = "train_loss"
+"""A name of the training loss; not where Hugging Face has said the end of training, which gives the mean by it."""
 _ROLES = RoleMap()
 
 
@@ -29,7 +32,10 @@ def role_of(name: str) -> str | None:
 
 def leading(names: Iterable[str], role: str) -> str | None:
     """Of several names that could be a role the most telling, which the rules take as well; None when there is none."""
+    names = list(names)
     ranked = [(found[1], name) for name in names if (found := _found(name)) and found[0] == role]
+    if len(ranked) > 1 and END_OF_TRAINING in names:
+        ranked = [one for one in ranked if one[1] != MEAN_OF_THE_RUN]
     return min(ranked, key=lambda one: one[0])[1] if ranked else None
 
 

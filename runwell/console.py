@@ -15,15 +15,13 @@ from itertools import chain, islice
 from runwell import parts
 from runwell.lines import Lines, Numbered
 from runwell.loglines import Item
+from runwell.metrics import END_OF_TRAINING
 from runwell.overflows import SCALE, SKIPPED_IN_ROW, Overflows
 from runwell.rows import STEP_NAMES, TIME_NAMES, Rows, parse_number
 from runwell.wire import BadEvent, Event
 
 LONGEST = 16_384
 """Characters of a line that are looked at: no trainer prints more numbers than that, and a line may be a whole corpus."""
-
-HUGGING_FACES_END = "train_runtime"
-"""Stands in the row that is printed when training has ended: its `train_loss` is the mean of the run."""
 
 _NUMBER = (
     r"[-+]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)(?![A-Za-z_])"
@@ -161,7 +159,7 @@ def numbers_in(line: str, *, told_above: bool = False) -> dict[str, float]:
         found[SCALE] = found.pop("loss scale")
     # Megatron tells no loss of steps that were all skipped
     skipped = "step" in found and {SCALE, SKIPPED_IN_ROW} <= found.keys()
-    if HUGGING_FACES_END in found or not (skipped or any(_is_loss(name) for name in found)):
+    if END_OF_TRAINING in found or not (skipped or any(_is_loss(name) for name in found)):
         return {}
     count = _COUNT.search(line) or (_BARE_COUNT.search(line) if "epoch" not in found else None)
     if "step" not in found and count:

@@ -9,6 +9,7 @@ from typing import Any
 
 from runwell import shapes
 from runwell.loglines import event_of, parsed
+from runwell.metrics import END_OF_TRAINING
 from runwell.rows import Rows
 from runwell.wire import BadEvent, Event, WireError, validate_event
 
@@ -17,9 +18,6 @@ HISTORIES = ("log_history", "history", "logs")
 
 ONE_LINE = re.compile(r'"log_history"\s*:\s*\[')
 """Tells a whole `trainer_state.json` on one line from a line of JSON lines."""
-
-END_OF_TRAINING = "train_runtime"
-"""Stands in the row that Hugging Face writes at the end, whose `train_loss` is the mean of the whole run."""
 
 
 def begins_document(line: str) -> bool:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+END_OF_TRAINING = "train_runtime"
+"""Stands in the row that Hugging Face writes at the end, whose `train_loss` is the mean of the whole run."""
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:

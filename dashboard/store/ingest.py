@@ -60,9 +60,13 @@ class Ingest:
         self._names = names
         self._entries: list[dict[str, Any]] = []
         self._latest: dict[str, list[float]] | None = None
+        self._leading: dict[str, str | None] = {}
+        """By role, the series that speaks for a loss of the run so far."""
         self._config: dict[str, Any] | None = None
         self._losses: list[tuple[Ints, Floats]] = []
         """Training losses with their arrival numbers, table by table."""
+        self._curve: sparkline.State | None = None
+        """The sparkline that they are added to; None for the run's own."""
         self.arrival: int = run.arrivals
         self.generation = generation
         self.marks: dict[str, Any] = {}
@@ -112,11 +116,11 @@ class Ingest:
         # The latest is the one of the largest step: what a slower rank says of an earlier one comes late. Of equal steps the last.
         newest = len(rows) - 1 - int(rows.steps[::-1].argmax())
         step = int(rows.steps[newest])
+        train, val = (self._speaks_for(role, names) for role in LOSSES)
         for index, name in enumerate(names):
             known = self._latest.get(name)
             if known[0] <= step if known else len(self._latest) < _KEPT_SERIES:
                 self._latest[name] = [step, float(rows.values[newest, index])]
-        train, val = (leading(names, role) for role in LOSSES)
         if train is not None:
             self._losses.append((rows.arrivals, rows.values[:, names.index(train)]))
         if val is not None:
@@ -126,11 +130,34 @@ class Ingest:
         found: dict[str, list[float]] = texts.unpack(self._run.latest) if self._latest is None else self._latest
         return found
 
+    def _speaks_for(self, role: str, names: tuple[str, ...]) -> str | None:
+        """Which of these series speaks for a loss of the run; None when none does, or one of other rows tells more."""
+        latest = self._latest_now()
+        if role not in self._leading:
+            self._leading[role] = leading(latest, role)
+        name, before = leading(names, role), self._leading[role]
+        if name is None or name == before:
+            return name
+        if leading([*latest, *names], role) != name:
+            return None
+        self._leading[role] = name
+        if before is not None:
+            self._forget(role)
+        return name
+
+    def _forget(self, role: str) -> None:
+        """What was kept of a loss is of a series that tells less than the one that has come now."""
+        if role == "val_loss":
+            self.changes.update(best_val_loss=None, best_val_step=None)
+        else:
+            self._losses, self._curve = [], sparkline.EMPTY
+
     def _sparkline(self) -> sparkline.State:
         """With the new losses in the order in which they came, whatever else was logged beside some of them."""
         arrivals, values = (np.concatenate(parts) for parts in zip(*self._losses, strict=True))
         order = np.argsort(arrivals, kind="stable")
-        return sparkline.push(tuple(texts.unpack(self._run.sparkline)), values[order].tolist())
+        before = tuple(texts.unpack(self._run.sparkline)) if self._curve is None else self._curve
+        return sparkline.push(before, values[order].tolist())
 
     def _best(self, steps: list[int], values: list[float]) -> None:
         best = self.changes.get("best_val_loss", self._run.best_val_loss)
@@ -249,7 +276,7 @@ class Ingest:
         """The best was hidden by a rewind: look for it in what is left."""
         self.changes.update(best_val_loss=None, best_val_step=None)
         query = sa.select(series.c.name, series.c.key).where(series.c.run_key == self._run.key)
-        keys = {str(name): int(key) for name, key in self._connection.execute(query).all()}
+        keys = {str(name): int(key) for name, key in self._connection.execute(query.order_by(series.c.key)).all()}
         if (name := leading(keys, "val_loss")) is not None:
             left = curves.read(self._connection, self._run.key, keys[name], name, None, None, 1000)
             self._best(left.min_step.tolist(), left.min.tolist())

@@ -369,6 +369,28 @@ def test_other_trainers_names_count_too(store: Store) -> None:
     assert store.summary("r1").best_val_loss == 2.5 and store.summary("r1").sparkline == (3.0,)
 
 
+def test_the_best_is_that_of_the_most_telling_validation_loss_whatever_row_it_stands_on(store: Store) -> None:
+    def best() -> tuple[float | None, int | None]:
+        summary = store.summary("r1")
+        return summary.best_val_loss, summary.best_val_step
+
+    store.append("r1", Batch("w", 1, (RUN, metric(1, loss=4.0), metric(1, test_loss=1.0))))
+    assert best() == (1.0, 1)
+    store.append("r1", Batch("w", 4, (metric(2, val_loss=3.0), metric(2, test_loss=0.5))))
+    assert best() == (3.0, 2), "the curve that is drawn, as soon as there is one"
+    store.append("r1", Batch("w", 6, (metric(3, test_loss=0.4), metric(4, val_loss=2.5), metric(5, val_loss=2.7))))
+    assert best() == (2.5, 4)
+    store.append("r1", Batch("w", 9, ({"type": "rewind", "step": 3, "time": 2e9}, metric(4, test_loss=0.1))))
+    assert best() == (3.0, 2)
+
+
+def test_a_sparkline_is_of_one_training_loss_also_where_another_stands_on_rows_of_its_own(store: Store) -> None:
+    rows = [metric(step, **{"train/loss": float(step), "loss": 9.0}) for step in (1, 2)]
+    store.append("r1", Batch("w", 1, (RUN, *rows, metric(2, batch_loss=7.0))))
+    store.append("r1", Batch("w", 5, (metric(3, batch_loss=8.0), metric(3, **{"train/loss": 3.0}))))
+    assert store.summary("r1").sparkline == (1.0, 2.0, 3.0)
+
+
 def test_a_long_sparkline_stays_short_and_keeps_its_nan(store: Store) -> None:
     values = [math.nan if step == 1234 else 1.0 for step in range(5000)]
     store.append("r1", Batch("w", 1, (RUN, *[metric(step, loss=value) for step, value in enumerate(values)])))

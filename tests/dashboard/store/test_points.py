@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dashboard.roles import latest_of
+from dashboard.roles import latest_of, leading
 from dashboard.store import Store, points
 from runwell.wire import Batch
 
@@ -213,6 +213,17 @@ def test_of_several_losses_in_a_row_the_most_telling_is_the_run_s_and_a_perplexi
     assert latest_of(summary.latest, "train_loss") == 2.0 and latest_of(summary.latest, "val_loss") == 3.5
     writer({"type": "rewind", "step": 0, "time": 2e9})
     assert store.summary("r1").best_val_loss == 3.5, "looked for again"
+
+
+def test_the_mean_that_hugging_face_logs_at_the_end_does_not_become_the_run_s_loss(
+    store: Store, writer: Any, point: Any
+) -> None:
+    writer(*[point(step, loss=4.0 - step, learning_rate=0.1) for step in (1, 2)])
+    writer(point(2, train_runtime=60.0, train_loss=2.5, epoch=1.0))
+    summary = store.summary("r1")
+    assert latest_of(summary.latest, "train_loss") == 2.0 and summary.sparkline == (3.0, 2.0)
+    assert leading(store.series_names("r1"), "train_loss") == "loss"
+    assert leading(["train_loss", "train_runtime"], "train_loss") == "train_loss", "where nothing else is there"
 
 
 def test_the_best_is_the_best_of_what_is_left_after_a_rewind(store: Store, writer: Any, point: Any) -> None:
