@@ -48,7 +48,8 @@ class Collector:
         self._store, self._hub, self._notify, self._clock = store, hub, notify, clock
         self._reports = Reports()
         self._lock = threading.Lock()
-        self._dirty: set[str] = set()
+        self._dirty: dict[str, None] = {}
+        """Runs whose rows are to be sent, in their order."""
         self._hidden: dict[str, int] = {}
         """Runs with late points that a rewind may have hidden, and the first step of those."""
         self._told_at: dict[str, float] = {}
@@ -107,7 +108,7 @@ class Collector:
     def touch(self, run_id: str) -> None:
         """Have the run's row sent to the lists of runs at the next tick."""
         with self._lock:
-            self._dirty.add(run_id)
+            self._dirty[run_id] = None
 
     def receipts(self, run_id: str) -> list[WriterReceipt]:
         """What arrived of a run and what did not, writer by writer. Raises UnknownRun."""
@@ -134,19 +135,30 @@ class Collector:
                 run_id for run_id in self._dirty if now - self._told_at.get(run_id, -SUMMARY_SECONDS) >= SUMMARY_SECONDS
             ]
             for run_id in due:
-                self._dirty.discard(run_id)
+                del self._dirty[run_id]
                 self._told_at[run_id] = now
             for run_id in [run_id for run_id, at in self._told_at.items() if now - at > 60]:
                 del self._told_at[run_id]
-            hidden = {run_id: self._hidden.pop(run_id) for run_id in due if run_id in self._hidden}
-        for run_id in due:
-            if run_id in hidden:
-                self._hub.publish("rewind", run_id, {"step": hidden[run_id]})
+        while due:
+            run_id = due.pop(0)
             try:
-                self._hub.publish_run(present.summary(self._store.summary(run_id)))
-                self._tell_delivery(run_id)
+                self._tell(run_id)
             except UnknownRun:
                 continue  # deleted meanwhile
+            except Exception:
+                # Tried again, this one as the last: it may be the only one that cannot be read.
+                for one in (*due, run_id):
+                    self.touch(one)
+                raise
+
+    def _tell(self, run_id: str) -> None:
+        """Send what is new of a run beside its points."""
+        with self._lock:
+            hidden = self._hidden.pop(run_id, None)
+        if hidden is not None:
+            self._hub.publish("rewind", run_id, {"step": hidden})
+        self._hub.publish_run(present.summary(self._store.summary(run_id)))
+        self._tell_delivery(run_id)
 
     def _tell_delivery(self, run_id: str) -> None:
         """Send to a run's pages what arrived and what did not, when that changed."""

@@ -174,6 +174,33 @@ def test_a_deleted_run_is_passed_over(store: Store, hub: Hub, collector: Collect
     assert received(hub, collector, run_id=None, ticks=1) == []
 
 
+def test_what_cannot_be_read_for_a_moment_is_told_later_of_every_run(
+    hub: Hub, collector: Collector, store: Store, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for run_id in ("r1", "r2", "r3"):
+        collector.accept(run_id, Batch("w", 1, (RUN,)))
+    read = store.summary
+
+    def fail(run_id: str) -> Any:
+        if run_id == "r1":
+            raise StoreError("the database is locked")
+        return read(run_id)
+
+    async def told() -> list[str]:
+        client = hub.attach(None, None, None)
+        with monkeypatch.context() as locked:
+            locked.setattr(store, "summary", fail)
+            for _ in range(2):
+                with pytest.raises(StoreError):
+                    collector.tick()
+                clock.now += 1
+        found = [json.loads(text)["run"] for text in (await client.next())[1:]]
+        collector.tick()
+        return found + [json.loads(text)["run"] for text in await client.next()]
+
+    assert asyncio.run(told()) == ["r2", "r3", "r1"], "those after it do not wait until it can be read"
+
+
 def test_the_thread_sends_what_waits_and_ends(hub: Hub, collector: Collector) -> None:
     async def story() -> list[str]:
         client = hub.attach(None, None, None)
