@@ -39,24 +39,26 @@ class Reports:
         """Take note of what came beside a batch that was stored up to `stored_through`; before its first when it was not."""
         kept = stored_through >= batch.first_seq
         newest = _newest_time(batch, report.now) if kept else batch.first_time(report.now)
-        behind = report.written > stored_through
         with self._lock:
-            self._keep(
-                run_id, batch.writer, Seen(report, max(0.0, report.now - newest) if behind and report.now else 0.0)
-            )
+            if report.written <= stored_through or not report.now:
+                lag = 0.0
+            else:
+                lag = max(0.0, report.now - newest) if batch.count else self._aged(run_id, batch.writer, report)
+            self._keep(run_id, batch.writer, Seen(report, lag))
 
     def note_unread(self, run_id: str, report: Report) -> None:
-        """Take note of what came beside a batch that was turned away unread, of a writer that says its name.
-
-        What waits now is no older than when its sender was last heard, and what waited then has aged since.
-        """
+        """Take note of what came beside a batch that was turned away unread, of a writer that says its name."""
         with self._lock:
-            last = self._seen.get((run_id, report.writer))
-            if not report.writer or last is None:
-                return
-            news = report.written > last.report.written or last.lag_seconds > 0
-            passed = max(0.0, report.now - last.report.now)
-            self._keep(run_id, report.writer, Seen(report, last.lag_seconds + passed if news else 0.0))
+            if report.writer and (run_id, report.writer) in self._seen:
+                self._keep(run_id, report.writer, Seen(report, self._aged(run_id, report.writer, report)))
+
+    def _aged(self, run_id: str, writer: str, report: Report) -> float:
+        """How old what waits may be: no older than when its sender was last heard, and what waited then has aged since."""
+        last = self._seen.get((run_id, writer))
+        if last is None:
+            return 0.0
+        news = report.written > last.report.written or last.lag_seconds > 0
+        return last.lag_seconds + max(0.0, report.now - last.report.now) if news else 0.0
 
     def _keep(self, run_id: str, writer: str, seen: Seen) -> None:
         self._seen[run_id, writer] = seen

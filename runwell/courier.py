@@ -48,6 +48,8 @@ class Courier:
         """Whether the server ever took something from here."""
         self.rest_seconds = 0.0
         """How long the server asked to be left alone when it last took nothing."""
+        self.overloaded = False
+        """Whether it said so when it last took nothing: a heartbeat is small enough to be taken all the same."""
         self.trouble = ""
         """Why the last try came to nothing, in words; empty when it did not."""
         self.dropped = 0
@@ -78,6 +80,12 @@ class Courier:
         """Post an empty batch: it keeps the run alive and fetches commands."""
         body = encode_json_batch(Batch(self._name, self._wire(self.ack.acked + 1), ()))
         return self._post(body, JSON_TYPE, Cut(b"", self.ack.acked + 1))
+
+    def beat_meanwhile(self) -> None:
+        """Post an empty batch while the server takes no records; what it asked for, and why they wait, stays as it was."""
+        asked, trouble = self.rest_seconds, self.trouble
+        self.beat()
+        self.rest_seconds, self.trouble = asked, trouble
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -122,9 +130,9 @@ class Courier:
         try:
             answer = self._transport.post(self.source.run_id, body, content_type, self._report())
         except OSError as error:
-            self.rest_seconds = 0.0
+            self.rest_seconds, self.overloaded = 0.0, False
             return self._away(f"it does not answer ({error})")
-        self.rest_seconds = answer.retry_after_seconds
+        self.rest_seconds, self.overloaded = answer.retry_after_seconds, answer.status == 503
         if 200 <= answer.status < 300:
             return self._taken(answer, piece)
         if answer.status == 409 and isinstance(answer.value.get("expected_seq"), int):

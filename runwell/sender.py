@@ -170,9 +170,15 @@ class Sender:
         if outcome is Outcome.IDLE and self._spool.dropped:
             # there is room again: say how much was lost before anything newer follows
             self._spool.report_drops()
-        if outcome is Outcome.IDLE and now >= self._beat_at and not self._finishing:
+        if now < self._beat_at or self._finishing:
+            return outcome
+        if outcome is Outcome.IDLE:
             self._beat_at = now + HEARTBEAT_SECONDS
             outcome = self._courier.beat()
+        elif self._courier.overloaded and self._courier.reached:
+            # else a run whose records wait for minutes would be taken for a lost one, and hear of no command
+            self._beat_at = now + HEARTBEAT_SECONDS
+            self._courier.beat_meanwhile()
         return outcome
 
     def _back_off(self) -> float:

@@ -52,6 +52,16 @@ def test_what_is_turned_away_unread_is_behind_too_and_ages() -> None:
     assert told(141.0, 9) == (8, 11.0), "an older sender does not say which writer it is"
 
 
+def test_a_heartbeat_beside_what_waits_does_not_make_it_younger() -> None:
+    reports = Reports()
+    beat = Delivery.of(Batch(WRITER, 2, ()), 0.0)
+    reports.note("r", Delivery.of(Batch(WRITER, 1, ({"type": "run"},)), 0.0), Report(1, 0, 0, 100.0, writer=WRITER), 1)
+    reports.note_unread("r", Report(5, 0, 0, 103.0, writer=WRITER))
+    reports.note("r", beat, Report(6, 0, 0, 104.0, writer=WRITER), 1)
+    (one,) = receipts([writer(through=1)], reports.of("r", [WRITER]))
+    assert (one.behind, one.lag_seconds) == (5, 4.0)
+
+
 def test_without_a_report_the_store_alone_speaks() -> None:
     (one,) = receipts([writer(duplicates=3, refused=2)], {})
     assert (one.stored, one.behind, one.duplicates, one.refused) == (10, 0, 3, 2)

@@ -16,6 +16,7 @@ from runwell.report import Report
 from runwell.sender import HEARTBEAT_SECONDS, LOOK_SECONDS, MAX_BACKOFF_SECONDS, Sender
 from runwell.spool import Spool
 from runwell.transport import Answer, HttpTransport
+from runwell.wire import FRAMES_TYPE
 
 MakeSpool = Callable[..., Spool]
 
@@ -129,6 +130,38 @@ def test_a_server_that_asks_for_rest_gets_it_with_jitter(
         collector.events.clear()
     assert all(20.0 <= wait <= 41.0 for wait in waits), waits
     assert len(waits) > 1, "they do not all come back in the same instant"
+
+
+def test_a_run_whose_records_an_overloaded_server_does_not_take_beats_all_the_same(
+    make_spool: MakeSpool, make_sender: Any, collector: Any, clock: Clock
+) -> None:
+    spool = make_spool()
+    sender = make_sender(spool, clock=clock)
+    sender.turn()
+    post, busy, tries = collector.post, True, list[float]()
+
+    def overloaded(run_id: str, body: bytes, content_type: str, report: Report | None = None) -> Answer:
+        if busy and content_type == FRAMES_TYPE:
+            tries.append(clock.now)
+            return Answer(503, {"detail": "busy"}, 4.0)
+        return post(run_id, body, content_type, report)
+
+    collector.post = overloaded
+    log(spool, range(5))
+    beats = []
+    for _ in range(400):
+        seen = len(collector.posts)
+        sender.turn()
+        beats += [clock.now] * (len(collector.posts) - seen)
+        clock.now += 0.5
+    assert max(after - before for before, after in itertools.pairwise(beats)) <= 10.0 and len(beats) > 20
+    assert min(after - before for before, after in itertools.pairwise(tries)) >= 4.0, "it is left alone as it asked"
+    assert not collector.steps("r1") and spool.dropped == 0
+    busy = False
+    for _ in range(20):
+        clock.now += 1
+        sender.turn()
+    assert collector.steps("r1") == [0, 1, 2, 3, 4]
 
 
 def test_every_batch_says_how_much_waits_behind_it(
