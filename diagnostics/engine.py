@@ -330,11 +330,16 @@ class Engine:
 
     def _apply(self, rule: Rule, view: RunView) -> None:
         try:
-            sighting = rule.sight(view, self._options.get(rule.id, {}))
+            seen = view.after(self._sick(rule)) if self._checkpoints else view
+            sighting = rule.sight(seen, self._options.get(rule.id, {}))
         except Exception as error:  # one rule's crash must not hide another's finding
             self._failed[rule.id] = f"{type(error).__name__}: {error}"
             return
         self._merge(rule, sighting)
+
+    def _sick(self, rule: Rule) -> tuple[tuple[int, float], ...]:
+        """When the run is known to have had the illness of a rule, whatever the subject."""
+        return tuple(span for (rule_id, _), track in self._tracks.items() if rule_id == rule.id for span in track.sick)
 
     def _merge(self, rule: Rule, sighting: Sighting | None) -> None:
         subjects = {subject for rule_id, subject in self._tracks if rule_id == rule.id}

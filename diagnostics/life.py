@@ -6,6 +6,7 @@ Time is counted in looks and in logged points; there is no clock. Severity only 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from diagnostics.finding import Finding, Severity, Sighting, worst
@@ -14,6 +15,8 @@ from diagnostics.rule import Rule
 EARLIER = "; in an earlier run of the same log"
 RETURNS = 3
 """How often the hold doubles: what comes and goes with every bad stretch of the data is one illness, not a dozen."""
+PAST = 16
+"""Times of an illness that are remembered."""
 FEW_POINTS, FEW_CLOSE = 50, 3
 """While a run has few points it also has few to close a finding with."""
 
@@ -35,6 +38,15 @@ class Track:
     """Consecutive looks that saw it before it opened."""
     seen_points: int = 0
     """The clock's points when it was last seen."""
+    past: tuple[tuple[int, int], ...] = ()
+    """From which step to which it was seen, each time before; of those times the last ones."""
+
+    @property
+    def sick(self) -> tuple[tuple[int, float], ...]:
+        """From which step to which the model was ill: a checkpoint from then is none to resume from."""
+        if self.finding is None or self.finding.status != "open":
+            return self.past
+        return (*self.past, (self.finding.first_step + 1, math.inf))
 
 
 def merge(track: Track, rule: Rule, sighting: Sighting | None, now: Moment) -> Track:
@@ -43,20 +55,22 @@ def merge(track: Track, rule: Rule, sighting: Sighting | None, now: Moment) -> T
     if sighting is None:
         return _absent(track, rule, now)
     if finding is not None and finding.status == "open":
-        seen = Track(_updated(finding, sighting, now), track.looks, now.points)
+        seen = replace(track, finding=_updated(finding, sighting, now), seen_points=now.points)
         return _resolved(seen, rule, now) if sighting.over else seen
     looks = track.looks + 1
     if looks < rule.life.open_after_looks:
         return replace(track, looks=looks)
     opened = _opened(rule, sighting, now) if finding is None else _reopened(finding, rule, sighting, now)
-    return _resolved(Track(opened, 0, now.points), rule, now) if sighting.over else Track(opened, 0, now.points)
+    fresh = replace(track, finding=opened, looks=0, seen_points=now.points)
+    return _resolved(fresh, rule, now) if sighting.over else fresh
 
 
 def rewound(track: Track, step: int) -> Track:
     """The track after the run went back to `step`: an illness that began later belongs to a past that was given up."""
     finding = track.finding
+    past = tuple((first, min(last, step)) for first, last in track.past if first <= step)
     if finding is None or finding.first_step <= step:
-        return replace(track, looks=0, seen_points=0)
+        return replace(track, looks=0, seen_points=0, past=past)
     over = replace(
         finding,
         status="resolved",
@@ -64,7 +78,7 @@ def rewound(track: Track, step: int) -> Track:
         resolved_step=finding.resolved_step or step,
         title=f"{_bare(finding.title)}; left behind when the run went back to step {step:,}",
     )
-    return Track(over, 0, 0)
+    return Track(over, past=past)
 
 
 def of_earlier_run(track: Track) -> Track:
@@ -74,7 +88,7 @@ def of_earlier_run(track: Track) -> Track:
         return Track()
     title = f"{_bare(finding.title)}{EARLIER}"
     over = replace(finding, status="resolved", resolved_step=finding.resolved_step or finding.last_step, title=title)
-    return Track(over, 0, 0)
+    return Track(over)
 
 
 def _absent(track: Track, rule: Rule, now: Moment) -> Track:
@@ -101,7 +115,8 @@ def _resolved(track: Track, rule: Rule, now: Moment) -> Track:
         resolved_step=now.step,
         title=f"{_bare(finding.title)}; {farewell}{again}",
     )
-    return Track(over, 0, track.seen_points)
+    past = (*track.past, (finding.first_step, finding.last_step))[-PAST:]
+    return Track(over, 0, track.seen_points, past)
 
 
 def _hold(rule: Rule, finding: Finding, now: Moment) -> float:

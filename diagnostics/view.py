@@ -7,6 +7,7 @@ warmed up, how many steps of real training there were.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import cached_property
 from typing import TypeVar, cast
 
@@ -56,6 +57,8 @@ class RunView:
         self.series = series
         self.facts = facts
         self.checkpoints = checkpoints
+        self.sick: tuple[tuple[int, float], ...] = ()
+        """From which step to which the illness that is looked for is known to have been on."""
         self.step = step
         """The newest step of any series."""
         self.rounds = rounds
@@ -295,6 +298,19 @@ class RunView:
     def rising_validation(self) -> bool:
         """Whether the validation loss stands clearly above its best: a sign of overfitting, not yet the finding."""
         return self.val is not None and self.val.size >= 3 and self.val.level > 1.03 * self.val.best.value
+
+    def after(self, sick: tuple[tuple[int, float], ...]) -> RunView:
+        """The same moment, of a run that has had this illness before."""
+        if not sick:
+            return self
+        view = copy(self)
+        view.sick = sick
+        return view
+
+    def good_checkpoint(self, step: int) -> int | None:
+        """The last checkpoint at or before the onset of an illness that was not made while it was on before, or None."""
+        marks = (mark for mark in self.checkpoints if mark <= step)
+        return max((mark for mark in marks if not any(low <= mark <= high for low, high in self.sick)), default=None)
 
     def checkpoint_before(self, step: int) -> int | None:
         """The last checkpoint at or before a step, or None."""

@@ -282,7 +282,7 @@ def _sighting(
     severity: Severity,
     best: float | None = None,
 ) -> Sighting:
-    checkpoint = view.checkpoint_before(first)
+    checkpoint = view.good_checkpoint(first)
     best = train.best.value if best is None else best
     evidence = [
         Evidence(series=train.name, window=(first, train.last_step), observed=observed, limit=limit, sentence=sentence)

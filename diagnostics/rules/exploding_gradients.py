@@ -123,7 +123,7 @@ def _sighting(view: RunView, grad: SeriesView, first: int, observed: float, limi
     evidence = Evidence(
         series=grad.name, window=(first, grad.last_step), observed=observed, limit=limit, sentence=sentence
     )
-    checkpoint = view.checkpoint_before(first)
+    checkpoint = view.good_checkpoint(first)
     clip = view.facts.grad_clip
     clipped = f"clipping at {clip:g} bounds the step, not the cause" if clip else "no clipping is declared"
     return Sighting(

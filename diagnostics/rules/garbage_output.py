@@ -126,7 +126,7 @@ def _sighting(view: RunView, found: list[Judged], unprintable: float, dominant: 
         causes=_causes(view, cause),
         remedies=(
             Remedy("Encode a line of the training text, decode it, and compare; then sample again."),
-            Remedy("Go back to the last checkpoint that wrote text.", None, view.checkpoint_before(max(0, first - 1))),
+            Remedy("Go back to the last checkpoint that wrote text.", None, view.good_checkpoint(max(0, first - 1))),
         ),
         confidence=0.9 if len(found) > 2 else 0.8,
     )

@@ -146,7 +146,7 @@ def _of_scale(view: RunView, in_a_row: int) -> Sighting | None:
             Cause("learning rate too high", "activations and gradients grow until 16 bits cannot hold them"),
             Cause("overflow in 16-bit floats", f"at a loss scale of {now} gradients are as good as unscaled"),
         ),
-        remedies=_remedies(view.checkpoint_before(first - 1)),
+        remedies=_remedies(view.good_checkpoint(first - 1)),
         confidence=0.9,
     )
 
@@ -233,7 +233,7 @@ def _sighting(view: RunView, grad: SeriesView, first: int, count: int, of: int, 
         causes=_causes(
             scale.last if scale is not None else None, infinite_first=bool(np.isinf(grad.nonfinite.first_value))
         ),
-        remedies=_remedies(view.checkpoint_before(first - 1)),
+        remedies=_remedies(view.good_checkpoint(first - 1)),
         confidence=0.8 if improved else 0.95,
     )
 

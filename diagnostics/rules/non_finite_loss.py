@@ -103,7 +103,7 @@ def _sighting(view: RunView, series: SeriesView, severity: Severity, words: str)
     note = series.nonfinite
     first = note.first_step
     kind = say.number(note.first_value)
-    checkpoint = view.checkpoint_before(first - 1)
+    checkpoint = view.good_checkpoint(first - 1)
     seen = Evidence(
         series=series.name,
         window=(first, max(first, note.last_step)),

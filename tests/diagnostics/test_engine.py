@@ -169,6 +169,22 @@ def test_checkpoints_are_offered_to_resume_from() -> None:
     assert finding.remedies[0].checkpoint == 39
 
 
+@pytest.mark.parametrize(("saved", "offered"), [((150, 250), 150), ((150, 250, 400), 400), ((250,), None)])
+def test_an_illness_that_came_back_is_not_resumed_from_within_its_first_time(
+    saved: tuple[int, ...], offered: int | None
+) -> None:
+    engine = Engine()
+    for step in range(640):
+        ill = 200 <= step < 300 or step >= 520
+        loss = 2.0 + 2.0 * math.exp(-step / 60) + 0.01 * (step * 7 % 5)
+        engine.observe({"step": step, "loss": loss, "grad_norm": (1.0 + 0.1 * (step * 3 % 4)) * (200 if ill else 1)})
+        if step in saved:
+            engine.observe({"type": "checkpoint", "step": step})
+    (finding,) = (one for one in engine.findings() if one.rule == "exploding-gradients")
+    assert (finding.status, finding.occurrences) == ("open", 2) and finding.first_step > 500
+    assert [remedy.checkpoint for remedy in finding.remedies] == [offered, offered, None]
+
+
 def test_one_name_feeds_a_role_and_the_user_decides() -> None:
     events = [{"step": s, "loss": math.nan, "my_loss": 3.0 - 0.05 * s} for s in range(20)]
     assert feed(events).verdict() == "critical"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from diagnostics import Finding, Severity
 from diagnostics.finding import Evidence, Sighting
-from diagnostics.life import Moment, Track, merge, rewound
+from diagnostics.life import PAST, Moment, Track, merge, rewound
 from diagnostics.priority import arrange
 from diagnostics.rule import Life, Rule
 from diagnostics.verdict import verdict
@@ -160,3 +161,17 @@ def test_where_returns_are_counted_the_hold_grows_once_they_are_enough() -> None
     tracks = play(bout * 6, rule(close_after_points=10, recurring_after=3))
     assert tracks[-1].finding is not None
     assert tracks[-1].finding.occurrences == 4
+
+
+def test_when_it_was_on_is_remembered_for_those_who_look_for_a_good_checkpoint() -> None:
+    once = [seen(), seen(), *[None] * 3]
+    *_, over = play(once, rule(close_after_points=2))
+    assert over.sick == ((100, 101),)
+    again = merge(over, rule(), seen(first=110), Moment(step=112, points=112))
+    assert again.sick == ((100, 101), (111, math.inf)), "until it is over, and its onset is where it was first seen"
+    assert rewound(again, 105).sick == ((100, 101),) and rewound(again, 100).sick == ((100, 100),)
+    assert rewound(again, 99).sick == (), "these steps are trained anew"
+    for time in range(40):
+        track = merge(again, rule(close_after_points=2), None, Moment(step=200 + 9 * time, points=300 + 300 * time))
+        again = merge(track, rule(), seen(first=203 + 9 * time), Moment(step=204 + 9 * time, points=310 + 300 * time))
+    assert len(again.past) == PAST
