@@ -42,8 +42,11 @@ class _Columns:
     frames: list[NDArray[np.void]] = field(default_factory=list)
 
 
-def decode_delivery(body: Buffer) -> tuple[str, Delivery]:
-    """(run id, what was delivered). One bad record never costs the rest. Raises `BadFrames`."""
+def decode_delivery(body: Buffer, *, torn: bool = False) -> tuple[str, Delivery]:
+    """(run id, what was delivered). One bad record never costs the rest. Raises `BadFrames`.
+
+    `torn` is for files whose writer was killed: they end where writing had ended.
+    """
     plain = decompress(body)
     header = decode_header(plain)
     words = np.frombuffer(plain, "<u8", len(plain) // 8)
@@ -51,7 +54,7 @@ def decode_delivery(body: Buffer) -> tuple[str, Delivery]:
     columns: dict[int, _Columns] = {}
     others: list[tuple[int, Event]] = []
     place, at = 0, HEADER.size
-    while (frame := next(scan(plain, at), None)) is not None:
+    while (frame := next(scan(plain, at, torn=torn), None)) is not None:
         at = frame.stop
         if frame.kind == KEYS:
             define_key_set(key_sets, frame, plain)

@@ -12,17 +12,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from dashboard.deliveries import Delivery
 from dashboard.errors import DashboardError, SequenceGap
+from dashboard.frames import decode_delivery
 from dashboard.output import Cursor, events_of, next_end, read_range
 from dashboard.records import Receipt
 from dashboard.workers import WorkerFolder
 from dashboard.writers import LIFE_WRITER, OUTPUT_WRITER
-from runwell.frames import BadFrames, FrameBatch, decode_frames
+from runwell.frames import HEADER, BadFrames, decode_header
 from runwell.wire import Batch
 
 log = logging.getLogger(__name__)
 
-Ingest = Callable[[str, Batch], Receipt]
+Ingest = Callable[[str, Batch | Delivery], Receipt]
 """Stores a batch of a run and tells everyone who waits for it. Raises `SequenceGap`."""
 
 MAX_RANGES = 20
@@ -81,27 +83,41 @@ def store_spool(run_id: str, spool: Path, ingest: Ingest) -> int:
             # The SDK goes on under another name and other numbers here; only it knows which, so it must send them.
             log.warning("run %s: %s waits for `runwell sync`", run_id, writer)
             continue
-        for found in sorted(_segments(run_id, writer), key=lambda found: found.batch.first_seq):
+        for found in _segments(run_id, writer):
             try:
-                stored += ingest(run_id, found.batch).stored
+                stored += ingest(run_id, found).stored
             except DashboardError as error:
                 log.warning("run %s: the spool of writer %s was not taken up: %s", run_id, writer.name, error)
                 break
     return stored
 
 
-def _segments(run_id: str, folder: Path) -> Iterator[FrameBatch]:
-    for path in _children(folder):
+def _segments(run_id: str, folder: Path) -> Iterator[Delivery]:
+    """What lies in a writer's segments, oldest first, each read when it is asked for: a full spool is a gigabyte."""
+    for _, path in sorted(_first_seqs(run_id, folder)):
         try:
-            data = path.read_bytes()
-            if not data.startswith(b"RWF"):
-                continue  # the writer's lock or its own notes
-            found = decode_frames(data, torn=True)
+            found = decode_delivery(path.read_bytes(), torn=True)[1]
         except (OSError, BadFrames) as error:
             log.warning("run %s: %s cannot be read: %s", run_id, path, error)
             continue
-        if found.run_id == run_id and found.batch.events:
+        if found.count:
             yield found
+
+
+def _first_seqs(run_id: str, folder: Path) -> Iterator[tuple[int, Path]]:
+    """The segments of the run, each with the number of its first record."""
+    for path in _children(folder):
+        try:
+            with path.open("rb") as file:
+                head = file.read(HEADER.size)
+            if not head.startswith(b"RWF"):
+                continue  # the writer's lock or its own notes
+            header = decode_header(head)
+        except (OSError, BadFrames) as error:
+            log.warning("run %s: %s cannot be read: %s", run_id, path, error)
+            continue
+        if header.run_id == run_id:
+            yield header.first_seq, path
 
 
 def _renumbered(writer: Path) -> bool:

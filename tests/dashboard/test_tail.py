@@ -6,6 +6,8 @@ import json
 import math
 from pathlib import Path
 
+from dashboard.deliveries import Delivery
+from dashboard.records import Receipt
 from dashboard.store import Store
 from dashboard.tail import append_last, store_spool
 from runwell.frames import encode_event_frame, encode_header, encode_keys, encode_scalars
@@ -86,6 +88,19 @@ def test_a_segment_of_another_run_is_not_taken(tmp_path: Path, store: Store) -> 
     write(tmp_path, "w-1", "1.seg", data)
     store.create_run(RUN)
     assert store_spool(RUN, tmp_path, store.append) == 0
+
+
+def test_a_segment_is_read_when_those_before_it_are_stored(tmp_path: Path, store: Store) -> None:
+    """A spool may hold a gigabyte: it is never in memory as a whole."""
+    store.create_run(RUN)
+    write(tmp_path, "w-1", "1.seg", segment("w-1", 1, [1.0]))
+    newest = write(tmp_path, "w-1", "2.seg", segment("w-1", 2, [1.0]))
+
+    def take_the_next_away(run_id: str, batch: Batch | Delivery) -> Receipt:
+        newest.unlink()
+        return store.append(run_id, batch)
+
+    assert store_spool(RUN, tmp_path, take_the_next_away) == 1
 
 
 def test_no_spool_is_no_trouble(tmp_path: Path, store: Store) -> None:
