@@ -26,6 +26,12 @@ def is_servers_own(name: str) -> bool:
     return name in _SERVERS_OWN
 
 
+def is_renamed(name: str) -> bool:
+    """Whether a process that wrote under another name before goes on under this one."""
+    known = SDK_WRITER.fullmatch(name)
+    return known is not None and known[2] is not None
+
+
 def processes(writers: Sequence[WriterRecord]) -> list[WriterRecord]:
     """Those whose ends a run waits for: not the server's own, not forked children (most end without a word). Of a process
     that went on under a new name, the newest."""

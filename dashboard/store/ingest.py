@@ -20,7 +20,7 @@ from dashboard.roles import LOSSES, leading
 from dashboard.store import curves, points, resumes, runs, sparkline, texts
 from dashboard.store.database import insert_ignore
 from dashboard.store.tables import commands, entries, generations, key_sets, series, writers
-from dashboard.writers import end_of_all, going_on, is_servers_own, processes, words_of
+from dashboard.writers import end_of_all, going_on, is_renamed, is_servers_own, processes, words_of
 from runwell.wire import REFUSED, RESERVED, Event
 
 _KEPT_SERIES = 2000  # latest values kept beside the run; a run with more shows the first ones in lists of runs
@@ -197,8 +197,12 @@ class Ingest:
         self._merge_config(event.get("config") or {})
         self._begin(time)
         self._alive(time)
-        if self._run.arrivals and not self._writer.stored_through and not event.get("forked"):
+        if self._run.arrivals and not event.get("forked") and self._begins():
             self._forgive()
+
+    def _begins(self) -> bool:
+        """Whether this is a process that was not there before: one that lives, and does not go on under a new name."""
+        return not (self._writer.stored_through or self._left or is_renamed(self._writer.name))
 
     def _forgive(self) -> None:
         """Another process begins: what earlier ones said of their end is history, as after a restart of a rank that crashed."""

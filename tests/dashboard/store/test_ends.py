@@ -97,6 +97,20 @@ def test_a_rank_that_crashed_and_was_started_again_is_forgiven(store: Store, ran
     assert (store.run("r1").state, store.run("r1").state_reason) == (State.FINISHED, "")
 
 
+def test_what_a_dead_rank_left_forgives_nobody_however_late_it_is_first_heard_of(store: Store, rank: Any) -> None:
+    rank("a")(end("crashed", reason="CUDA out of memory"))
+    left = ({"type": "run", "time": 1e9}, {"time": 2e9, **end()})
+    store.append("r1", Batch("b", 1, left), alive=False)
+    assert (store.run("r1").state, store.run("r1").state_reason) == (State.CRASHED, "CUDA out of memory")
+
+
+def test_a_rank_that_goes_on_under_a_new_name_forgives_nobody(store: Store, rank: Any) -> None:
+    first, _ = rank("a"), rank("w-0123456789ab")
+    first(end("crashed", reason="CUDA out of memory"))
+    rank("w-0123456789ab.17")(end())
+    assert (store.run("r1").state, store.run("r1").state_reason) == (State.CRASHED, "CUDA out of memory")
+
+
 def test_a_run_that_ended_is_running_when_a_rank_resumes_and_ends_with_it(store: Store, rank: Any, clock: Any) -> None:
     for state in ("crashed", "finished"):
         clock.pass_(1)
