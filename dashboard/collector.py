@@ -58,14 +58,17 @@ class Collector:
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def accept(self, run_id: str, batch: Batch | Delivery, report: Report | None = None) -> Receipt:
-        """Store a batch and publish what was new in it; `report` is what its sender says of itself.
+    def accept(
+        self, run_id: str, batch: Batch | Delivery, report: Report | None = None, *, alive: bool | None = None
+    ) -> Receipt:
+        """Store a batch and publish what was new in it; `report` is what its sender says of itself, `alive` what else is known
+        of whether the writer itself sent it.
 
         Raises what `Store.append` raises.
         """
         delivery = batch if isinstance(batch, Delivery) else Delivery.of(batch, time.time())
         try:
-            receipt = self._store.append(run_id, delivery, alive=None if report is None else report.alive)
+            receipt = self._store.append(run_id, delivery, alive=alive if report is None else report.alive)
         except StoreError:
             if report is not None:  # what waits because of that is told all the same
                 self._reports.note(run_id, delivery, report, delivery.first_seq - 1)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from dashboard.deliveries import Delivery
 from dashboard.errors import DashboardError, SequenceGap
@@ -24,8 +24,13 @@ from runwell.wire import Batch
 
 log = logging.getLogger(__name__)
 
-Ingest = Callable[[str, Batch | Delivery], Receipt]
-"""Stores a batch of a run and tells everyone who waits for it. Raises `SequenceGap`."""
+
+class Ingest(Protocol):
+    """Stores a batch of a run and tells everyone who waits for it; `alive` as `Store.append` says. Raises `SequenceGap`."""
+
+    def __call__(self, run_id: str, batch: Batch | Delivery, *, alive: bool | None = None) -> Receipt:
+        """What became of it."""
+
 
 MAX_RANGES = 20
 """Ranges of output stored in one go, so that one chatty worker cannot keep the others waiting."""
@@ -85,7 +90,7 @@ def store_spool(run_id: str, spool: Path, ingest: Ingest) -> int:
             continue
         for found in _segments(run_id, writer):
             try:
-                stored += ingest(run_id, found).stored
+                stored += ingest(run_id, found, alive=False).stored
             except DashboardError as error:
                 log.warning("run %s: the spool of writer %s was not taken up: %s", run_id, writer.name, error)
                 break

@@ -21,7 +21,8 @@ from dashboard.store import Store
 from dashboard.writers import LOST_AFTER_SECONDS, end_told
 from diagnostics.engine import Engine
 from runwell.folder import try_lock
-from runwell.wire import Batch
+from runwell.frames import encode_event_frame, encode_header
+from runwell.wire import Batch, dumps
 from tests.serving import serving
 
 ELSEWHERE = {"host": "another-machine", "pid": 1}
@@ -110,6 +111,20 @@ def test_all_that_dead_ranks_left_is_read_before_their_run_is_called_ended(
     monkeypatch.setattr("dashboard.keeper.store_spool", lambda *_: store.append("mine", left))
     run = look(LOST_AFTER_SECONDS)
     assert (run.state, run.state_reason) == (State.CRASHED, "no space left on device")
+
+
+def test_a_rank_of_which_only_its_spool_is_left_does_not_make_a_crash_of_another_history(
+    look: Any, send: Any, tmp_path: Path
+) -> None:
+    send("a", {"type": "run", **ELSEWHERE})
+    send("vanished", {"type": "run", **ELSEWHERE})
+    send("a", {**END, "state": "crashed", "reason": "CUDA out of memory"})
+    records = ({"type": "run", **ELSEWHERE}, END)
+    left = encode_header("mine", "b", 1) + b"".join(encode_event_frame(dumps(event).encode()) for event in records)
+    (tmp_path / "spool/mine/b").mkdir(parents=True)
+    (tmp_path / "spool/mine/b/1.seg").write_bytes(left)
+    run = look(LOST_AFTER_SECONDS)
+    assert run.state is State.CRASHED and "CUDA out of memory" in run.state_reason
 
 
 @pytest.mark.parametrize(

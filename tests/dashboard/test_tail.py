@@ -96,9 +96,9 @@ def test_a_segment_is_read_when_those_before_it_are_stored(tmp_path: Path, store
     write(tmp_path, "w-1", "1.seg", segment("w-1", 1, [1.0]))
     newest = write(tmp_path, "w-1", "2.seg", segment("w-1", 2, [1.0]))
 
-    def take_the_next_away(run_id: str, batch: Batch | Delivery) -> Receipt:
+    def take_the_next_away(run_id: str, batch: Batch | Delivery, *, alive: bool | None = None) -> Receipt:
         newest.unlink()
-        return store.append(run_id, batch)
+        return store.append(run_id, batch, alive=alive)
 
     assert store_spool(RUN, tmp_path, take_the_next_away) == 1
 
