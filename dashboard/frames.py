@@ -23,6 +23,7 @@ from runwell.frames import (
     KeySet,
     check_scalars,
     decode_event,
+    decode_frames,
     decode_header,
     decompress,
     define_key_set,
@@ -42,10 +43,10 @@ class _Columns:
     frames: list[NDArray[np.void]] = field(default_factory=list)
 
 
-def decode_delivery(body: Buffer, *, torn: bool = False) -> tuple[str, Delivery]:
+def decode_delivery(body: Buffer, now: float, *, torn: bool = False) -> tuple[str, Delivery]:
     """(run id, what was delivered). One bad record never costs the rest. Raises `BadFrames`.
 
-    `torn` is for files whose writer was killed: they end where writing had ended.
+    A record without a time gets `now`. `torn` is for files whose writer was killed: they end where writing had ended.
     """
     plain = decompress(body)
     header = decode_header(plain)
@@ -69,6 +70,9 @@ def decode_delivery(body: Buffer, *, torn: bool = False) -> tuple[str, Delivery]
         else:
             others.append((place, _event(frame, plain)))
             place += 1
+    if any(event["type"] == "metrics" for _, event in others):
+        # Numbers as JSON among the frames, as other languages and older scripts may write them: they are points as well.
+        return header.run_id, Delivery.of(decode_frames(plain, torn=torn).batch, now)
     tables = [_table(found, others) for found in columns.values()]
     others.sort(key=lambda other: other[0])
     kept = tuple(table for table in tables if len(table))

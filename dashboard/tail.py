@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -101,7 +102,7 @@ def _segments(run_id: str, folder: Path) -> Iterator[Delivery]:
     """What lies in a writer's segments, oldest first, each read when it is asked for: a full spool is a gigabyte."""
     for _, path in sorted(_first_seqs(run_id, folder)):
         try:
-            found = decode_delivery(path.read_bytes(), torn=True)[1]
+            found = decode_delivery(path.read_bytes(), time.time(), torn=True)[1]
         except (OSError, BadFrames) as error:
             log.warning("run %s: %s cannot be read: %s", run_id, path, error)
             continue

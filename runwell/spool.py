@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,7 +71,8 @@ class Spool:
         self._plans: dict[tuple[str, ...], _Plan] = {}
         self._spare: Segment | None = None
         self._busy = False
-        self._deferred: list[tuple[Event, bool]] = []
+        self._deferred: list[Callable[[], None]] = []
+        """Records that came in the middle of another."""
         self._stuck = self._told_fullness = self._sealed = False
         self._current = self.room.take([]) or segments.create(None)
         self._adopt(self._current)
@@ -82,7 +84,7 @@ class Spool:
         """Append one metrics record. Raises `BadEvent` for a bad name, and whatever a value that is no number raises."""
         with self.lock:
             if self._busy:
-                self._deferred.append(({"type": "metrics", "step": step, "time": time, **values}, False))
+                self._deferred.append(partial(self.metrics, dict(values), step, time))
                 return
             self._busy = True
             try:
@@ -123,7 +125,7 @@ class Spool:
         with self.lock:
             self._check_open()
             if self._busy:
-                self._deferred.append((event, reserve))
+                self._deferred.append(partial(self.event, event, reserve=reserve))
                 return
             self._busy = True
             try:
@@ -175,9 +177,9 @@ class Spool:
     def _write_deferred(self) -> None:
         # a signal handler or a value's __float__ logged while a record was half written: its turn is now
         deferred, self._deferred = self._deferred, []
-        for event, reserve in deferred:
+        for write in deferred:
             try:
-                self.event(event, reserve=reserve)
+                write()
             except Exception as error:
                 self._warn("deferred", f"a record logged in the middle of another could not be written: {error}")
 

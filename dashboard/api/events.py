@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -95,7 +96,7 @@ def _store(request: Request, run_id: str, content_type: str, body: bytes, report
 def _decode(run_id: str, content_type: str, body: bytes) -> Batch | Delivery:
     if content_type != FRAMES_TYPE:
         return decode_json_batch(body)[0]
-    meant, delivery = decode_delivery(body)
+    meant, delivery = decode_delivery(body, time.time())
     if meant != run_id:
         raise Refused(f"the frames are of run {shorten(meant)}, the address says {shorten(run_id)}")
     return delivery

@@ -33,6 +33,7 @@ RECORDS = st.one_of(
         st.sampled_from([1.0, math.nan, math.inf, -0.0]),
     ),
     st.sampled_from([b'{"type":"log","text":"hi","time":3}', b'{"type":"run"}', b'{"type":"metrics"}', b"not json"]),
+    st.sampled_from([b'{"type":"metrics","step":7,"time":2.5,"loss":"NaN"}', b'{"type":"metrics","step":8,"new":1}']),
 )
 
 
@@ -65,7 +66,7 @@ def told(delivery: Delivery) -> tuple[Any, ...]:
 def test_columns_say_what_single_records_say(records: list[Any], packed: bool) -> None:
     body = body_of(records)
     one_by_one = decode_frames(body)
-    run_id, delivery = decode_delivery(compress(body) if packed else body)
+    run_id, delivery = decode_delivery(compress(body) if packed else body, 0.0)
     assert run_id == "r"
     assert told(delivery) == told(Delivery.of(one_by_one.batch, 0.0))
     assert tuple((5 + place, reason) for place, reason in delivery.refused) == one_by_one.refused
@@ -84,16 +85,16 @@ def test_damaged_frames_raise_the_same_or_read_the_same(records: list[Any], data
         expected = told(Delivery.of(decode_frames(bytes(body)).batch, 0.0))
     except ValueError as error:
         with pytest.raises(type(error)) as caught:
-            decode_delivery(bytes(body))
+            decode_delivery(bytes(body), 0.0)
         assert isinstance(error, BadFrames) <= isinstance(caught.value, BadFrames)
         return
-    assert told(decode_delivery(bytes(body))[1]) == expected
+    assert told(decode_delivery(bytes(body), 0.0)[1]) == expected
 
 
 def test_long_runs_of_one_key_set_are_whole() -> None:
     records = [(1, step, 1.0, float(step)) for step in range(3000)]
     records[1000:1000] = [(2, 5, 1.0, 2.0)]
-    delivery = decode_delivery(body_of(records))[1]
+    delivery = decode_delivery(body_of(records), 0.0)[1]
     loss, both = delivery.tables
     assert loss.steps.tolist() == list(range(3000)) and both.places.tolist() == [1000]
     assert loss.places.tolist() == [place for place in range(3001) if place != 1000]
@@ -108,7 +109,7 @@ def test_what_was_delivered_before_is_left_out_and_numbers_go_on() -> None:
         (1, 2**53 + 1, 1.0, 1.0),
         (1, 3, 2.0, 1.0),
     ]
-    fresh = decode_delivery(body_of(records))[1].after(1)
+    fresh = decode_delivery(body_of(records), 0.0)[1].after(1)
     assert [table.steps.tolist() for table in fresh.tables] == [[1, 3]] and [place for place, _ in fresh.refused] == [
         1,
         4,
