@@ -45,18 +45,18 @@ def elsewhere(value: Any) -> bool:
     return isinstance(kind, str) and "cpu" not in kind.lower() and kind != "meta"
 
 
-class OnDevice(Exception):
-    """A value lies on another device: the quick way would wait for it."""
+class NotAtOnce(Exception):
+    """A value that the quick way must not read: it would wait for another device, or have PyTorch warn of a gradient."""
 
 
 def meet_types(values: Iterable[Any], plain: set[type]) -> None:
-    """Add the types whose values are nowhere but here to `plain`. Raises `OnDevice` when one of these values is not."""
+    """Add the types whose values are nowhere but here to `plain`. Raises `NotAtOnce` when one must not be read there."""
     for value in values:
         kind = type(value)
         if kind in plain:
             continue
-        if elsewhere(value):
-            raise OnDevice
+        if elsewhere(value) or getattr(value, "requires_grad", False):
+            raise NotAtOnce
         if len(plain) < MAX_TYPES and (kind.__module__ == "numpy" or not hasattr(value, "device")):
             plain.add(kind)
 

@@ -6,6 +6,7 @@ import math
 import sys
 import threading
 import types
+import warnings
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,20 @@ def test_what_is_here_is_written_before_log_returns(run: Run, device: str | None
     run.log({"loss": value}, step=0)
     assert points(run) == [{"step": 0, "loss": 2.5}]
     assert value.readers == [threading.current_thread()]
+
+
+def test_a_loss_that_still_holds_its_gradient_is_read_as_pytorch_does_not_warn_of(run: Run) -> None:
+    class Loss(Scalar):
+        requires_grad = True
+
+        def __float__(self) -> float:
+            warnings.warn("converting a tensor with requires_grad=True to a scalar", stacklevel=2)
+            return self.item()
+
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        run.log({"loss": Loss(2.5, kind="cpu"), "lr": 0.1}, step=0)
+    assert points(run) == [{"step": 0, "loss": 2.5, "lr": 0.1}] and not told
 
 
 def test_how_a_device_is_told_by_what_libraries_say() -> None:
