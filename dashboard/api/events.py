@@ -16,6 +16,7 @@ from dashboard.api.newcomers import Newcomers
 from dashboard.deliveries import Delivery
 from dashboard.errors import Busy, Refused
 from dashboard.frames import decode_delivery
+from dashboard.writers import is_servers_own
 from runwell.fields import event_schemas
 from runwell.report import HEADER, Report, decode
 from runwell.wire import FRAMES_TYPE, MAX_STEP, RUN_ID, Batch, check_run_id, decode_json_batch, shorten
@@ -81,6 +82,8 @@ def _store(request: Request, run_id: str, content_type: str, body: bytes, report
     """Decode and store on a thread: neither may hold up the event loop."""
     parts = services(request)
     batch = _decode(run_id, content_type, body)
+    if is_servers_own(batch.writer):
+        raise Refused(f"writer {batch.writer!r} is the server's own name; take another one")
     newcomers: Newcomers = request.app.state.newcomers
     newcomers.admit(client_of(request), run_id, parts.store.has_run)
     receipt = parts.collector.accept(run_id, batch, report)

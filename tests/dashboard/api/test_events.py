@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dashboard.api.events import _decode
 from dashboard.errors import DashboardError
+from dashboard.writers import LIFE_WRITER, OUTPUT_WRITER, WATCH_WRITER
 from runwell import frames
 from runwell.wire import FRAMES_TYPE, WireError
 
@@ -42,6 +43,16 @@ def test_json_in_receipt_out(send: Any, client: Any) -> None:
     }  # fmt: skip
     again = send(RUN, {"type": "metrics", "step": 1, "time": 2.0, "a": 1.0}, {"type": "metrics", "a": 1}).json()
     assert (again["stored"], again["duplicates"], again["refused"]) == (0, 3, [])
+
+
+@pytest.mark.parametrize("writer", [LIFE_WRITER, OUTPUT_WRITER, WATCH_WRITER])
+def test_nobody_speaks_in_the_name_of_the_server(client: Any, writer: str) -> None:
+    body = {"writer": writer, "first_seq": 1, "events": [RUN, {"type": "state", "state": "crashed"}]}
+    answer = client.post(URL, json=body)
+    assert (answer.status_code, answer.json()["detail"]) == (
+        422, f"writer {writer!r} is the server's own name; take another one",
+    )  # fmt: skip
+    assert client.get("/api/v1/runs/r1").status_code == 404
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "compressed"])
