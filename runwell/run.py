@@ -154,7 +154,8 @@ class Run:
     def alert(self, title: str, text: str = "", level: str = "warning", step: int | None = None) -> None:
         """Tell the owner something: `level` is info, warning or critical."""
         if not isinstance(level, str) or level not in LEVELS:
-            self._complain("level", f"alert level {shorten(level)} is not allowed; it takes info, warning or critical")
+            sentence = f"alert level {shorten(level)} is not allowed; it takes info, warning or critical"
+            self._complain("level", sentence if self.strict else f"{sentence}; it is told as a warning")
             level = "warning"
         self._write("alert", lambda: {"title": self._text(title), "text": self._text(text), "level": level}, step)
 
