@@ -155,6 +155,8 @@ class Spool:
                 self.event(last, reserve=True)
             self._sealed = True
             self._plans.clear()  # so that `metrics` need not ask
+            # The record in whose middle this may be holds the lock until the handler returns, which waits for the sender.
+            self.lock = threading.RLock()
 
     def _check_open(self) -> None:
         if self._sealed:

@@ -209,7 +209,9 @@ def test_everything_else_that_can_be_reported(run: Run, caplog: pytest.LogCaptur
         {"type": "ack", "step": 7, "command": 3, "ok": True, "text": "done"},
         {"type": "rewind", "step": 4},
     ]
-    assert "alert level 'loud' is not allowed; it takes info, warning or critical; it is told as a warning" in caplog.text
+    assert (
+        "alert level 'loud' is not allowed; it takes info, warning or critical; it is told as a warning" in caplog.text
+    )
 
 
 def test_a_sample_carries_what_was_measured_of_it(run: Run, caplog: pytest.LogCaptureFixture) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import mmap
 import resource
+import struct
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,6 +108,25 @@ def test_logging_in_the_middle_of_logging_comes_after_it(make_spool: MakeSpool) 
     spool.metrics({"outer": Nosy()}, 1, 0.0)  # type: ignore[dict-item]
     _, outer, inner, log = on_disk(spool)
     assert outer["outer"] == 7.0 and inner["inner"] == 0.5 and log["text"] == "inner"
+
+
+def test_what_is_sealed_in_the_middle_of_a_record_can_be_sent_from_there(make_spool: MakeSpool) -> None:
+    """A signal handler ends the run and waits until the server has it; the record that it came into holds on meanwhile."""
+    spool = make_spool()
+    pieces = []
+
+    class Ending:
+        def __float__(self) -> float:
+            spool.seal({"type": "state", "state": "stopped"})
+            sender = threading.Thread(target=lambda: pieces.append(cut(spool, 1, writer="w", wire_seq=1)), daemon=True)
+            sender.start()
+            sender.join(timeout=10)
+            raise ValueError
+
+    with pytest.raises(struct.error):
+        spool.metrics({"a": Ending()}, 1, 0.0)  # type: ignore[dict-item]
+    (piece,) = pieces
+    assert [event["type"] for event in decode_frames(piece.body).batch.events] == ["run", "state"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be asked for pages")
