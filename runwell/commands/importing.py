@@ -125,13 +125,16 @@ def _renamed(roles: Mapping[str, str]) -> dict[str, str]:
 
 
 def _import(store: Any, path: Path, project: str, name: str, choice: Choice) -> tuple[str, int]:
-    """The new run's id and how many records it has. The file is read twice: nothing is stored of one that is refused."""
+    """The new run's id and how many records the file has. It is read twice: nothing is stored of one that is refused."""
     from runwell.api import new_run_id
     from runwell.wire import Batch
 
-    began = None
+    began, count = None, 0
     for record in _records(path, choice):
         began = record.get("time") if began is None else began
+        count += 1
+    if not count:
+        raise BrokenFile(f"{path} holds no records; nothing of it was stored")
     run_id = new_run_id()
     begin = {"type": "run", "project": project, "name": name}
     records = _told_whole(_records(path, choice), begin, began)
@@ -144,7 +147,7 @@ def _import(store: Any, path: Path, project: str, name: str, choice: Choice) -> 
         if seq > 1:
             store.delete_run(run_id)  # half a run is none
         raise
-    return run_id, seq - 2
+    return run_id, count
 
 
 def _told_whole(

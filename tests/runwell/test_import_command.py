@@ -174,6 +174,17 @@ def test_a_table_without_steps_is_refused(home: Path, tmp_path: Path, capsys: py
     assert "has no column `step`, only a" in capsys.readouterr().err and imported(home) == []
 
 
+def test_a_table_without_rows_is_refused(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    path = tmp_path / "none.parquet"
+    columns = {"step": pyarrow.array([], pyarrow.int64()), "loss": pyarrow.array([], pyarrow.float64())}
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    assert main(["import", str(path)]) == 1
+    assert "holds no records; nothing of it was stored" in capsys.readouterr().err and imported(home) == []
+
+
 def test_an_imported_run_is_judged(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "sick.jsonl"
     path.write_text(
@@ -183,7 +194,8 @@ def test_an_imported_run_is_judged(home: Path, tmp_path: Path, capsys: pytest.Ca
     ((run, _),) = imported(home)
     with closing(Store.open(home / "runwell.db")) as store:
         assert "non-finite-loss" in {found.rule for found in store.findings(run.id)}
-    assert run.verdict == "critical" and ", critical\n" in capsys.readouterr().out
+    rows = len(path.read_text().splitlines())
+    assert run.verdict == "critical" and f", {rows} records, critical\n" in capsys.readouterr().out
 
 
 def test_records_without_a_time_come_when_those_around_them_did(home: Path, tmp_path: Path) -> None:
