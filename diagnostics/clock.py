@@ -8,6 +8,7 @@ points after it are forgotten. Knows no rule and no value.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,25 @@ Ints = NDArray[np.int64]
 PATIENCE = 3
 """Rows of one series in a row that lie behind, after which its counter has restarted. Fewer are rows that came late,
 unless they go back to where the counter began."""
+
+
+KEPT = 4
+"""Restarts that are remembered."""
+
+
+class Restart(NamedTuple):
+    """Where a counter restarted, in steps as they are logged."""
+
+    first: int
+    """Where it had begun."""
+    reached: int
+    """How far it had come."""
+    step: int
+    """Where it went on."""
+
+    def to_the_beginning(self, share: float) -> bool:
+        """Whether it went back to where it had begun, or to less than a share of how far it had come."""
+        return self.step <= max(self.first, share * self.reached)
 
 
 class StepClock:
@@ -31,6 +51,8 @@ class StepClock:
         """The highest step placed so far."""
         self.restarts = 0
         """How often the counter was found to have restarted."""
+        self.last_restarts: tuple[Restart, ...] = ()
+        """The newest restarts."""
         self._offset = 0
         self._restart_rows: dict[str, int] = {}
         self._newest: dict[str, int] = {}
@@ -88,5 +110,7 @@ class StepClock:
         self._restart_rows = dict(self._behind)
         self._behind[series] = 0
         self.restarts += 1
+        restart = Restart(self._first[series], self.newest - self._offset, step)
+        self.last_restarts = (*self.last_restarts, restart)[-KEPT:]
         self._offset = self.newest + 1 - step
         return self.newest + 1

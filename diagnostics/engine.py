@@ -218,7 +218,8 @@ class Engine:
         if self._stalled:
             self._look("silence")
             self._stalled = self._open("silence")
-        if self._intake.schedule.due(row.loss, row.evaluation, row.grad, row.skipped):
+        due = self._intake.schedule.due(row.loss, row.evaluation, row.grad, row.skipped)
+        if due and not row.waits:
             self._look()
 
     @property

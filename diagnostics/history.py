@@ -170,6 +170,14 @@ class History:
         finite = rows[:, 2] > 0
         return (rows if finite.all() else rows[finite]), self._blocks.size
 
+    def since(self, step: int, most: int | None = None) -> History:
+        """Another history, of the points from `step` on that lie among the last; of no more than `most`."""
+        steps, values = self.tail()
+        late = np.flatnonzero(steps >= step)[-(most or TAIL) :]
+        kept = History()
+        kept.extend(steps[late], values[late])
+        return kept
+
     def rewind(self, step: int) -> None:
         """Forget what came after `step`: a resume from a checkpoint made those points history that did not happen."""
         self.settle()

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from diagnostics.anew import begins_anew
+from diagnostics.anew import EpochCounter, begins_anew
 from diagnostics.clock import PATIENCE, StepClock
 from diagnostics.history import History
 from diagnostics.reading import Reading, in_order
@@ -25,6 +25,8 @@ NOT_METRICS = frozenset(("type", "step", "time"))
 LOSSES = ("train_loss", "val_loss")
 GUARDED = (*LOSSES, "grad_norm", "skipped_steps")
 """What the schedule of looks is told of."""
+LONGEST_WAIT = 3 * PATIENCE
+"""Rows after which judging goes on although no training loss has told what the counters mean."""
 GONE_ON = 10
 """Points of another series after the last loss from which on that loss is missing, not late."""
 NONE = np.zeros(0, dtype=np.int64)
@@ -43,6 +45,9 @@ class Row(NamedTuple):
     skipped: float | None
     anew: bool
     """Whether another run was seen to begin in the same log: what came before is forgotten."""
+    waits: bool
+    """Whether to put the look off: the counters went back, and it is not known yet whether another run has begun. What is
+    not finite waits for nothing."""
 
 
 class Intake:
@@ -63,6 +68,9 @@ class Intake:
         self._judged, self._roles = judged, RoleMap(roles)
         self._loss_alone = self._loss_beside = False
         self._anew_at: int | None = None
+        self._epochs = EpochCounter()
+        self._undecided = 0
+        """Rows since the counters went back, while it is not known what that means."""
         self._evaluated, self._told = math.nan, False
         """The last evaluation, and whether one stood beside the last training loss."""
         self._previous: tuple[int, dict[str, float]] = (-1, {})
@@ -167,7 +175,11 @@ class Intake:
         for role, number in watched.items():
             self.histories[role].append(self.clock.place(role, step), number)
         anew = self._begin_anew(self.clock.restarts > restarts, watched)
-        return Row(loss, evaluation, evaluated, watched.get("grad_norm"), watched.get("skipped_steps"), anew)
+        self._undecided = self._undecided + 1 if self._is_undecided else 0
+        grad = watched.get("grad_norm")
+        finite = all(value is None or math.isfinite(value) for value in (loss, evaluation, grad))
+        waits = finite and 0 < self._undecided <= LONGEST_WAIT
+        return Row(loss, evaluation, evaluated, grad, watched.get("skipped_steps"), anew, waits)
 
     def take_rows(self, rows: Stretch, start: int) -> tuple[int, bool]:
         """Take rows from `start` on, up to and with the first that asks for a look: (how many, whether to look).
@@ -175,10 +187,13 @@ class Intake:
         None are taken where the row at `start` must be taken by itself.
         """
         stop = rows.plain_until(start)
-        if stop == start or self._anew_at is not None or not self.clock.is_ahead(rows.cells, int(rows.steps[start])):
+        if stop == start or self._is_undecided or not self.clock.is_ahead(rows.cells, int(rows.steps[start])):
             return 0, False
         if start == 0 and rows.steps[0] == self._previous[0]:
             return 0, False  # it may be the last row once more
+        stop, epochs = self._until_epochs_fall(rows, start, stop)
+        if stop == start:
+            return 0, False
         cells = {role: found.between(start, stop) for role, found in rows.cells.items()}
         told = cells.get("val_loss", NOTHING)
         if told.rows.size:
@@ -196,7 +211,27 @@ class Intake:
         self._evaluated = float(told.values[-1]) if told.rows.size else self._evaluated
         self._told = bool(losses.rows[-1] in told.rows) if losses.rows.size else self._told
         self._previous = (int(steps[-1]), rows.row(start + count - 1))
+        if epochs is not None and (passed := epochs.between(0, count)).values.size:
+            self._epochs.take_all(passed.values)
         return count, due is not None
+
+    def _until_epochs_fall(self, rows: Stretch, start: int, stop: int) -> tuple[int, Cells | None]:
+        """The row before `stop` from which on rows must be taken by themselves; the epochs of the loss until then."""
+        role = "train_loss" if self.has("train_loss") else "val_loss"
+        if "epoch" not in rows.cells or not ("train_loss" in rows.cells or "val_loss" in rows.cells):
+            return stop, None
+        if not self.has(role) or (role == "val_loss" and "train_loss" in rows.cells):
+            return start, None  # whose epochs count is being settled
+        if role not in rows.cells:
+            return stop, None
+        epochs, losses = (rows.cells[name].between(start, stop) for name in ("epoch", role))
+        if epochs.rows.size != losses.rows.size:
+            kept = np.isin(epochs.rows, losses.rows)
+            epochs = Cells(epochs.rows[kept], epochs.values[kept])
+        if not epochs.rows.size:
+            return stop, None
+        fall = self._epochs.first_fall(epochs.values)
+        return (stop if fall is None else start + int(epochs.rows[fall])), epochs
 
     def _note_losses(self, loss: Cells, evaluation: Cells) -> None:
         """What `_is_filler` remembers, of many rows."""
@@ -225,6 +260,7 @@ class Intake:
     def rewind(self, logged: int) -> int:
         """Forget what came after a logged step: where that step lies."""
         self._evaluated = math.nan
+        self._epochs.rewind()
         step = self.clock.rewind(logged)
         for history in self.histories.values():
             history.rewind(step)
@@ -278,27 +314,32 @@ class Intake:
             return bound in self.perplexities and rank < AFTER_ALL
         return bound in self.perplexities or (role == "train_loss" and self.histories[role].count <= 1)
 
+    @property
+    def _is_undecided(self) -> bool:
+        return self._anew_at is not None or self._epochs.is_behind
+
     def _begin_anew(self, restarted: bool, watched: Mapping[str, float]) -> bool:
         """Forget what came before if another run begins in the same log; whether it does."""
-        if not restarted and self._anew_at is None:
-            return False
         role = next((role for role in LOSSES if self.has(role)), "")
-        if not role:
+        counted = role in watched and "epoch" in watched and self._epochs.take(watched["epoch"])
+        if not role or not (counted or restarted or self._anew_at is not None):
             return False
         history = self.histories[role]
         if restarted:
             # an evaluation may have shown it: then no row of the training loss has come yet, or only that of this event
             rows = self.clock.restart_rows(role) or int(role in watched)
             self._anew_at = history.count - rows + PATIENCE
-        if self._anew_at is None or history.count < self._anew_at:
+        if not counted and (self._anew_at is None or history.count < self._anew_at):
             return False
         self._anew_at = None
-        if not begins_anew(SeriesView(self.names[role], history)):
+        if not counted and not begins_anew(
+            SeriesView(self.names[role], history), self.clock.last_restarts, self._epochs
+        ):
             return False
-        steps, values = (column[-PATIENCE:].tolist() for column in history.tail())
-        self.histories = {name: History() for name in self.histories}
-        for step, value in zip(steps, values, strict=True):
-            self.histories[role].append(step, value)
+        since = int(history.tail()[0][-PATIENCE:][0])
+        self.histories = {
+            name: one.since(since, PATIENCE if name == role else None) for name, one in self.histories.items()
+        }
         self.schedule = LookSchedule()
         self._evaluated = math.nan
         return True

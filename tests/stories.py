@@ -17,7 +17,7 @@ Event = dict[str, Any]
 PLAIN = ("falls", "falls", "flat", "spike", "climbs", "nan", "zero", "sparse", "late", "sample", "checkpoint", "log",
          "rewind", "config", "ends", "timed", "silence")  # fmt: skip
 """What a store takes and gives back as it is."""
-ODD = ("twice", "restarts", "again", "gaps", "words", "huge")
+ODD = ("twice", "restarts", "again", "gaps", "words", "huge", "epochs")
 """What only a file brings."""
 
 Chapter = tuple[str, int, int]
@@ -38,6 +38,7 @@ class _Teller:
     def __init__(self) -> None:
         self.step, self.loss, self.events = 0, 8.0, list[Event]()
         self.now: float | None = None
+        self.epoch: float | None = None
 
     def tell(self, chapters: list[Chapter]) -> list[Event]:
         for kind, length, seed in chapters:
@@ -57,6 +58,9 @@ class _Teller:
         if self.now is not None:
             self.now += float(self.rng.exponential())
             row["time"] = self.now
+        if self.epoch is not None and at % 3:
+            self.epoch += 0.02
+            row["epoch"] = round(self.epoch, at % 2 + 1)
         self.events.append(row)
         return row
 
@@ -119,6 +123,11 @@ class _Teller:
     def _timed(self, _: str, length: int) -> None:
         """From here on rows have times, or have them no more."""
         self.now = 1e9 + length if self.now is None else None
+
+    def _epochs(self, _: str, length: int) -> None:
+        """From here on rows have epochs; told again, they begin anew, or a little back."""
+        self.epoch = (0.0 if length % 3 else self.epoch * 0.8) if self.epoch is not None else 0.1
+        self._train("falls", length)
 
     def _silence(self, _: str, length: int) -> None:
         if self.now is not None:
