@@ -16,6 +16,7 @@ from diagnostics.anew import EpochCounter, begins_anew
 from diagnostics.clock import PATIENCE, StepClock
 from diagnostics.history import History
 from diagnostics.reading import Reading, in_order
+from diagnostics.repeats import Repeats
 from diagnostics.roles import AFTER_ALL, BY_ID, RoleMap
 from diagnostics.schedule import LookSchedule
 from diagnostics.series import SeriesView
@@ -73,7 +74,7 @@ class Intake:
         """Rows since the counters went back, while it is not known what that means."""
         self._evaluated, self._told = math.nan, False
         """The last evaluation, and whether one stood beside the last training loss."""
-        self._previous: tuple[int, dict[str, float]] = (-1, {})
+        self._repeats = Repeats()
 
     def has(self, role: str) -> bool:
         """Whether a role has any point."""
@@ -155,9 +156,9 @@ class Intake:
                 watched[role] = number if name not in self.perplexities else _logarithm(number)
         if not watched:
             return None
-        if (step, watched) == self._previous and all(number - number == 0 != number for number in watched.values()):
-            return None  # the same row once more, as some trainers write it: two equal points are not two observations
-        self._previous = (step, dict(watched))
+        watched = dict(self._repeats.new_in(watched, step, event.get("step") is not None))
+        if not watched:
+            return None
         loss, evaluation = watched.get("train_loss"), watched.get("val_loss")
         if loss is not None and self._is_filler(loss, evaluation):
             del watched["train_loss"]
@@ -189,7 +190,7 @@ class Intake:
         stop = rows.plain_until(start)
         if stop == start or self._is_undecided or not self.clock.is_ahead(rows.cells, int(rows.steps[start])):
             return 0, False
-        if start == 0 and rows.steps[0] == self._previous[0]:
+        if start == 0 and rows.steps[0] == self._repeats.step:
             return 0, False  # it may be the last row once more
         stop, epochs = self._until_epochs_fall(rows, start, stop)
         if stop == start:
@@ -210,7 +211,7 @@ class Intake:
         self._note_losses(losses, told)
         self._evaluated = float(told.values[-1]) if told.rows.size else self._evaluated
         self._told = bool(losses.rows[-1] in told.rows) if losses.rows.size else self._told
-        self._previous = (int(steps[-1]), rows.row(start + count - 1))
+        self._repeats.pass_to(int(steps[-1]), rows.row(start + count - 1))
         if epochs is not None and (passed := epochs.between(0, count)).values.size:
             self._epochs.take_all(passed.values)
         return count, due is not None

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from diagnostics.repeats import MEASURED, ROUNDED
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -190,12 +192,16 @@ def _present(column: Sequence[Any]) -> NDArray[np.bool_]:
 
 
 def _alone(steps: Ints, present: Mapping[str, NDArray[np.bool_]], values: Mapping[str, Floats]) -> NDArray[np.bool_]:
-    again = steps[1:] == steps[:-1]
+    same = steps[1:] == steps[:-1]
+    again, near = same.copy(), np.zeros(same.size, dtype=bool)
     for role, there in present.items():
-        if not again.any():
+        if not same.any():
             break
-        column = values[role]
-        again &= np.where(there[1:] & there[:-1], column[1:] == column[:-1], there[1:] == there[:-1])
+        column, both = values[role], there[1:] & there[:-1]
+        again &= np.where(both, column[1:] == column[:-1], there[1:] == there[:-1])
+        if role in MEASURED:
+            near |= same & both & ~(np.abs(column[1:] - column[:-1]) > 2 * ROUNDED * (1 + np.abs(column[1:])))
+    again |= near
     alone = np.zeros(len(steps), dtype=bool)
     alone[1:] = again | (steps[1:] < steps[:-1])
     if "train_loss" in present and "val_loss" in present:
