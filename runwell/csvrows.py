@@ -67,7 +67,8 @@ class _Reader:
         if not header:
             yield self._told("no header stands below the comments")
             return
-        if len(header) == 1 and parse_number(header[0]) is None and " " in header[0]:
+        # colours are for people who watch: `\x1b[34mwandb\x1b[0m: 249.75MB, 11 files` names no columns
+        if "\x1b" in "".join(header) or (len(header) == 1 and parse_number(header[0]) is None and " " in header[0]):
             yield self._told("neither a JSON object nor a CSV header")
             return
         # `step,0,nan`: somebody gave series such names; numbers alone are a table that lost its header

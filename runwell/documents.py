@@ -10,7 +10,8 @@ from typing import Any
 from runwell import shapes
 from runwell.loglines import event_of, parsed
 from runwell.metrics import END_OF_TRAINING
-from runwell.rows import Rows
+from runwell.printed import is_loss
+from runwell.rows import STEP_NAMES, Rows, number_of
 from runwell.wire import BadEvent, Event, WireError, validate_event
 
 HISTORIES = ("log_history", "history", "logs")
@@ -35,6 +36,8 @@ def read_document(text: str, name: str, line: int = 1) -> Iterator[Event | str]:
         return
     state = value if isinstance(value, dict) else {}
     history = value if isinstance(value, list) else next((state[n] for n in HISTORIES if _is_list(state.get(n))), None)
+    if history is None:
+        history = next(filter(_tells_of_training, state.values()), None)
     if history is None:
         history = shapes.rows_of_lists(state) or None
     if history is None:
@@ -75,6 +78,19 @@ class _Epochs:
 
 def _number(value: Any) -> float:
     return float(value) if isinstance(value, int | float) and abs(value) < 1e300 else math.nan
+
+
+def _tells_of_training(value: Any) -> bool:
+    """Whether a list in a document is that of a run, whatever it is called: each of its rows has a loss and a count."""
+    return (
+        isinstance(value, list)
+        and len(value) >= shapes.FEWEST
+        and all(isinstance(row, dict) and _counts(row) and any(map(is_loss, row)) for row in value)
+    )
+
+
+def _counts(row: dict[str, Any]) -> bool:
+    return any(name.lower() in (*STEP_NAMES, "epoch") and number_of(item) is not None for name, item in row.items())
 
 
 def _is_list(value: Any) -> bool:

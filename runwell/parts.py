@@ -6,6 +6,7 @@ be read as training losses.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from runwell.rows import STEP_NAMES, TIME_NAMES
@@ -63,6 +64,7 @@ def as_validation(numbers: Mapping[str, float]) -> dict[str, float]:
 
 def _named(name: str) -> str:
     lower = name.lower()
-    if lower in _SHARED or lower.replace("/", "_").split("_")[0] in VALIDATION:
+    # `Eval step 200 | train loss 1.5 | val loss 1.75` tells of both
+    if lower in _SHARED or re.split(r"[/_ -]", lower)[0] in VALIDATION | {"train", "training"}:
         return name
     return f"val/{name}"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runwell.console import numbers_in
+from runwell.printed import numbers_in
 from runwell.runlog import PATIENCE, UnreadableLog, read_events
 
 
@@ -88,10 +88,79 @@ def read(text: str) -> tuple[list[dict[str, Any]], list[str]]:
         ("Iter(train) [  10/1000]  lr: 1.0e-05  loss: 2.5", {"step": 10, "lr": 1e-5, "loss": 2.5}),
         ("[10 | 23.12] loss=3.5", {"step": 10, "loss": 3.5}),
         ("Step 00250 | Validation bpb: 0.875", {"step": 250, "Validation bpb": 0.875}),
+        ("Batch 2, Loss: 2.75", {"step": 2, "Loss": 2.75}),
+        ("Epoch0: Training: Loss: 4.25", {"epoch": 0, "Loss": 4.25}),
+        ("Epoch0: Validation: Loss: 4.5", {"epoch": 0, "val/loss": 4.5}),
+        ("Epoch 3: Validation - Loss: 4.5, F1: 0.5", {"epoch": 3, "val/loss": 4.5, "F1": 0.5}),
+        (
+            "12:58:04  [FT] Ep 003 | Loss 2.25 (R:165.5 M:0.75) | AUC 0.625 | LR 1.00e-04 | Best 0.5",
+            {"epoch": 3, "Loss": 2.25, "R": 165.5, "M": 0.75, "LR": 1e-4},
+        ),
+        ("Ep 3/10 | Loss: 0.25 | Best Loss: 0.125", {"epoch": 3, "Loss": 0.25, "Best Loss": 0.125}),
+        (
+            "Stage 1, Epoch 1, Batch 25, Training Loss (avg over last 100): 2.5",
+            {"epoch": 1, "step": 25, "Training Loss": 2.5},
+        ),
+        ("Epoch 3 finished. Avg Loss: 2.5", {"epoch": 3, "Avg Loss": 2.5}),
+        ("43001 train ce 2.5 muon_lr 2.5e-04", {"step": 43001, "train/loss": 2.5, "muon_lr": 2.5e-4}),
+        ("38001 stage boost train ce 2.5 adam_lr 2.5e-04", {"step": 38001, "train/loss": 2.5, "adam_lr": 2.5e-4}),
+        ("43500 evaluate ppl 19.5 loss 3 sec 89.5", {"step": 43500, "val/loss": 3, "val/ppl": 19.5, "val/sec": 89.5}),
+        ("step 41048 | ce 3.25 | cos 0.75 | norm 0.5", {"step": 41048, "ce": 3.25, "norm": 0.5}),
+        (
+            "Eval step 20000 | train loss 1.5 | val loss 1.75 | BLUE: 0.5",
+            {"step": 20000, "train loss": 1.5, "val loss": 1.75, "val/BLUE": 0.5},
+        ),
     ],
 )
 def test_reports(line: str, numbers: dict[str, float]) -> None:
     assert numbers_in(line) == numbers
+
+
+@pytest.mark.parametrize(
+    ("line", "numbers"),
+    [
+        ("-- Epoch:[0]; Batch:[300]; Time: 0.125 s; ppl: 146.75", {"epoch": 0, "step": 300, "ppl": 146.75}),
+        (
+            "[2017-09-26:07:46:53:INFO:root:__call__] Epoch[0] Batch [150]\tSpeed: 50.5 samples/sec\tperplexity=33925.5",
+            {"epoch": 0, "step": 150, "Speed": 50.5, "perplexity": 33925.5},
+        ),
+        (
+            "Epoch: 4, Batch: 41500/66554, Batch size: 10, LR: 0.5000, PPL: 4.25, |Param|: 880.5",
+            {"epoch": 4, "step": 41500, "Batch size": 10, "LR": 0.5, "PPL": 4.25},
+        ),
+        ("Epoch: 10 Valid Perplexity: 166.75", {"epoch": 10, "Valid Perplexity": 166.75}),
+        ("Batch 10/5258 | Energy: 2.5 | Perplexity: 1.5e30", {"step": 10, "Energy": 2.5, "Perplexity": 1.5e30}),
+        ("Batch 20/5258 | Perplexity: inf", {"step": 20, "Perplexity": math.inf}),
+        (
+            "Batch 20/5258 | Perplexity: 45952233435926420993574233000",
+            {"step": 20, "Perplexity": 45952233435926420993574233000.0},
+        ),
+        (
+            "Epoch 1/500 -- train: 0.5  val: 0.625  ppl: 1.875",
+            {"epoch": 1, "train loss": 0.5, "val loss": 0.625, "ppl": 1.875},
+        ),
+    ],
+)
+def test_a_perplexity_tells_what_a_loss_does(line: str, numbers: dict[str, float]) -> None:
+    assert numbers_in(line) == numbers
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "2021-11-11 00:01:30.834 | INFO     | __main__:train:35 - ",
+        "[2024-12-24 13:27:34,317] [INFO] [train.py:1001:log]   ",
+        "2025-10-19 21:42:41,484 - src.training.train - INFO - ",
+        "2025-04-19 15:53:09 - app.log - INFO - [trainer.py:37] - ",
+        "INFO:root:",
+        "WARNING:__main__:",
+        "",
+    ],
+)
+def test_what_a_logger_puts_before_a_line_holds_no_number_of_the_run(prefix: str) -> None:
+    assert numbers_in(f"{prefix}step 5: loss: 2.5") == {"step": 5, "loss": 2.5}
+    assert numbers_in(f"{prefix}Epoch 5/9, Loss: 2.5") == {"epoch": 5, "Loss": 2.5}
+    assert numbers_in(f"{prefix}5 files of train:35 are left") == {}
 
 
 @pytest.mark.parametrize("word", ["nan", "NaN", "-inf", "inf"])
@@ -112,6 +181,13 @@ def test_non_finite_reports(word: str) -> None:
         "step 4: saved to /out/loss",
         "250 hella 0.25",
         "250 train 10.5 hours of it",
+        "43500 evaluate all of 5",
+        "Embedding dim: 16, k: 50 -> test perplexity: 16.5",  # a table of evaluations
+        "ref_path: results/checkpoint-10, PPL AUC: 0.75, PROB AUC: 0.5",
+        "    Direct    : PPL    28.5  (17 chunks, 1.5s)",
+        "seconds per batch: 2, loss",
+        "index: 3 loss: 2.5 mean neighbour loss: 3.25",
+        "{'perplexity': 12.5, 'word_count': 100}",
         "",
     ],
 )
@@ -248,6 +324,73 @@ def test_a_bare_number_counts_where_nothing_else_does() -> None:
     ]  # fmt: skip
     batches = "Reading data\nbatch: 9, time: 28.25, loss: 55.75\nbatch: 19, loss: nan\n"
     assert [(event["step"], str(event["loss"])) for event in read(batches)[0]] == [(9, "55.75"), (19, "nan")]
-    epochs = "Epoch: 1, Batch: 100, Loss: 2.5\nEpoch: 1, Batch: 200, Loss: 2.25\n"  # counted anew in each epoch
-    assert [event["epoch"] for event in read(epochs)[0]] == [1, 1]
-    assert 100 not in [event["step"] for event in read(epochs)[0]]
+
+
+def test_batches_are_counted_on_over_the_epochs_that_their_lines_tell() -> None:
+    epochs = "".join(f"Epoch: {n}, Batch: {at}, Loss: 2.5\n" for n in (1, 2) for at in (100, 200))
+    assert [event["step"] for event in read(epochs)[0]] == [100, 200, 300, 400]
+    headings = "".join(
+        f"2025-01-02 03:04:05,100 - INFO - Epoch {n}/2\n2025-01-02 03:04:05,100 - INFO -   Batch 10/10 | Perplexity: inf\n"
+        for n in (1, 2)
+    )
+    assert [(event["step"], event["Perplexity"]) for event in read(headings)[0]] == [(10, math.inf), (20, math.inf)]
+
+
+LOGURU = "2021-11-11 00:01:{:02}.834 | INFO     | __main__:train:35 - loss: {}\n"
+
+
+def test_losses_that_a_logger_tells_without_any_step_count_their_rows() -> None:
+    text = "2021-11-11 00:00:00.100 | INFO     | __main__:main:12 - run\n"
+    text += "".join(LOGURU.format(at, 2.5 - at / 10) for at in range(3)) + "2021-11-11 | saved, batch: 10\n"
+    text += "".join(LOGURU.format(at, "nan" if at == 5 else 2.5 - at / 10) for at in range(3, 6))
+    events, told = read(text)
+    assert not told and [(event["step"], str(event["loss"])) for event in events] == [
+        (0, "2.5"), (1, "2.4"), (2, "2.3"), (3, "2.2"), (4, "2.1"), (5, "nan"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "".join(LOGURU.format(at, 2.5) for at in range(4)),  # too few: a program that speaks of a loss
+        "".join(LOGURU.format(at, 25) for at in range(9)),  # whole numbers
+        "".join(f"loss: {at}.5\n" for at in range(9)),  # of layers, of samples? nobody says of what
+        "".join(f"2021-11-11 00:01:01 INFO stop loss: {at}.5 dollars\n" for at in range(9)),
+        "user: my loss is 2.5, what now?\nassistant: At step 5, look at the perplexity.\n" * 9,
+        "Collecting torch==2.3.1\n  Downloading torch-2.3.1.whl (779.1 MB)\nSuccessfully installed torch-2.3.1\n",
+        "model, perplexity\nlarge, it was: 12.5\n",
+        "for step in range(10):\n    loss = 0.5\n    print(f'step {step} loss {loss:.4f}')\n",
+        "0.204 perplexity: 95.5 speed: 903 wps\n",  # of which epoch?
+        "I have\n" + json.dumps({"role": "user", "text": "loss: 2.5", "step": 3}) + "\n" + json.dumps({"loss": 2.5}),
+    ],
+)
+def test_texts_that_are_no_log_stay_unread(text: str) -> None:
+    with pytest.raises(UnreadableLog):
+        read(text)
+
+
+def test_perplexities_below_the_heading_of_an_epoch_with_its_rate() -> None:
+    """As TensorFlow's tutorial of language models prints them, and many copies of it."""
+    text = "".join(
+        f"Epoch: {n} Learning rate: 1.000\n0.004 perplexity: 5534.5 speed: 903 wps\nstep / (size // 10): 0.204 perplexity: 1e30\n"
+        f"Epoch: {n} Train Perplexity: 270.5\nEpoch: {n} Valid Perplexity: 178.5\n"
+        for n in (1, 2)
+    )
+    events, told = read(text)
+    assert not told and [event["epoch"] for event in events] == [0.004, 0.204, 1, 1, 1.004, 1.204, 2, 2]
+    assert [event.get("perplexity") for event in events[:3]] == [5534.5, 1e30, None]
+    assert [event["step"] for event in events] == list(range(8))
+
+
+def test_json_among_what_a_program_printed() -> None:
+    rows = "".join(
+        json.dumps({"epoch": 0, "step": step, "loss": loss}) + "\n" for step, loss in ((0, 7.5), (5, math.nan))
+    )
+    events, told = read("train.py --load 0\nReusing data, as it was (cached)\n" + rows + "{broken\n")
+    assert not told and [(event["step"], str(event["loss"])) for event in events] == [(0, "7.5"), (5, "nan")]
+
+
+def test_a_line_in_colours_above_a_printed_log_is_no_header() -> None:
+    begin = "\x1b[34mwandb\x1b[0m: Downloading model-B, 249.75MB. 11 files...\nDone, 0\n"
+    events, told = read(begin + "{'loss': 2.5, 'epoch': 0.5}\n{'loss': 2.25, 'epoch': 1.0}\n")
+    assert not told and [event["loss"] for event in events] == [2.5, 2.25]

@@ -139,3 +139,26 @@ def test_of_the_copies_in_checkpoints_only_the_longest_counts(tmp_path: Path) ->
 def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         find_logs(tmp_path / "missing")
+
+
+def test_a_report_keeps_its_rows_under_a_name_of_its_own() -> None:
+    rows = [{"step": step, "loss": 3.5 - step, "best_loss": 3.0} for step in (1, 2, 3)]
+    events, told = read(json.dumps({"summary": {"final_loss": 0.5}, "training_history": rows}, indent=2))
+    assert not told
+    assert [(event["step"], event["loss"]) for event in events if event["type"] == "metrics"] == [
+        (1, 2.5), (2, 1.5), (3, 0.5),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"question": "Which step?", "loss": 0.5}] * 5,  # of an evaluation: no row has a count
+        [{"step": 1, "score": 0.5}] * 5,
+        [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25}, {"text": "an end"}],
+        [{"step": 1, "loss": 0.5}],
+    ],
+)
+def test_a_list_that_tells_of_no_training_is_none(rows: list[dict[str, Any]]) -> None:
+    with pytest.raises(UnreadableLog, match="needs a list of rows"):
+        read(json.dumps({"results": rows}, indent=2))

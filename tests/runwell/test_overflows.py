@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diagnostics import Engine
-from runwell.console import numbers_in
 from runwell.overflows import Overflows
+from runwell.printed import numbers_in
 from runwell.runlog import read_events
 
 BAR = " 14%|#4        | {}/2724 [13:58:09<86:18:35, 132.44s/it]"
