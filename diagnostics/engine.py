@@ -225,7 +225,7 @@ class Engine:
     @property
     def _takes_stretches(self) -> bool:
         """Whether nothing is going on that each event may change."""
-        usual = not self._intake.perplexities
+        usual = not (self._intake.perplexities or self._intake.in_bits)
         return self._ending is None and not self._samples.open and not self._stalled and usual
 
     def _observe_stretch(self, rows: Stretch, event: Callable[[int], Mapping[str, Any]]) -> int:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from diagnostics import units
 from diagnostics.anew import EpochCounter, begins_anew
 from diagnostics.clock import PATIENCE, StepClock
 from diagnostics.history import History
@@ -64,6 +65,8 @@ class Intake:
         """Name → its role, None for what no rule asks for; names that are not settled yet are missing."""
         self.perplexities: set[str] = set()
         """Names of perplexities whose logarithm stands for a loss."""
+        self.in_bits: set[str] = set()
+        """Names of losses to the base of 2, as the perplexity beside them tells: judged in nats."""
         self.next_step = 0
         """The step of a row that has none."""
         self._judged, self._roles = judged, RoleMap(roles)
@@ -105,6 +108,7 @@ class Intake:
         return Reading(
             roles=in_order(self.names),
             logarithms=tuple(role for role in in_order(self.names) if self.names[role] in self.perplexities),
+            bits=tuple(role for role in in_order(self.names) if self.names[role] in self.in_bits),
             rivals=in_order(rivals),
             unused=tuple(sorted(unused, key=lambda name: "loss" not in name.lower())),
             steps=self._span(),
@@ -153,7 +157,7 @@ class Intake:
                 continue
             number = value if type(value) is float else as_number(value)
             if number is not None and not (number == NOT_MADE and role == "val_loss"):
-                watched[role] = number if name not in self.perplexities else _logarithm(number)
+                watched[role] = self._in_nats(name, number)
         if not watched:
             return None
         watched = dict(self._repeats.new_in(watched, step, event.get("step") is not None))
@@ -306,6 +310,24 @@ class Intake:
             self.histories[match[0]] = History()
             if match[1] >= AFTER_ALL:
                 self.perplexities.add(name)
+            elif match[0] in LOSSES and units.told_in_bits(*self._beside(event, match[0])):
+                self.in_bits.add(str(name))
+
+    def _beside(self, event: Mapping[str, Any], role: str) -> tuple[list[float], list[float]]:
+        """The losses of an event that could be a role's, and the perplexities."""
+        losses: list[float] = []
+        perplexities: list[float] = []
+        for name, value in event.items():
+            found, number = self._roles.find(str(name)) if name not in NOT_METRICS else None, as_number(value)
+            if found is not None and found[0] == role and number is not None:
+                (perplexities if found[1] >= AFTER_ALL else losses).append(number)
+        return losses, perplexities
+
+    def _in_nats(self, name: str, number: float) -> float:
+        """What a number of a role is worth, in nats where it is a loss."""
+        if name in self.perplexities:
+            return units.of_perplexity(number)
+        return units.of_bits(number) if name in self.in_bits else number
 
     def _gives_way(self, match: tuple[str, int], event: Mapping[str, Any]) -> bool:
         """Whether the name that feeds a role so far is to be replaced by another one, which has come with an event."""
@@ -344,10 +366,6 @@ class Intake:
         self.schedule = LookSchedule()
         self._evaluated = math.nan
         return True
-
-
-def _logarithm(perplexity: float) -> float:
-    return math.log(perplexity) if perplexity > 0 else math.nan
 
 
 def as_number(value: object) -> float | None:

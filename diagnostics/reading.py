@@ -28,6 +28,8 @@ class Reading:
     """Role → the name that was taken for it, in the order of the table of roles."""
     logarithms: tuple[str, ...] = ()
     """Roles of which the name is a perplexity's: its logarithm is judged."""
+    bits: tuple[str, ...] = ()
+    """Losses that are logged in bits, as the perplexity beside them tells: judged in nats."""
     rivals: Mapping[str, tuple[str, ...]]
     """Role → names that could be it as well and were not taken."""
     unused: tuple[str, ...] = ()
@@ -49,6 +51,7 @@ class Reading:
             "steps": None if self.steps is None else list(self.steps),
             "roles": dict(self.roles),
             "logarithms": list(self.logarithms),
+            "bits": list(self.bits),
             "rivals": {role: list(names) for role, names in self.rivals.items()},
             "unused": list(self.unused),
             "ends": dict(self.ends),
@@ -60,6 +63,7 @@ class Reading:
         return Reading(
             roles=mapping.get("roles", {}),
             logarithms=tuple(mapping.get("logarithms", ())),
+            bits=tuple(mapping.get("bits", ())),
             rivals={role: tuple(names) for role, names in mapping.get("rivals", {}).items()},
             unused=tuple(mapping.get("unused", ())),
             ends=mapping.get("ends", {}),
@@ -77,13 +81,13 @@ def in_order(roles: Mapping[str, T]) -> dict[str, T]:
 
 def _is_evident(role: str, name: str, reading: Reading) -> bool:
     """Whether nothing needs to be said of a name but that it was taken: `val_loss` is the validation loss."""
-    if role in reading.logarithms or role in reading.rivals:
+    if role in reading.logarithms or role in reading.bits or role in reading.rivals:
         return False
     return name == BY_ID[role].log or normal(name) == role
 
 
 def _piece(role: str, name: str, reading: Reading) -> str:
-    said = f"ln {name}" if role in reading.logarithms else name
+    said = f"ln {name}" if role in reading.logarithms else f"{name} × ln 2" if role in reading.bits else name
     rivals = reading.rivals.get(role, ())
     return f"{BY_ID[role].words} ← {said}" + (f" (not {_first(rivals)})" if rivals else "")
 

@@ -110,6 +110,7 @@ def test_every_form_of_the_report_tells_it() -> None:
         "steps": [1, 1],
         "roles": {"train_loss": "lm_loss"},
         "logarithms": [],
+        "bits": [],
         "rivals": {"train_loss": ["total_loss"]},
         "unused": ["e\x1bvil"],
         "ends": {},
@@ -117,3 +118,49 @@ def test_every_form_of_the_report_tells_it() -> None:
     assert Reading.of(report.to_mapping()["read"]) == Reading(
         roles={"train_loss": "lm_loss"}, rivals={"train_loss": ("total_loss",)}, unused=("e\x1bvil",)
     )
+
+
+def fairseq(base: float, smoothed: float = 0.0) -> list[dict[str, Any]]:
+    return [
+        {
+            "step": at,
+            "loss": nats / math.log(base) + smoothed,
+            "nll_loss": nats / math.log(base),
+            "ppl": round(math.exp(nats), 2),
+        }
+        for at, nats in enumerate((3.31, 3.05, 2.6, 2.2, 1.9))
+    ]
+
+
+@pytest.mark.parametrize("smoothed", [0.0, 1.2])
+def test_losses_in_bits_are_known_by_the_perplexity_beside_them(smoothed: float) -> None:
+    one, bulk = Engine(), Engine()
+    for event in fairseq(2, smoothed):
+        one.observe(event)
+    bulk.observe_all(fairseq(2, smoothed))
+    for engine in (one, bulk):
+        loss = engine.series("train_loss")
+        assert loss is not None
+        assert loss.values[0] == pytest.approx(3.31 + smoothed * math.log(2))
+        assert engine.reading().bits == ("train_loss",)
+        assert "loss × ln 2" in sentence(engine.reading())
+
+
+@pytest.mark.parametrize(
+    "rows", [fairseq(math.e), [{"step": 0, "loss": 4.8}], [{"step": 0, "loss": 4.8, "ppl": math.inf}]]
+)
+def test_losses_in_nats_are_left_as_they_are(rows: list[dict[str, Any]]) -> None:
+    engine = Engine()
+    engine.observe_all(rows)
+    assert engine.reading().bits == ()
+
+
+def test_what_is_not_finite_in_bits_is_not_finite() -> None:
+    engine = Engine()
+    rows = fairseq(2)
+    engine.observe_all(
+        [*rows, {"step": 9, "loss": math.nan, "ppl": math.nan}, {"step": 10, "loss": math.inf, "ppl": math.inf}]
+    )
+    loss = engine.series("train_loss")
+    assert loss is not None
+    assert [str(value) for value in loss.raw_values[-2:]] == ["nan", "inf"]

@@ -168,7 +168,14 @@ def test_findings_with_verdict_and_coverage(client: Any, run: str, services: Ser
         "skipped",
         "failed",
     }
-    assert body["coverage"]["read"] == {"roles": {}, "logarithms": [], "rivals": {}, "unused": ["a", "b"], "ends": {}}
+    assert body["coverage"]["read"] == {
+        "roles": {},
+        "logarithms": [],
+        "bits": [],
+        "rivals": {},
+        "unused": ["a", "b"],
+        "ends": {},
+    }
 
 
 def test_a_decision_about_a_finding(client: Any, send: Any, services: Services) -> None:
