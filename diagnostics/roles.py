@@ -56,7 +56,7 @@ ROLES: tuple[Role, ...] = (
           "loss_metrics/global_avg_loss train/loss_step train/ce_loss ce_loss train/cross_entropy_loss lm_loss lm/loss "
           "train/lm_loss train/total_loss total_loss train_ce train/ce train/nll nll_loss step_loss batch_loss iter_loss train_nll "
           "train_mean_nll mean_nll loss/train/total metrics/train/LanguageCrossEntropy LanguageCrossEntropy xent train/xent losses train_losses "
-          "avg_loss average_loss ave_loss mean_loss loss_avg loss_mean ce",
+          "avg_loss average_loss ave_loss mean_loss loss_avg loss_mean ce cross_entropy nll",
           "some trainers log a moving average or the last micro-batch; Hugging Face's final `train_loss` is the mean of the run"),
     _role("val_loss", "validation loss", "nats/token", "loss on held-out data", "every evaluation", "val/loss",
           "val_loss valid_loss validation_loss eval_loss eval/loss valid/loss validation/loss dev_loss dev/loss test_loss "

@@ -38,6 +38,9 @@ ALPHABET = 1000
 EARLY = 200
 """Steps within which the first loss tells where a run began."""
 
+LEAPING, LEAP, LEAPS = 12, 0.4, 3
+"""First losses of which so many leap up by such a share of the first one, where they are no means over tokens."""
+
 
 class RunView:
     """One moment of a run. `series` holds only roles that have at least one point."""
@@ -103,7 +106,7 @@ class RunView:
         """The loss of knowing nothing, where the run is known to have begun there; None for fine-tunes and when unknown.
 
         ln of the declared vocabulary counts only if the first losses agree with it (the very first, where the next ones are thrown
-        far above): a declared vocabulary with a first loss far below it is a pretrained start. Without a vocabulary, a first loss above 6 nats (a perplexity of 400)
+        far above): a declared vocabulary with a first loss far below it is a pretrained start. Without a vocabulary, a first loss above 6 nats (a perplexity of 400) that does not leap about
         or a config that says "from scratch" makes the first loss itself the reference, if it was logged early.
         """
         loss = self.train or self.val
@@ -118,9 +121,16 @@ class RunView:
             return declared if near or (from_above and int(loss.first_points[0][0]) <= EARLY) else None
         if int(loss.first_points[0][0]) > EARLY:
             return None  # what was learned before the log begins is not known
-        if start >= 6.0 or (self.facts.from_scratch and start >= 3.0):
+        if (start >= 6.0 and not self._leaps) or (self.facts.from_scratch and start >= 3.0):
             return start
         return None
+
+    @property
+    def _leaps(self) -> bool:
+        """Whether the first losses leap up and down, as no loss of knowing nothing does: sums over texts of all lengths do."""
+        loss = self.train or self.val
+        first = loss.first_points[1][:LEAPING] if loss is not None else np.zeros(0)
+        return bool(first.size) and int((np.diff(first) > LEAP * first[0]).sum()) >= LEAPS
 
     @property
     def has_an_alphabet(self) -> bool:
@@ -140,6 +150,7 @@ class RunView:
             int(loss.first_points[0][0]) <= FIRST_STEPS
             and loss.start >= CHARACTERS
             and not self.begins_in_a_later_epoch
+            and not self._leaps
         )
 
     @cached_property

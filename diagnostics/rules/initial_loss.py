@@ -23,6 +23,9 @@ SURELY, LARGE = 1.15, 2.5
 the first ratio of update to weight ÷ rate below which the weights are far larger than usual: Adam moves each by a quarter of
 the rate to all of it."""
 
+UNSURE = 0.7
+"""Nats above ln V that guesses cost which spread as those of usual random weights do; with few classes they are a large share of it."""
+
 FIRST_STEPS = 5
 """A loss logged later than this may have been learned down already."""
 
@@ -50,7 +53,7 @@ def initial_loss(view: RunView, *, high: float = 1.5, low: float = 0.7) -> Sight
     ## How it is detected
     The first finite loss is more than `high` times ln of the declared vocabulary; or, where the config says that the
     weights began at random, less than `low` times it within the first five steps. It is a warning when a loss that began
-    above 1.25 times ln V is still above ln V once the rates of its steps sum up to 0.01 (ten steps at 0.001). And where two
+    above 1.25 times ln V, and by 0.7 nats, is still above ln V once the rates of its steps sum up to 0.01 (ten steps at 0.001). And where two
     measurements say that the weights began far too large: a first loss, of training or of an evaluation before it, above 1.15
     times ln V, and a first step (of the first 100) that changes the weights by less than 2.5 times its rate, as shares of
     them; 10 to 30 times is usual with Adam.
@@ -108,7 +111,7 @@ def _stays_up(view: RunView, loss: SeriesView, uniform: float) -> bool:
     That is a matter of the first steps, so it is asked of them, and stays so when the loss has come down.
     """
     steps, values = loss.first_points
-    if view.rate is None or float(values[0]) <= HIGH_LASTING * uniform or values.size < 5:
+    if view.rate is None or float(values[0]) <= max(HIGH_LASTING * uniform, uniform + UNSURE) or values.size < 5:
         return False
     rates, sizes = view.rate.first_points
     moved = np.cumsum(sizes * np.diff(rates, prepend=min(0, int(rates[0]))))

@@ -52,6 +52,9 @@ FREQUENCIES, ENOUGH, LATE = 0.25, 500, 0.5
 """What knowing how often each token occurs is worth, as a share of the uniform loss; and the planned steps, and their share,
 from which on it is asked whether a plan that sums up to less than `MOVED` ends there. Small models that went beyond had 0.07."""
 
+UNSAID = 500
+"""Steps after which a run that began as high as one that knows nothing is held for one, at such a rate, if nothing says so."""
+
 HIGH = 3e-3
 """A peak rate under which a loss that rests is not waiting for a higher one."""
 
@@ -77,7 +80,7 @@ def learning_rate_too_low(
 
     ## How it is detected
     The run began at the loss of knowing nothing (ln of the vocabulary; without one, a first loss above 6 nats, or, where no rate is known either, above 3.9 in the first
-    ten steps). After
+    ten steps; below a rate of 3e-5 that is enough, if 500 steps gained less than half). After
     200 steps since the warm-up, or `plan` of the planned steps, it has gained less than any run that learns: 2 % of
     that loss after 200 steps, 8 % after 1,000, 22 % after 5,000 (times `pace`). Or: it is nearly flat and the median
     update of the weights is below `update_ratio` of their size. Or: the rate is below 3e-5 and, summed up over all
@@ -128,7 +131,8 @@ def learning_rate_too_low(
         return _sighting(view, seen, FREQUENCIES, reach)
     if view.rate_share < 0.1 and not seen.uniform:
         return None
-    small = 0 < (view.known_rate or 0) < (TINY_FROM_SCRATCH if seen.uniform else TINY)
+    untrained = seen.uniform or (view.began_untrained and seen.warm_steps >= UNSAID)
+    small = 0 < (view.known_rate or 0) < (TINY_FROM_SCRATCH if untrained else TINY)
     begun = (view.progress or 0) >= plan and seen.warm_steps >= (20 if small else 50) and seen.warm_points >= 10
     if not small and few_tokens(view) and frequencies_worth(view, seen) < WORTH:
         begun = False  # the first that such a text has to teach is worth next to nothing
@@ -142,6 +146,10 @@ def learning_rate_too_low(
     tiny = ratio is not None and ratio.size >= 20 and 0 < ratio.level < update_ratio and seen.fall < 0.05
     if seen.uniform or (view.known_rate is None and view.began_untrained):
         slow = seen.fall < asked
+    elif small and view.began_untrained:
+        slow = (
+            seen.warm_steps >= 500 and seen.fall < asked / 2
+        )  # what came with a language would have moved as far by then
     else:
         slow = seen.series.start >= LANGUAGE and seen.series.size >= 200 and seen.warm_steps >= 500 and seen.fall < 0.02
     if not (slow or tiny) or seen.series.level > 1.1 * seen.reference:

@@ -48,6 +48,12 @@ OTHER_CAUSES = (
 )
 ALONE = Cause("learning rate too high", "validation alone cannot tell it from overfitting: log the training loss")
 
+TINY_LOSS, FEW_NATS = 0.05, 0.015
+"""A validation loss so small that its share says little; and the rise, in nats, that is none there."""
+
+NEVER, SOMETHING = 0.98, 0.5
+"""Shares of the first training loss: that no evaluation was below, and above which the run does not know its text by heart."""
+
 
 @rule(
     "overfitting",
@@ -148,6 +154,8 @@ def overfitting(
         return _early(view, val, slight_rise, readings) or _by_heart(view, val)
     above = values / best_value - 1
     train = view.train
+    if train is not None and _is_of_other_text(view, val, train):
+        return None
     parted = train is not None and _parted(train, val, best_step)
     # The best of many noisy evaluations was lucky itself, by more the more there are. A training loss that has gone far
     # below says the same independently.
@@ -253,9 +261,19 @@ def _stays_above(val: SeriesView, train: SeriesView | None, sigma: float, rise: 
 def _worth(val: SeriesView, best: float) -> float:
     """The rise, as a share of the best, that is a hundredth of all that validation gained, where that is nearly all it had.
 
-    A task that is learned wholly leaves next to nothing: twice that is nothing still.
+    A task that is learned wholly leaves next to nothing: twice that is nothing still. Nor is a rise of so few nats.
     """
-    return LOST * (val.start / best - 1) if best < NEARLY_NOTHING * val.start else 0.0
+    worth = LOST * (val.start / best - 1) if best < NEARLY_NOTHING * val.start else 0.0
+    return max(worth, FEW_NATS / best) if best < TINY_LOSS else worth
+
+
+def _is_of_other_text(view: RunView, val: SeriesView, train: SeriesView) -> bool:
+    """Whether validation never cost less than knowing nothing, of a run that has learned something of its own text only.
+
+    What is learned by heart leaves validation behind after they have come down together, or is known wholly.
+    """
+    never = val.lowest.value >= NEVER * train.start
+    return never and view.began_untrained and train.level > SOMETHING * train.start
 
 
 def _noise(val: SeriesView) -> float:
