@@ -1,8 +1,8 @@
 """Texts of a trainer that printed its progress: which lines are reports, and what the lines around a report say of it. Pure.
 
 Numbered lines in, events out. Knows losses below the heading of their epoch, reports over several lines, tables in Markdown, JSON
-among prose, losses without any count, and overflows in fp16 (`overflows`). Another line that is no report (`printed`) is passed over
-in silence.
+among prose, losses without any count (`uncounted`), and overflows in fp16 (`overflows`). Another line that is no report (`printed`)
+is passed over in silence.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from runwell.loglines import Item, event_of, parsed
 from runwell.overflows import Overflows
 from runwell.printed import NUMBER, is_loss, message_begins, numbers_in, plain, tells_held_out
 from runwell.rows import STEP_NAMES, Rows, parse_number
+from runwell.uncounted import Uncounted
 from runwell.wire import BadEvent, Event, WireError
 
 _ALONE = re.compile(
@@ -25,11 +26,6 @@ _ALONE = re.compile(
     re.IGNORECASE,
 )
 """How a line begins that tells a loss and leaves the step to the lines above it."""
-
-_LOSS_ONLY = re.compile(rf"(?:(?:train|training|batch|step) )?loss\s*[:=]\s*(?!\d+\s*$)({NUMBER})\s*", re.IGNORECASE)
-"""A logger's message that is nothing but a training loss, which is no whole number."""
-FEWEST_ONLY = 5
-"""How many of those make a log: a program that speaks of a loss does so once or twice, a loop tells one after the other."""
 
 _BOTH = re.compile(
     r"(?=.*\btrain(?:ing)?[ _-]loss\s*[:=]).*\b(?:val|valid|validation|eval|test|dev)[ _-]loss\s*[:=]",
@@ -101,8 +97,8 @@ class _Reports:
         self._columns: list[str] = []
         self._overflows = Overflows()
         self._batches = Batches()
-        self._only: list[tuple[int, float]] | None = []
-        """Losses on lines of their own, until there are enough to be a log; None once a report says how the log counts."""
+        self._uncounted: Uncounted | None = Uncounted()
+        """None once a report says how the log counts."""
         self.any = False
         """Whether there was one that tells a loss."""
 
@@ -126,17 +122,18 @@ class _Reports:
             elif line.lstrip().startswith('{"'):
                 yield from self._of_json(line)
             elif numbers := self._of_table(line) or self._of_line(line, begin):
-                self._only = None
+                self._uncounted = None
                 yield from self._event(number, self._overflows.with_count(numbers))
-            elif begin and self._only is not None and (only := _LOSS_ONLY.fullmatch(line, begin)):
-                yield from self._of_loss_only(number, float(only[1].replace(",", "")))
+            elif self._uncounted:
+                for told, row in self._uncounted.of_line(number, line, begin):
+                    yield from self._event(told, row)
             yield from map(self._rows.beside, overflows)
 
     def rest(self) -> Iterator[Event | str]:
         """The report that has been begun."""
         numbers, self._open = self._open, {}
         if len(numbers) > 1:
-            self._only = None
+            self._uncounted = None
             yield from self._event(0, numbers)
 
     def _of_line(self, line: str, begin: int) -> dict[str, float]:
@@ -165,19 +162,10 @@ class _Reports:
             if any(map(is_loss, names)) and not names.isdisjoint((*STEP_NAMES, "epoch")):
                 event = event_of(value, self._rows)
                 if event["type"] == "metrics":
-                    self.any, self._only = True, None
+                    self.any, self._uncounted = True, None
                     yield event
         except WireError:
             return
-
-    def _of_loss_only(self, number: int, loss: float) -> Iterator[Event | str]:
-        """Those of the losses on lines of their own up to this one, once there are enough."""
-        assert self._only is not None
-        self._only.append((number, loss))
-        if self.any or len(self._only) >= FEWEST_ONLY:
-            for line, value in self._only:
-                yield from self._event(line, {"loss": value})
-            self._only.clear()
 
     def _of_table(self, line: str) -> dict[str, float]:
         """The numbers of a row of a table whose header, with a loss among its names, has gone before."""

@@ -347,6 +347,8 @@ def test_losses_that_a_logger_tells_without_any_step_count_their_rows() -> None:
     assert not told and [(event["step"], str(event["loss"])) for event in events] == [
         (0, "2.5"), (1, "2.4"), (2, "2.3"), (3, "2.2"), (4, "2.1"), (5, "nan"),
     ]  # fmt: skip
+    again, _ = read(text + text.replace("main:12", "main:13"))  # the program starts anew, and says so as it did
+    assert [event["step"] for event in again] == [*range(6), *range(6)]
 
 
 @pytest.mark.parametrize(
