@@ -37,6 +37,11 @@ EXACT, LEAST, FEW = 0.005, 20, 4
 said of without an accuracy: a fine-tune that has nothing left to learn lies as near to one of ln 2 to ln 10 by chance, one time in fourteen."""
 
 
+NEVER_BEATEN, ASKED = 0.002, 4
+"""Two answers: share of ln 2 that no evaluation, of so many at least, came below. Then the training loss may have come a little
+below it, by what it has learned by heart."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chance:
     """What a classifier at chance looks like."""
@@ -77,7 +82,7 @@ def at_chance(view: RunView) -> Chance | None:
 def rests_at_chance(view: RunView) -> Chance | None:
     """Whether the loss has been ln k, to a few thousandths, from its first points to its last, in a run that had its time."""
     loss = view.train
-    if loss is None or loss.size < LEAST or not _had_time(view):
+    if loss is None or loss.size < LEAST or not (_had_time(view) or _evaluated_enough(view)):
         return None
     if view.uniform_loss is not None:
         return None  # a language of so few tokens may have hardly more to tell
@@ -85,14 +90,29 @@ def rests_at_chance(view: RunView) -> Chance | None:
     if classes is None or classes > FEW:
         return None
     uniform = math.log(classes)
-    if view.val is not None and abs(view.val.level - uniform) > EXACT * uniform:
+    beaten = not _never_beaten(view.val, classes)
+    if view.val is not None and beaten and abs(view.val.level - uniform) > EXACT * uniform:
         return None
     for part in np.array_split(loss.values, 3):
         # The median of n normal points is off by 1.25 sigma ÷ √n.
         error = 1.25 * loss.noise / math.sqrt(part.size)
-        if abs(stats.median(part) - uniform) + error > EXACT * uniform:
+        below = uniform - stats.median(part)
+        if max(-below, below if beaten else 0.0) + error > EXACT * uniform or below > NEAR * uniform:
             return None
     return Chance(loss=loss, classes=classes, since=int(loss.steps[0]))
+
+
+def _evaluated_enough(view: RunView) -> bool:
+    """Whether evaluations of two answers have found nothing in half the epochs."""
+    return (view.passes or 0) >= EPOCHS / 2 and _never_beaten(view.val, 2)
+
+
+def _never_beaten(val: SeriesView | None, classes: int) -> bool:
+    """Whether evaluations of two answers were those of chance, or a little worse, each time."""
+    if val is None or classes != 2 or val.size < ASKED:
+        return False
+    uniform = math.log(classes)
+    return val.lowest.value >= (1 - NEVER_BEATEN) * uniform and val.level <= (1 + ABOVE) * uniform
 
 
 def _classes(loss: SeriesView) -> int | None:

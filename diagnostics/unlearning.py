@@ -43,6 +43,9 @@ STAYED, LIKELY = 6, 1.5
 """Last evaluations that all stand `APART` above the lowest, by no noise of theirs; and the standard errors of the training loss that are
 enough beside them: it must only not have fallen, as it does where a text is learned by heart."""
 
+CLIMBED = 0.25
+"""Share of the first of few training losses by which all later ones stand above it."""
+
 SHORTER = (20, 10, 5)
 """The last so many before it, where the loss was still falling: older ones are no measure of it. Each has its chance to be
 lucky: `CLEAR` errors are asked for."""
@@ -138,6 +141,23 @@ def stepped_between(view: RunView, train: SeriesView) -> tuple[float, float, int
         return None
     _steps, since = val.since(step)
     return (then, now, step) if at <= step and since.size >= AGAIN else None
+
+
+def lost_between_few(view: RunView, train: SeriesView) -> tuple[float, float, int] | None:
+    """(lowest evaluation, the best of the last ones, its step) where the training loss is logged so rarely that it has hardly a course.
+
+    Every evaluation has stood far above the lowest for long, and every training loss far above the first.
+    """
+    val = view.val
+    if val is None or not 2 <= train.size < LAST:
+        return None
+    lowest, at = val.lowest
+    _steps, since = val.since(at)
+    if lowest <= 0 or since.size < STAYED:
+        return None
+    high = float(since[-STAYED:].min())
+    climbed = float(train.values[1:].min()) > (1 + CLIMBED) * float(train.values[0]) > 0
+    return (lowest, high, at) if climbed and high > (1 + CONFIRMS) * lowest else None
 
 
 def _risen(before: Floats, after: Floats) -> tuple[float, float, float]:

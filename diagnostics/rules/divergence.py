@@ -61,6 +61,9 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     kind that had come singly every ten points all along. All that unless validation stands a tenth above its best, or the gradient norm has grown fivefold. Severity is critical when the rise exceeds half of the best level, or
     when validation or gradients agree.
 
+    Where fewer than 15 training losses are logged: the last six evaluations stand a fifth above the lowest, and each training loss a quarter
+    above the first.
+
     ## Likely causes
     - Learning rate too high, the more so if it was still rising.
     - No gradient clipping.
@@ -91,7 +94,17 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     - Chowdhery et al., PaLM, 2022 (spikes, and restarting before them).
     """
     train = view.train
-    if train is None or train.size < 5:
+    if train is None:
+        return None
+    rarely = unlearning.lost_between_few(view, train)
+    if rarely is not None:
+        lowest, high, step = rarely
+        sentence = (
+            f"Validation was {say.number(lowest)} at step {say.step(step)} and has not been below {say.number(high)} for "
+            f"{unlearning.STAYED} evaluations; the training loss rose from {say.number(train.start)} to {say.number(train.last)}."
+        )
+        return _sighting(view, train, step, train.last, train.start, sentence, Severity.WARNING)
+    if train.size < 5:
         return None
     at_once = _diverged_at_once(train)
     if at_once is not None:

@@ -86,3 +86,20 @@ def test_single_answers_of_small_evaluations_are_lucky(assert_finds: Any, run: A
     for at, value in enumerate([0.29, 0.125, 0.21, 0.25, 0.29, 0.17, 0.29, 0.375, 0.25]):
         rows[30 * at + 29]["eval_acc"] = value
     assert "among 4 classes" in assert_finds(rows + run(range(300, 450), loss=loss[:150]), RULE).title
+
+
+@pytest.mark.parametrize(
+    ("val", "speaks"), [((0.696, 0.702, 0.698, 0.694, 0.697), True), ((0.696, 0.690, 0.686, 0.688, 0.69), False)]
+)
+def test_two_answers_of_which_no_evaluation_found_the_right_one(
+    assert_finds: Any, assert_silent: Any, run: Any, val: tuple[float, ...], speaks: bool
+) -> None:
+    """The training loss comes down by a hundredth, by what is learned by heart; validation says that it is nothing."""
+    loss = np.linspace(0.6935, 0.6872, 140) + LUCK.normal(0, 0.001, 140)
+    rows = [{"loss": float(value), "epoch": round(at / 28, 2)} for at, value in enumerate(loss)]
+    for at, value in enumerate(val, 1):
+        rows[28 * at - 1]["eval_loss"] = value
+    if speaks:
+        assert "the loss is that of chance among 2 classes" in assert_finds(rows, RULE).title
+    else:
+        assert_silent(rows)

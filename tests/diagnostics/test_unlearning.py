@@ -198,3 +198,20 @@ def test_the_lowest_of_many_noisy_evaluations_is_no_best(assert_silent: Any, run
         losses = np.where(luck.random(300) < 0.2, 1.9, 1.05) + luck.normal(0, 0.12, 300)
         evaluated = 1.1 + np.abs(luck.normal(0, 0.12, 300))
         assert_silent(run(train_loss=losses, val_loss=evaluated), "divergence")
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "speaks"),
+    [
+        ((1.24, 2.03), (2.55, 3.62, 3.49, 3.19, 3.96, 3.98, 3.72, 4.46), True),
+        ((1.24, 1.20), (2.55, 3.62, 3.49, 3.19, 3.96, 3.98, 3.72, 4.46), False),
+        ((1.24, 2.03), (2.55, 2.62, 2.49, 2.39, 2.46, 2.48, 2.52, 2.46), False),
+        ((1.24, 2.03), (2.55, 3.62, 3.49, 3.19), False),
+    ],
+)
+def test_a_run_that_logs_its_training_loss_rarely(findings: Any, train: Any, val: Any, speaks: bool) -> None:
+    """Every 500 steps, as Hugging Face's trainer does by itself, with an evaluation every 125."""
+    rows = [{"step": 125 * at, "eval_loss": value} for at, value in enumerate(val, 1)]
+    rows += [{"step": 500 * at, "loss": value} for at, value in enumerate(train, 1)]
+    found = findings(sorted(rows, key=lambda row: row["step"]))
+    assert any(one.rule == "divergence" and one.severity == "warning" for one in found) == speaks
