@@ -310,18 +310,18 @@ class Intake:
             self.histories[match[0]] = History()
             if match[1] >= AFTER_ALL:
                 self.perplexities.add(name)
-            elif match[0] in LOSSES and units.told_in_bits(*self._beside(event, match[0])):
+            elif match[0] in LOSSES and self._is_in_bits(event, match[0]):
                 self.in_bits.add(str(name))
 
-    def _beside(self, event: Mapping[str, Any], role: str) -> tuple[list[float], list[float]]:
-        """The losses of an event that could be a role's, and the perplexities."""
+    def _is_in_bits(self, event: Mapping[str, Any], role: str) -> bool:
+        """Whether a role's losses are in bits, by the perplexities of an event, or else as the other losses are."""
         losses: list[float] = []
         perplexities: list[float] = []
         for name, value in event.items():
             found, number = self._roles.find(str(name)) if name not in NOT_METRICS else None, as_number(value)
             if found is not None and found[0] == role and number is not None:
                 (perplexities if found[1] >= AFTER_ALL else losses).append(number)
-        return losses, perplexities
+        return units.told_in_bits(losses, perplexities) if perplexities else bool(self.in_bits)
 
     def _in_nats(self, name: str, number: float) -> float:
         """What a number of a role is worth, in nats where it is a loss."""

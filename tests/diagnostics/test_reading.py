@@ -155,6 +155,14 @@ def test_losses_in_nats_are_left_as_they_are(rows: list[dict[str, Any]]) -> None
     assert engine.reading().bits == ()
 
 
+def test_an_evaluation_without_a_perplexity_is_in_bits_as_training_is() -> None:
+    engine = Engine()
+    engine.observe_all([*fairseq(2), {"step": 9, "valid_loss": 3.0}])
+    loss = engine.series("val_loss")
+    assert loss is not None
+    assert loss.last == pytest.approx(3.0 * math.log(2))
+
+
 def test_what_is_not_finite_in_bits_is_not_finite() -> None:
     engine = Engine()
     rows = fairseq(2)

@@ -16,6 +16,7 @@ import pytest
 from diagnostics import Engine
 from runwell.runlog import UnreadableLog, read_events
 
+LN_2 = math.log(2)
 NAN = math.nan
 
 LIGHTNING = """epoch,lr-AdamW,step,train_loss_epoch,train_loss_step,val_loss
@@ -127,7 +128,7 @@ PRINTED_AT = "Loading\niter 100: loss 4.5, lr 0.01\nValidation loss at iteration
         (MEGATRON, {100: 6.5, 200: NAN}, {200: 6.25}),
         (NANOGPT, {0: 4.5, 10: NAN}, {0: 4.5}),
         (KERAS, {1: 4.5, 3: 4.25, 6: NAN}, {3: 4.5, 6: math.inf}),
-        (FAIRSEQ, {100: 9.5, 200: NAN}, {100: 9.25}),
+        (FAIRSEQ, {100: 9.5 * LN_2, 200: NAN}, {100: 9.25 * LN_2}),  # it tells its losses in bits
         (LITGPT, {4: 4.5, 8: 4.25}, {8: 4.375}),
         (MODEL_CARD, {100: 4.25}, {50: 4.5, 100: NAN}),
         (AXOLOTL, {0: 2.5, 1: NAN}, {2: 2.75}),

@@ -252,9 +252,9 @@ def test_ctrl_c_ends_a_real_watch_with_the_verdict(tmp_path: Path) -> None:
 
 def test_what_was_read_is_told_at_the_end(tmp_path: Path, capsys: Any) -> None:
     path = tmp_path / "x.jsonl"
-    path.write_text('{"step": 1, "nll": 3.0, "total_loss": 3.1, "foo": 1}\n')
+    path.write_text('{"step": 1, "bar": 3.0, "total_loss": 3.1, "foo": 1}\n')
     assert watch(str(path), judging(), "text", script()) == 0
-    assert capsys.readouterr().out == f"read: steps 1 to 1; training loss ← total_loss; not used foo, nll (--map NAME=ROLE)\n{path}: healthy\n"  # fmt: skip
+    assert capsys.readouterr().out == f"read: steps 1 to 1; training loss ← total_loss; not used bar, foo (--map NAME=ROLE)\n{path}: healthy\n"  # fmt: skip
     watch(str(path), judging(), "json", script())
     assert json.loads(capsys.readouterr().out)["read"]["roles"] == {"train_loss": "total_loss"}
 
