@@ -160,7 +160,7 @@ class Intake:
                 watched[role] = self._in_nats(name, number)
         if not watched:
             return None
-        watched = dict(self._repeats.new_in(watched, step, event.get("step") is not None))
+        watched = self._repeats.new_in(watched, step, event.get("step") is not None)
         if not watched:
             return None
         loss, evaluation = watched.get("train_loss"), watched.get("val_loss")
@@ -180,10 +180,8 @@ class Intake:
         for role, number in watched.items():
             self.histories[role].append(self.clock.place(role, step), number)
         anew = self._begin_anew(self.clock.restarts > restarts, watched)
-        self._undecided = self._undecided + 1 if self._is_undecided else 0
         grad = watched.get("grad_norm")
-        finite = all(value is None or math.isfinite(value) for value in (loss, evaluation, grad))
-        waits = finite and 0 < self._undecided <= LONGEST_WAIT
+        waits = self._waits() and all(value is None or math.isfinite(value) for value in (loss, evaluation, grad))
         return Row(loss, evaluation, evaluated, grad, watched.get("skipped_steps"), anew, waits)
 
     def take_rows(self, rows: Stretch, start: int) -> tuple[int, bool]:
@@ -337,12 +335,22 @@ class Intake:
             return bound in self.perplexities and rank < AFTER_ALL
         return bound in self.perplexities or (role == "train_loss" and self.histories[role].count <= 1)
 
+    def _waits(self) -> bool:
+        """Whether it is not known yet what the counters mean, and has not been for long."""
+        if not self._is_undecided:
+            self._undecided = 0
+            return False
+        self._undecided += 1
+        return self._undecided <= LONGEST_WAIT
+
     @property
     def _is_undecided(self) -> bool:
         return self._anew_at is not None or self._epochs.is_behind
 
     def _begin_anew(self, restarted: bool, watched: Mapping[str, float]) -> bool:
         """Forget what came before if another run begins in the same log; whether it does."""
+        if not restarted and self._anew_at is None and "epoch" not in watched:
+            return False
         role = next((role for role in LOSSES if self.has(role)), "")
         counted = role in watched and "epoch" in watched and self._epochs.take(watched["epoch"])
         if not role or not (counted or restarted or self._anew_at is not None):

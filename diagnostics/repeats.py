@@ -5,8 +5,6 @@ Equal points are no two observations: noise would be taken for half of what it i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 MEASURED = ("train_loss", "val_loss", "grad_norm")
 """Roles whose numbers do not come twice by themselves."""
 FEWEST_DIGITS, FEWEST_DECIMALS, MOST = 3, 2, 7
@@ -23,31 +21,31 @@ class Repeats:
     def __init__(self) -> None:
         self.step, self._last, self._repeated = -1, dict[str, float](), False
 
-    def new_in(self, row: Mapping[str, float], step: int, told: bool) -> Mapping[str, float]:
+    def new_in(self, row: dict[str, float], step: int, told: bool) -> dict[str, float]:
         """What a row has by role that the one before had not told; all of it where it does not repeat that one.
 
         `told` is whether the row has a step of its own. Then it repeats another at the same step, be it in fewer digits or
         beside more. Where it has none, only if all but the epoch is equal to the last of many digits, and not twice
         running: what stands still is seen all the same. What is not finite, or zero, counts each time.
         """
-        again = self._is_again(row, step, told)
-        new = {role: number for role, number in row.items() if role not in self._last} if again else row
-        self._last = {**self._last, **new} if again else dict(row)
-        self.step, self._repeated = step, again
+        if (told and step != self.step) or not self._is_again(row, told):
+            self.pass_to(step, row)
+            return row
+        new = {role: number for role, number in row.items() if role not in self._last}
+        self._last = {**self._last, **new}
+        self.step, self._repeated = step, True
         return new
 
-    def pass_to(self, step: int, row: Mapping[str, float]) -> None:
+    def pass_to(self, step: int, row: dict[str, float]) -> None:
         """Remember a row that repeats none."""
-        self.step, self._last, self._repeated = step, dict(row), False
+        self.step, self._last, self._repeated = step, row.copy(), False
 
-    def _is_again(self, row: Mapping[str, float], step: int, told: bool) -> bool:
+    def _is_again(self, row: dict[str, float], told: bool) -> bool:
         if any(row[role] - row[role] != 0 or row[role] == 0 for role in MEASURED if role in row):
             return False
         shared = [role for role in row if role in self._last]
         measured = [role for role in MEASURED if role in shared]
         if told:
-            if step != self.step:
-                return False
             return row == self._last or bool(measured and all(agree(row[role], self._last[role]) for role in shared))
         if self._repeated or not measured:
             return False

@@ -386,9 +386,10 @@ def _sighting(view: RunView, val: SeriesView, train: SeriesView | None, margin: 
     )
     evidence = [Evidence(series=val.name, window=window, observed=now, limit=best + margin, sentence=sentence)]
     if train is not None:
-        then = train.near(best_step)
-        words = f"Meanwhile the training loss fell from {say.number(then)} to {say.number(train.level)}."
-        evidence.append(Evidence(series=train.name, window=window, observed=train.level, limit=then, sentence=words))
+        # Told early the level still reaches back to where validation was best: then the last loss says how it went on.
+        then, now = train.near(best_step), min(train.level, train.last)
+        words = f"Meanwhile the training loss fell from {say.number(then)} to {say.number(now)}."
+        evidence.append(Evidence(series=train.name, window=window, observed=now, limit=then, sentence=words))
     gap = train is not None and train.level < 0.5 * best
     checkpoint = view.checkpoint_before(best_step)
     keep = f"the checkpoint at step {checkpoint:,}" if checkpoint is not None else f"the model of step {best_step:,}"
