@@ -73,6 +73,7 @@ class Intake:
         self._loss_alone = self._loss_beside = False
         self._anew_at: int | None = None
         self._epochs = EpochCounter()
+        self._begins: list[int] = []
         self._undecided = 0
         """Rows since the counters went back, while it is not known what that means."""
         self._evaluated, self._told = math.nan, False
@@ -113,6 +114,7 @@ class Intake:
             unused=tuple(sorted(unused, key=lambda name: "loss" not in name.lower())),
             steps=self._span(),
             ends=self._ends(),
+            begins=tuple(self._begins),
         )
 
     def _span(self) -> tuple[int, int] | None:
@@ -265,6 +267,7 @@ class Intake:
         self._evaluated = math.nan
         self._epochs.rewind()
         step = self.clock.rewind(logged)
+        self._begins = [begin for begin in self._begins if begin <= step]
         for history in self.histories.values():
             history.rewind(step)
         self.next_step = logged + 1
@@ -368,6 +371,7 @@ class Intake:
         ):
             return False
         since = int(history.tail()[0][-PATIENCE:][0])
+        self._begins.append(since)
         self.histories = {
             name: one.since(since, PATIENCE if name == role else None) for name, one in self.histories.items()
         }

@@ -39,11 +39,15 @@ class Reading:
 
     ends: Mapping[str, int] = field(default_factory=dict)
     """Loss → its last step, where the log goes on for long without it."""
+    begins: tuple[int, ...] = ()
+    """Where other runs begin that the same log tells of, one after the other."""
 
     @property
     def speaks(self) -> bool:
         """Whether a name was taken for something that it does not say itself, or was passed by for another, or a loss ends early."""
-        return bool(self.ends) or any(not _is_evident(role, name, self) for role, name in self.roles.items())
+        return bool(self.ends or self.begins) or any(
+            not _is_evident(role, name, self) for role, name in self.roles.items()
+        )
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -55,6 +59,7 @@ class Reading:
             "rivals": {role: list(names) for role, names in self.rivals.items()},
             "unused": list(self.unused),
             "ends": dict(self.ends),
+            "begins": list(self.begins),
         }
 
     @staticmethod
@@ -67,6 +72,7 @@ class Reading:
             rivals={role: tuple(names) for role, names in mapping.get("rivals", {}).items()},
             unused=tuple(mapping.get("unused", ())),
             ends=mapping.get("ends", {}),
+            begins=tuple(mapping.get("begins", ())),
         )
 
 
@@ -105,6 +111,17 @@ def missing(reading: Reading) -> str:
     )
 
 
+def several(reading: Reading) -> str:
+    """What to say of a log that tells of several runs; empty of most."""
+    if not reading.begins:
+        return ""
+    where = ", ".join(say.step(step) for step in reading.begins[-SHOWN:])
+    others = f" (the last {SHOWN})" if len(reading.begins) > SHOWN else ""
+    return (
+        f"{len(reading.begins) + 1:,} runs one after the other, each judged by itself: others begin at {where}{others}"
+    )
+
+
 def sentence(reading: Reading, how: str = HOW) -> str:
     """The whole on one line, and `how` it is changed; empty when nothing was read."""
     evident = [name for role, name in reading.roles.items() if _is_evident(role, name, reading)]
@@ -115,6 +132,7 @@ def sentence(reading: Reading, how: str = HOW) -> str:
         f"by name {', '.join(evident)}" if evident else "",
         f"not used {_first(reading.unused)}" if reading.unused else "",
         missing(reading),
+        several(reading),
     ]
     said = "; ".join(part for part in parts if part)
     return f"{said} ({how})" if how and (reading.unused or reading.rivals) else said

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from diagnostics import Engine
 from diagnostics.anew import EpochCounter, begins_anew
 from diagnostics.clock import Restart
 from diagnostics.history import History
 from diagnostics.life import EARLIER
+from diagnostics.reading import Reading, sentence
 from diagnostics.series import SeriesView
 
 Rows = list[dict[str, Any]]
@@ -44,6 +46,16 @@ def test_rows_without_steps_whose_epochs_begin_again_are_another_run(findings: A
     """The second run has a harder text: it stands far above the first, throughout."""
     runs = curve(60, 2.0, 1.1), curve(60, 3.1, 2.4, seed=1), curve(60, 2.6, 1.9, seed=2)
     assert loud(findings([row for loss in runs for row in trainer_rows(loss, 3.0, twice=twice)])) == []
+
+
+def test_a_report_says_how_many_runs_a_log_tells_of() -> None:
+    engine = Engine()
+    engine.observe_all([row for seed in range(3) for row in trainer_rows(curve(60, 2.0, 1.1, seed), 3.0)])
+    reading = engine.reading()
+    assert reading.begins == (66, 132)
+    assert reading.speaks and Reading.of(reading.to_mapping()).begins == reading.begins
+    assert "3 runs one after the other, each judged by itself: others begin at 66, 132" in sentence(reading)
+    assert Engine().reading().begins == ()
 
 
 def test_what_an_earlier_run_suffered_from_is_told_as_such(findings: Any) -> None:

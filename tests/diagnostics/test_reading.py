@@ -114,6 +114,7 @@ def test_every_form_of_the_report_tells_it() -> None:
         "rivals": {"train_loss": ["total_loss"]},
         "unused": ["e\x1bvil"],
         "ends": {},
+        "begins": [],
     }
     assert Reading.of(report.to_mapping()["read"]) == Reading(
         roles={"train_loss": "lm_loss"}, rivals={"train_loss": ("total_loss",)}, unused=("e\x1bvil",)

@@ -175,6 +175,7 @@ def test_findings_with_verdict_and_coverage(client: Any, run: str, services: Ser
         "rivals": {},
         "unused": ["a", "b"],
         "ends": {},
+        "begins": [],
     }
 
 
