@@ -43,6 +43,9 @@ STAYED, LIKELY = 6, 1.5
 """Last evaluations that all stand `APART` above the lowest, by no noise of theirs; and the standard errors of the training loss that are
 enough beside them: it must only not have fallen, as it does where a text is learned by heart."""
 
+WRECKED = 0.5
+"""Share above its best, of both losses, that no warm-up or restart of the rate excuses."""
+
 CLIMBED = 0.25
 """Share of the first of few training losses by which all later ones stand above it."""
 
@@ -103,7 +106,11 @@ def stepped_up(view: RunView, train: SeriesView) -> tuple[float, float, int] | N
     if evaluations.size < asked or not float(evaluations[-asked:].min()) > _bar(val, RISE):
         return None
     before, after = train.values[: train.values.size - after.size][-BEFORE:], after[-AT_MOST:]
-    if after.size < LEAST or before.size < LAST or _rate_raised(view, at, before.size):
+    if after.size < LEAST:
+        return None
+    if _wrecked(val, evaluations, before, after):
+        return stats.median(before), stats.median(after), at
+    if before.size < LAST or _rate_raised(view, at, before.size):
         return None
     stayed = evaluations.size >= STAYED and float(evaluations[-STAYED:].min()) > _bar(val, APART)
     for many, sure in ((BEFORE, SURE), *((many, CLEAR) for many in SHORTER)):
@@ -192,6 +199,14 @@ def _likeliest(values: Floats) -> int | None:
     since, begin = values.size - until, np.maximum(0, until - BEFORE)
     rises = (sums[-1] - sums[until]) / since - (sums[until] - sums[begin]) / (until - begin)
     return int(until[int((rises / np.sqrt(1 / since + 1 / (until - begin))).argmax())])
+
+
+def _wrecked(val: SeriesView, evaluations: Floats, before: Floats, after: Floats) -> bool:
+    """Whether both losses are half above where they were for some evaluations: no rate that bears fruit does that by rising."""
+    if evaluations.size < LASTING or before.size < LEAST:
+        return False
+    high = float(evaluations[-LASTING:].min()) > (1 + WRECKED) * val.lowest.value > 0
+    return high and stats.median(after) > (1 + WRECKED) * stats.median(before)
 
 
 def _rate_raised(view: RunView, step: int, points: int) -> bool:

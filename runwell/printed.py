@@ -73,6 +73,13 @@ _BARE_ROW = re.compile(
 _LLMC = re.compile(r"s:(\d+) (trl|tel):(\S+)(?: lr:(\S+) norm:(\S+))?\s*")
 """llm.c's own log: a training or a test loss, with what belongs to it."""
 
+_MARIAN = re.compile(
+    rf"(?:\[[-\d: ]+\] )?Ep\. (?P<epoch>\d+) : Up\. (?P<step>\d+) : Sen\. [\d,]+ : Cost (?P<loss>{NUMBER})(?P<rest>.*)",
+    re.IGNORECASE,
+)
+_MARIANS_REST = (("norm", re.compile(rf"gNorm ({NUMBER})")), ("lr", re.compile(rf"L\.r\. ({NUMBER})")))
+"""Marian's updates: `Ep. 1 : Up. 2000 : Sen. 98,765 : Cost 5.2 : Time 9.5s : 3007.8 words/s : gNorm 0.5 : L.r. 3.0e-04`."""
+
 _HELD_OUT = r"(?:val|valid|validation|eval|evaluation|dev|test)"
 _EVALUATED = re.compile(
     rf"\|\s*(?:valid|validation|dev|test)\s*\||^\[ *\d+ ?/ ?\d+\]\s*{_HELD_OUT}\b",
@@ -98,6 +105,7 @@ _WRAPPED = re.compile(r"\b(?:np\.float\d+|tensor)\(([^(),]*)[^()]*\)")
 
 _COUNTING = frozenset(STEP_NAMES) | {"it", "update"}
 _EPOCHS = frozenset({"epoch", "ep"})
+_BATCHES = frozenset({"batch", "batch_index", "batch_idx"})
 _LOSSES = frozenset({"loss", "nll", "losses", "xent", "bpb", "ce"})
 _PERPLEXITIES = frozenset({"ppl", "perplexity"})
 _SCALES = frozenset({"scale", "scaler"})
@@ -180,11 +188,19 @@ def _of_one_form(line: str) -> dict[str, float] | None:
         return numbers
     if " loss at " in line.lower() and (at := _AT.search(line)) and (number := _parsed(at[3])) is not None:
         return {"step": float(at[2]), f"{'train' if at[1].lower().startswith('train') else 'val'}/loss": number}
+    if marian := _MARIAN.search(line):
+        return _of_marian(marian)
     if llmc := _LLMC.fullmatch(line):
         names = ("train/loss" if llmc[2] == "trl" else "val/loss", "lr", "norm")
         cells = zip(names, (parse_number(cell or "") for cell in llmc.groups()[2:]), strict=True)
         return {"step": float(llmc[1]), **{name: number for name, number in cells if number is not None}}
     return None
+
+
+def _of_marian(update: re.Match[str]) -> dict[str, float]:
+    told = {"step": update["step"], "epoch": update["epoch"], "train/loss": update["loss"]}
+    told |= {name: found[1] for name, form in _MARIANS_REST if (found := form.search(update["rest"]))}
+    return {name: number for name, cell in told.items() if (number := _parsed(cell)) is not None}
 
 
 def _of_bare_row(row: re.Match[str]) -> dict[str, float]:
@@ -223,7 +239,7 @@ def _pairs(line: str, begin: int) -> tuple[dict[str, float], bool]:
             evaluation = evaluation or parts.is_validation(words[0])  # `Eval Step 200: Loss=2.5`
         elif words[-1] in _EPOCHS:
             found.setdefault("epoch", number)
-        elif words[-1] == "batch" and number.is_integer() and _BETWEEN_TWO.isdisjoint(words):
+        elif words[-1] in _BATCHES and number.is_integer() and _BETWEEN_TWO.isdisjoint(words):
             found.setdefault("batch", number)
         elif (words[-1] in _LOSSES or words[-1] in _PERPLEXITIES) and _NAMED_BEFORE.search(
             line, max(0, match.start() - _LONGEST_PART), match.start()

@@ -61,7 +61,7 @@ def divergence(view: RunView, *, rise: float = 0.2, sigmas: float = 9.0, floor: 
     kind that had come singly every ten points all along. All that unless validation stands a tenth above its best, or the gradient norm has grown fivefold. Severity is critical when the rise exceeds half of the best level, or
     when validation or gradients agree.
 
-    Where fewer than 15 training losses are logged: the last six evaluations stand a fifth above the lowest, and each training loss a quarter
+    Where both losses stay half above what they were at the best evaluation a rate that still rises is no excuse. Where fewer than 15 training losses are logged: the last six evaluations stand a fifth above the lowest, and each training loss a quarter
     above the first.
 
     ## Likely causes

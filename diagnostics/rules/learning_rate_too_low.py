@@ -52,6 +52,9 @@ FREQUENCIES, ENOUGH, LATE = 0.25, 500, 0.5
 """What knowing how often each token occurs is worth, as a share of the uniform loss; and the planned steps, and their share,
 from which on it is asked whether a plan that sums up to less than `MOVED` ends there. Small models that went beyond had 0.07."""
 
+MOVES = 0.05
+"""Share of its start by which a loss has come down that does not stand still, however noisy."""
+
 UNSAID = 500
 """Steps after which a run that began as high as one that knows nothing is held for one, at such a rate, if nothing says so."""
 
@@ -209,7 +212,15 @@ def _short_reach(view: RunView, seen: Progress) -> float | None:
         return None
     series = seen.series
     gained = (seen.began - series.level - 2 * series.level_error) / seen.reference
+    if seen.fall >= MOVES or _validation_moves(view):
+        return None  # it is noisy, but falls
     return reach if gained < 0.02 and series.level <= 1.1 * seen.reference else None
+
+
+def _validation_moves(view: RunView) -> bool:
+    """Whether evaluations have come down by more than such a sum of rates would let them."""
+    val = view.val
+    return val is not None and val.size >= 2 and val.level < (1 - MOVES) * val.start
 
 
 def _ends_at_the_commonest(view: RunView, seen: Progress) -> float | None:

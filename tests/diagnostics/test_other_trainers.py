@@ -67,3 +67,26 @@ def test_a_rate_of_next_to_nothing_from_the_start_of_characters(
     losses = 4.5 - 0.19 * (steps / 800) + LUCK.normal(0, 0.01, steps.size)
     rows = run(steps.tolist(), loss=losses, lr=(peak * (1 + steps // 200) / 4).tolist())
     assert loud(findings(rows), "learning-rate-too-low") == speaks
+
+
+@pytest.mark.parametrize(("val", "speaks"), [((6.07, 5.59, 5.31, 5.16), False), ((6.60, 6.59, 6.58, 6.58), True)])
+def test_a_small_fine_tune_of_few_steps_that_falls(
+    findings: Any, run: Any, val: tuple[float, ...], speaks: bool
+) -> None:
+    """A hundred steps at 2e-5 that move no weight far, and a loss of single batches that hides whether it falls."""
+    losses = np.linspace(6.6, 5.6, 10) if not speaks else np.full(10, 6.6) + LUCK.normal(0, 0.02, 10)
+    rows = run(range(10, 110, 10), loss=losses, lr=np.linspace(1.8e-5, 0, 10))
+    for at, value in enumerate(val, 1):
+        rows[2 * at]["eval_loss"] = value
+    assert loud(findings(rows, {"max_steps": 100}), "learning-rate-too-low") == speaks
+
+
+@pytest.mark.parametrize(("factor", "speaks"), [(2.1, True), (1.2, False)])
+def test_a_warm_up_that_destroys_what_was_known(findings: Any, run: Any, factor: float, speaks: bool) -> None:
+    """A warm-up to a rate that is too high for what was trained before: both losses double, and stay up."""
+    at = np.arange(60)
+    losses = np.where(at < 12, 0.15, 0.15 * factor) + LUCK.normal(0, 0.008, 60)
+    rows = run((25 * at + 25).tolist(), loss=losses, lr=np.minimum(1e-4, 5e-6 * (at + 1)))
+    for number, value in enumerate((0.22, *[0.2 * factor] * 5)):
+        rows[10 * number + 9]["eval_loss"] = value
+    assert loud(findings(rows), "divergence") == speaks

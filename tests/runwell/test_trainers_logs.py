@@ -115,6 +115,17 @@ OWN_LISTS = json.dumps(
     {"config": {"lr": 0.1}, "history": {"train_losses": [4.5, 4.25, 4.0], "steps": [0, 5, 10]}}, indent=2
 )
 NULLS = '{"step": 0, "loss": 4.5, "eval_loss": null}\n{"step": 1, "loss": "NaN", "eval_loss": null}\n{"step": 1, "loss": null, "eval_loss": 4.25}\n'
+MARIAN = (
+    "[2021-07-17 12:54:33] Ep. 1 : Up. 14000 : Sen. 965,843 : Cost 4.50000000 : Time 359.59s : 3007.81 words/s : gNorm 0.5 : L.r. 3.0e-04\n"
+    "[2021-07-17 13:13:46] Ep. 1 : Up. 16000 : Sen. 1,052,108 : Cost nan : Time 1153.11s : 1942.28 words/s\n"
+)
+INDEXED = "".join(
+    f"2024-10-26 01:02:48.881 | INFO     | __main__:train:58 - [0.{at:02}%] batch_index={at} loss={loss}\n"
+    for at, loss in ((64, 4.5), (128, 4.25), (192, "nan"))
+)
+PARTS = "Tue May 14 23:04:06 2019\n" + "".join(
+    f"train loss {loss} lr 0.001485\nvalidate loss 4.25\n" for loss in (4.5, 4.25, 4.0, 3.75, "nan")
+)
 PRINTED_AT = "Loading\niter 100: loss 4.5, lr 0.01\nValidation loss at iteration 100: 4.25\n"
 
 
@@ -141,6 +152,9 @@ PRINTED_AT = "Loading\niter 100: loss 4.5, lr 0.01\nValidation loss at iteration
         (KERAS_HISTORY, {0: 4.5, 1: 4.25, 2: NAN}, {0: 4.75, 1: 4.5, 2: 4.25}),
         (OWN_LISTS, {0: 4.5, 5: 4.25, 10: 4.0}, {}),
         (NULLS, {0: 4.5, 1: NAN}, {1: 4.25}),
+        (MARIAN, {14000: 4.5, 16000: NAN}, {}),
+        (INDEXED, {64: 4.5, 128: 4.25, 192: NAN}, {}),
+        (PARTS, {0: 4.5, 1: 4.25, 2: 4.0, 3: 3.75, 4: NAN}, dict.fromkeys(range(5), 4.25)),
         (PRINTED_AT, {100: 4.5}, {100: 4.25}),
     ],
 )
@@ -193,3 +207,17 @@ def test_a_loss_logged_once_before_the_first_step_gives_way_and_later_ones_do_no
     engine = Engine()
     engine.observe_all([{"step": 0, "train_loss": 4.5}, {"step": 1, "train_loss": 4.25}, {"step": 2, "loss": 9.0}])
     assert points(engine, "train_loss") == {0: 4.5, 1: 4.25}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "train loss 4.5\nvalidate loss 4.25\ndone\n",  # what a run came to
+        "The train loss 4.5 was lower\n" * 8,
+        "Ep. 7 of the series cost 34.46 in all\n" * 8,
+        "validation loss 4.25\n" * 8,
+    ],
+)
+def test_what_only_speaks_of_a_loss_is_no_log(text: str) -> None:
+    with pytest.raises(UnreadableLog):
+        list(read_events(io.StringIO(text), name="run", on_problem=lambda _: None))
