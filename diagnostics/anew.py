@@ -65,7 +65,8 @@ class EpochCounter:
         self._highest = float(epochs[-1]) if math.isnan(self._highest) else max(self._highest, float(epochs[-1]))
 
     def rewind(self) -> None:
-        """The run went back, and says so."""
+        """The run went back, and says so: what comes next is the first."""
+        self._first = self._highest = math.nan
         self._recent.clear()
         self._behind = 0
 

@@ -127,6 +127,18 @@ def test_a_row_that_comes_late_begins_no_run(assert_finds: Any) -> None:
     assert assert_finds(rows[:44] + sick, "divergence", "loss-spike").first_step < 60
 
 
+def test_epochs_taken_at_a_stroke_leave_what_single_ones_do_also_after_a_rewind() -> None:
+    """What falls later is held against the highest since the rewind, however it came."""
+    one, bulk = EpochCounter(), EpochCounter()
+    for part in ([1.0, 20.0, 40.0], [1.0, 2.0, 3.0]):
+        one.rewind(), bulk.rewind()
+        assert [one.take(epoch) for epoch in part] == [False] * 3
+        assert bulk.first_fall(np.array(part)) is None
+        bulk.take_all(np.array(part))
+    later = [1.5, 1.6, 1.7, math.nan, 1.8]
+    assert [one.take(epoch) for epoch in later] == [bulk.take(epoch) for epoch in later] == [False] * 5
+
+
 @pytest.mark.parametrize(
     ("restart", "back"),
     [
