@@ -188,7 +188,7 @@ def _of_one_form(line: str) -> dict[str, float] | None:
         return numbers
     if " loss at " in line.lower() and (at := _AT.search(line)) and (number := _parsed(at[3])) is not None:
         return {"step": float(at[2]), f"{'train' if at[1].lower().startswith('train') else 'val'}/loss": number}
-    if marian := _MARIAN.search(line):
+    if " : Up. " in line and (marian := _MARIAN.search(line)):
         return _of_marian(marian)
     if llmc := _LLMC.fullmatch(line):
         names = ("train/loss" if llmc[2] == "trl" else "val/loss", "lr", "norm")

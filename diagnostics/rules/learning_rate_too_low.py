@@ -149,10 +149,8 @@ def learning_rate_too_low(
     tiny = ratio is not None and ratio.size >= 20 and 0 < ratio.level < update_ratio and seen.fall < 0.05
     if seen.uniform or (view.known_rate is None and view.began_untrained):
         slow = seen.fall < asked
-    elif small and view.began_untrained:
-        slow = (
-            seen.warm_steps >= 500 and seen.fall < asked / 2
-        )  # what came with a language would have moved as far by then
+    elif small and untrained:
+        slow = seen.fall < asked / 2  # what came with a language would have moved as far by then
     else:
         slow = seen.series.start >= LANGUAGE and seen.series.size >= 200 and seen.warm_steps >= 500 and seen.fall < 0.02
     if not (slow or tiny) or seen.series.level > 1.1 * seen.reference:
